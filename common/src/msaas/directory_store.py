@@ -1,0 +1,111 @@
+"""An object store in a directory: a bucket is a folder, an object a file that appears whole."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from msaas.errors import InvalidId, ObjectNotFound, StoreUnavailable
+from msaas.songs import parse_id
+from msaas.storage import StoredObject
+
+_PIECE_BYTES = 1024 * 1024
+#: No key begins with a dot, so an upload under way can never be taken for an object.
+_PARTIAL = ".partial-"
+
+
+class DirectoryStore:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def ping(self) -> None:
+        with _our_errors():
+            os.stat(self._root)
+
+    def make_bucket(self, bucket: str) -> None:
+        with _our_errors():
+            (self._root / bucket).mkdir(parents=True, exist_ok=True)
+
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+        path = self._path(bucket, key)
+        with _our_errors():
+            partial = _write_partial(path.parent, data, size_bytes)
+            os.replace(partial, path)
+            _sync_directory(path.parent)
+
+    def get(self, bucket: str, key: str) -> Iterator[bytes]:
+        with _our_errors(), open(self._path(bucket, key), "rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        with _our_errors():
+            return _described(self._path(bucket, key))
+
+    def delete(self, bucket: str, key: str) -> None:
+        with _our_errors():
+            self._path(bucket, key).unlink(missing_ok=True)
+
+    def list(self, bucket: str) -> Iterator[StoredObject]:
+        with _our_errors():
+            names = sorted(os.listdir(self._root / bucket))
+        for name in names:
+            if not name.startswith("."):
+                try:
+                    yield self.stat(bucket, name)
+                except ObjectNotFound:
+                    continue  # Deleted since the listing.
+
+    def _path(self, bucket: str, key: str) -> Path:
+        try:
+            return self._root / bucket / parse_id(key)
+        except InvalidId:
+            raise ObjectNotFound(key) from None
+
+
+def _write_partial(folder: Path, data: BinaryIO, size_bytes: int) -> str:
+    descriptor, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            _copy(data, file, size_bytes)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(partial).unlink()
+        raise
+    return partial
+
+
+def _copy(data: BinaryIO, file: BinaryIO, size_bytes: int) -> None:
+    left = size_bytes
+    while left:
+        piece = data.read(min(left, _PIECE_BYTES))
+        if not piece:
+            raise ValueError(f"the data ended {left} bytes early")
+        file.write(piece)
+        left -= len(piece)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _described(path: Path) -> StoredObject:
+    facts = path.stat()
+    return StoredObject(path.name, facts.st_size, facts.st_mtime)
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectNotFound(Path(str(error.filename)).name) from None
+    except OSError as error:
+        raise StoreUnavailable(error.strerror or str(error)) from error

@@ -1,0 +1,153 @@
+"""A job is moved, never popped: it lies in its worker's own list until its result is stored."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+
+
+@dataclass(frozen=True)
+class QueuePolicy:
+    """How long a worker may be silent, and how often a job may end one."""
+
+    lease_s: float = 60.0
+    max_attempts: int = 3
+    #: A state nobody asks for is forgotten; the manifest still answers `done`.
+    job_ttl_s: int = 7 * 24 * 3600
+    #: Dead letters beyond this number are dropped, oldest first.
+    max_dead: int = 1000
+
+    @property
+    def renew_s(self) -> float:
+        return self.lease_s / 6
+
+    @property
+    def sweep_s(self) -> float:
+        return self.lease_s / 4
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A lease on a job: everything done with it is refused once the token is stale."""
+
+    job: Job
+    payload: bytes
+    token: str
+    attempt: int
+    give_backs: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job says of itself."""
+
+    model: str
+    device: str
+    stems: tuple[str, ...]
+
+
+class JobQueue(Protocol):
+    """Where jobs are announced. Every method raises `QueueUnavailable` when nobody answers."""
+
+    def ping(self) -> None: ...
+
+    def enqueue(self, job: Job) -> JobState:
+        """Announce the job unless it waits or runs already; its callback counts either way.
+
+        Raises:
+            QueueFull: nothing was enqueued.
+        """
+
+    def waiting(self) -> list[str]:
+        """Return the ids that wait, next first. Reading never pops."""
+
+    def depth(self) -> "Depth": ...
+
+    def status(self, job_id: str) -> JobStatus | None: ...
+
+    def consumer(self, worker: str) -> "Consumer":
+        """Return the end of the queue that `worker`, a name no other process ever has, takes from."""
+
+    def reap(self) -> list[str]:
+        """Return the jobs of silent workers and those whose delay is over; name their ids."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    waiting: int
+    in_flight: int
+    delayed: int
+    dead: int
+
+
+class Consumer(Protocol):
+    """One worker's end of the queue."""
+
+    def take(self, *, timeout_s: float) -> bytes | None:
+        """Move the oldest entry to this worker's own list and return it, or None after `timeout_s`."""
+
+    def claim(self, job: Job, *, payload: bytes) -> Claim:
+        """Lease what was taken; this counts as an attempt.
+
+        Raises:
+            ClaimRefused: another worker holds it, or it was cancelled; the entry is gone.
+            AttemptsExhausted: it ended too many workers; it lies with the dead.
+        """
+
+    def bury(self, payload: bytes, *, reason: str) -> None:
+        """Lay an entry that is no job with the dead."""
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+
+    def renew(
+        self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
+    ) -> None:
+        """Prolong the lease and publish the progress. Raises `LeaseLost`."""
+
+    def finish(self, claim: Claim, result: Result) -> None:
+        """End the job as done and release its callbacks. Raises `LeaseLost`."""
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        """End the job for good. Raises `LeaseLost`."""
+
+    def retry(self, claim: Claim, error: JobError) -> None:
+        """Let another attempt be made; after the last one the job lies with the dead. Raises `LeaseLost`."""
+
+    def give_back(self, claim: Claim, *, delay_s: float = 0.0) -> None:
+        """Return the job as if it had never been taken. Raises `LeaseLost`."""
+
+    def leave(self) -> None:
+        """Sign off; entries still in the own list go back to the queue."""
+
+
+class Outbox(Protocol):
+    """Callbacks on their way: each lies here until it is delivered, refused or given up."""
+
+    def add(self, callback: Callback, *, job_id: str) -> str:
+        """Put down a callback whose job is done; return the id that all its attempts carry."""
+
+    def due(self, *, visibility_s: float) -> "Delivery | None":
+        """Return the next delivery whose time has come, hidden from others for `visibility_s`."""
+
+    def settle(self, delivery_id: str, *, state: "str", detail: str = "") -> None:
+        """Say how it ended: `delivered`, `refused` or `dead`."""
+
+    def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
+        """Try again later."""
+
+    def deliveries(self, job_id: str) -> "list[Delivery]":
+        """Return what became of the callbacks of a job."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`body` is the JSON to POST."""
+
+    id: str
+    job_id: str
+    url: str
+    body: bytes
+    state: str
+    attempts: int
+    detail: str = ""

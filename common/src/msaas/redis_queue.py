@@ -1,0 +1,340 @@
+"""The reliable queue on Redis: `BLMOVE` into the worker's own list, leases, fenced Lua steps."""
+
+import hashlib
+import json
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueFull
+from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+from msaas.queue import Claim, Depth, QueuePolicy, Result
+from msaas.redis_clients import BLOCK_S, RedisAddress, connect, connect_blocking, our_errors
+from msaas.redis_keys import Keys
+from msaas.redis_scripts import Scripts
+
+#: A dead letter keeps this much of an entry, enough to see where it came from.
+_LETTER_BYTES = 16 * 1024
+_EXHAUSTED = JobError("attempts_exhausted", AttemptsExhausted().title, "It was given up.")
+
+
+class RedisQueue:
+    """Implements `msaas.queue.JobQueue`."""
+
+    def __init__(
+        self, address: RedisAddress, *, keys: Keys = Keys(), policy: QueuePolicy = QueuePolicy()
+    ) -> None:
+        self._address = address
+        self._keys = keys
+        self._policy = policy
+        self._redis = connect(address)
+        self._scripts = Scripts(self._redis)
+
+    def ping(self) -> None:
+        with our_errors():
+            self._redis.ping()
+
+    def enqueue(self, job: Job) -> JobState:
+        payload = replace(job, callback=None).encode()
+        delivery_id = new_delivery_id() if job.callback else ""
+        keys = self._keys
+        with our_errors():
+            state = self._scripts["enqueue"](
+                keys=[
+                    keys.waiting,
+                    keys.delayed,
+                    keys.job(job.songhash),
+                    keys.callbacks(job.songhash),
+                    keys.delivery(delivery_id),
+                    keys.deliveries(job.songhash),
+                ],
+                args=[
+                    payload,
+                    job.model or "",
+                    delivery_id,
+                    job.songhash,
+                    *_callback_args(job.callback),
+                    self._policy.job_ttl_s,
+                ],
+            )
+        return JobState(_text(state))
+
+    def waiting(self) -> list[str]:
+        with our_errors():
+            payloads = self._redis.lrange(self._keys.waiting, 0, -1)
+        ids = (_id_or_none(payload) for payload in reversed(payloads))
+        return [job_id for job_id in ids if job_id]
+
+    def depth(self) -> Depth:
+        keys = self._keys
+        with our_errors():
+            workers = [_text(name) for name in self._redis.zrange(keys.workers, 0, -1)]
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.llen(keys.waiting).llen(keys.alias).zcard(keys.delayed).llen(keys.dead)
+            for worker in workers:
+                pipe.llen(keys.own(worker))
+            waiting, alias, delayed, dead, *own = pipe.execute()
+        return Depth(waiting=waiting + alias, in_flight=sum(own), delayed=delayed, dead=dead)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        with our_errors():
+            fields = self._redis.hgetall(self._keys.job(job_id))
+        return (
+            _status(job_id, {_text(key): _text(value) for key, value in fields.items()}) if fields else None
+        )
+
+    def consumer(self, worker: str) -> "RedisConsumer":
+        return RedisConsumer(self._address, worker=worker, keys=self._keys, policy=self._policy)
+
+    def reap(self) -> list[str]:
+        keys, policy = self._keys, self._policy
+        with our_errors():
+            returned = self._scripts["reap"](
+                keys=[keys.workers, keys.waiting, keys.delayed, keys.dead, keys.outbox],
+                args=[
+                    keys.own_prefix,
+                    keys.claims_prefix,
+                    keys.delivery_prefix,
+                    policy.max_attempts,
+                    policy.job_ttl_s,
+                    policy.max_dead,
+                    _error_json(_EXHAUSTED),
+                ],
+            )
+        return [_text(job_id) for job_id in returned]
+
+
+class RedisConsumer:
+    """Implements `msaas.queue.Consumer`. `take` has its own client, so that a renewal never waits for it."""
+
+    def __init__(self, address: RedisAddress, *, worker: str, keys: Keys, policy: QueuePolicy) -> None:
+        self._worker = worker
+        self._keys = keys
+        self._policy = policy
+        self._redis = connect(address)
+        self._blocking = connect_blocking(address)
+        self._scripts = Scripts(self._redis)
+        self._held: set[bytes] = set()
+
+    def take(self, *, timeout_s: float = BLOCK_S) -> bytes | None:
+        with our_errors():
+            self.beat()
+            return self._left_over() or self._from_alias() or self._next(min(timeout_s, BLOCK_S))
+
+    def _left_over(self) -> Any:
+        """An entry that lies in the own list and that nobody knows of: the reply to its move was lost."""
+        for payload in self._redis.lrange(self._keys.own(self._worker), 0, -1):
+            if payload not in self._held:
+                return payload
+        return None
+
+    def _from_alias(self) -> Any:
+        if not self._redis.llen(self._keys.alias):
+            return None
+        return self._scripts["take"](keys=[self._keys.alias, self._keys.alias, self._keys.own(self._worker)])
+
+    def _next(self, timeout_s: float) -> Any:
+        own = self._keys.own(self._worker)
+        try:
+            return self._blocking.blmove(self._keys.waiting, own, timeout_s, "RIGHT", "LEFT")
+        except redis.exceptions.OutOfMemoryError:
+            time.sleep(timeout_s / 10)
+            return self._scripts["take"](keys=[self._keys.waiting, self._keys.alias, own])
+
+    def claim(self, job: Job, *, payload: bytes) -> Claim:
+        keys, token = self._keys, secrets.token_hex(16)
+        self._register_callback(job, payload)
+        with our_errors():
+            verdict, *facts = self._scripts["claim"](
+                keys=[
+                    keys.own(self._worker),
+                    keys.claims(self._worker),
+                    keys.job(job.songhash),
+                    keys.callbacks(job.songhash),
+                    keys.dead,
+                    keys.outbox,
+                    keys.workers,
+                ],
+                args=[
+                    payload,
+                    job.songhash,
+                    token,
+                    self._worker,
+                    self._policy.lease_s,
+                    self._policy.max_attempts,
+                    self._policy.job_ttl_s,
+                    _letter(payload, _EXHAUSTED.code),
+                    self._policy.max_dead,
+                    keys.delivery_prefix,
+                    _error_json(_EXHAUSTED),
+                ],
+            )
+        if verdict == b"dead":
+            raise AttemptsExhausted(job.songhash)
+        if verdict != b"claimed":
+            raise ClaimRefused(_text(verdict))
+        self._held.add(payload)
+        return Claim(job, payload, token, attempt=int(facts[0]), give_backs=int(facts[1]))
+
+    def _register_callback(self, job: Job, payload: bytes) -> None:
+        """A callback in the message itself counts once, however often the message is delivered."""
+        if job.callback is None:
+            return
+        delivery_id, keys = _delivery_id_of(payload), self._keys
+        url, data = _callback_args(job.callback)
+        fields = {"job_id": job.songhash, "url": url, "state": "waiting", "attempts": 0}
+        with our_errors():
+            if self._redis.hsetnx(keys.delivery(delivery_id), "job_id", job.songhash):
+                pipe = self._redis.pipeline()
+                pipe.hset(keys.delivery(delivery_id), mapping={**fields, **({"data": data} if data else {})})
+                pipe.expire(keys.delivery(delivery_id), self._policy.job_ttl_s)
+                pipe.sadd(keys.callbacks(job.songhash), delivery_id)
+                pipe.sadd(keys.deliveries(job.songhash), delivery_id)
+                pipe.expire(keys.deliveries(job.songhash), self._policy.job_ttl_s)
+                pipe.execute()
+
+    def bury(self, payload: bytes, *, reason: str) -> None:
+        keys = self._keys
+        with our_errors():
+            self._scripts["bury"](
+                keys=[keys.own(self._worker), keys.dead],
+                args=[payload, _letter(payload, reason), self._policy.max_dead],
+            )
+
+    def beat(self) -> None:
+        with our_errors():
+            seconds, microseconds = self._redis.time()
+            # The name is there since before the server filled up, or nothing can be taken anyway.
+            with suppress(redis.exceptions.OutOfMemoryError):
+                self._redis.zadd(
+                    self._keys.workers, {self._worker: seconds + microseconds / 1e6 + self._policy.lease_s}
+                )
+
+    def renew(
+        self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
+    ) -> None:
+        keys = [self._keys.job(claim.job.songhash), self._keys.workers]
+        args = [claim.token, self._worker, self._policy.lease_s, f"{progress:.4f}", model or "", device or ""]
+        self._fenced("renew", claim, keys=keys, args=args)
+
+    def finish(self, claim: Claim, result: Result) -> None:
+        stems = json.dumps(result.stems)
+        args = [result.model, result.device, stems, self._policy.job_ttl_s, self._keys.delivery_prefix]
+        self._fenced("finish", claim, keys=self._ending_keys(claim), args=[claim.token, claim.payload, *args])
+        self._held.discard(claim.payload)
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        self._end_attempt(claim, error, max_attempts=0)
+
+    def retry(self, claim: Claim, error: JobError) -> None:
+        self._end_attempt(claim, error, max_attempts=self._policy.max_attempts)
+
+    def _end_attempt(self, claim: Claim, error: JobError, *, max_attempts: int) -> None:
+        self._fenced(
+            "fail",
+            claim,
+            keys=[*self._ending_keys(claim), self._keys.waiting, self._keys.dead],
+            args=[
+                claim.token,
+                claim.payload,
+                _error_json(error),
+                self._policy.job_ttl_s,
+                self._keys.delivery_prefix,
+                max_attempts,
+                _letter(claim.payload, error.code),
+                self._policy.max_dead,
+            ],
+        )
+        self._held.discard(claim.payload)
+
+    def give_back(self, claim: Claim, *, delay_s: float = 0.0) -> None:
+        keys = [*self._claim_keys(claim), self._keys.waiting, self._keys.delayed]
+        self._fenced("give_back", claim, keys=keys, args=[claim.token, claim.payload, delay_s])
+        self._held.discard(claim.payload)
+
+    def leave(self) -> None:
+        keys = self._keys
+        with our_errors():
+            self._scripts["leave"](
+                keys=[keys.own(self._worker), keys.claims(self._worker), keys.workers, keys.waiting],
+                args=[self._worker],
+            )
+
+    def _claim_keys(self, claim: Claim) -> list[str]:
+        return [
+            self._keys.own(self._worker),
+            self._keys.claims(self._worker),
+            self._keys.job(claim.job.songhash),
+        ]
+
+    def _ending_keys(self, claim: Claim) -> list[str]:
+        return [*self._claim_keys(claim), self._keys.callbacks(claim.job.songhash), self._keys.outbox]
+
+    def _fenced(self, step: str, claim: Claim, *, keys: list[str], args: list[Any]) -> None:
+        with our_errors():
+            done = self._scripts[step](keys=keys, args=args)
+        if not done:
+            self._held.discard(claim.payload)
+            raise LeaseLost(claim.job.songhash)
+
+
+def new_delivery_id() -> str:
+    """Return an id as Standard Webhooks wants it: unique, and the same over all attempts."""
+    return f"msg_{secrets.token_hex(12)}"
+
+
+def _delivery_id_of(payload: bytes) -> str:
+    return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
+
+
+def _callback_args(callback: Callback | None) -> tuple[str, str]:
+    if callback is None:
+        return "", ""
+    return callback.url, "" if callback.data is None else json.dumps(callback.data)
+
+
+def _letter(payload: bytes, reason: str) -> str:
+    kept = payload[:_LETTER_BYTES].decode(errors="backslashreplace")
+    return json.dumps({"payload": kept, "bytes": len(payload), "reason": reason, "at": round(time.time(), 3)})
+
+
+def _id_or_none(payload: bytes) -> str | None:
+    try:
+        return Job.decode(payload).songhash
+    except MalformedJob:
+        return None
+
+
+def _error_json(error: JobError) -> str:
+    return json.dumps(vars(error))
+
+
+def _status(job_id: str, fields: dict[str, str]) -> JobStatus:
+    return JobStatus(
+        job_id,
+        JobState(fields.get("state", JobState.QUEUED)),
+        progress=float(fields.get("progress", 0)),
+        model=fields.get("model"),
+        device=fields.get("device"),
+        attempts=int(fields.get("attempts", 0)),
+        stems=tuple(json.loads(fields.get("stems", "[]"))),
+        error=JobError(**json.loads(fields["error"])) if "error" in fields else None,
+        created_at=_seconds(fields.get("created_at")),
+        started_at=_seconds(fields.get("started_at")),
+        finished_at=_seconds(fields.get("finished_at")),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+__all__ = ["QueueFull", "RedisConsumer", "RedisQueue", "new_delivery_id"]

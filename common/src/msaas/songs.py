@@ -1,0 +1,36 @@
+"""A song is named by the SHA-256 of its bytes, a piece of work by that name and its options."""
+
+import hashlib
+import re
+
+from msaas.errors import InvalidId
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+_ID = re.compile(ID_PATTERN)
+_VARIANT_ID = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{12})")
+
+
+def song_hash(mp3: bytes) -> str:
+    """Return the SHA-256 of the MP3's bytes as 64 hex digits."""
+    return hashlib.sha256(mp3).hexdigest()
+
+
+def parse_id(text: str) -> str:
+    """Return `text` if it can be an id: ours, or an older UUID or SHA-224.
+
+    Raises:
+        InvalidId: `text` holds a character or a length that no id has.
+    """
+    if not _ID.fullmatch(text) or ".." in text:
+        raise InvalidId(repr(text[:140]))
+    return text
+
+
+def source_of(job_id: str) -> str:
+    """Return the song a job works on: `<sha256>` for `<sha256>.<variant>`, else the id itself."""
+    match = _VARIANT_ID.fullmatch(job_id)
+    return match.group(1) if match else job_id
+
+
+def with_variant(songhash: str, variant: str) -> str:
+    return f"{songhash}.{variant}" if variant else songhash
