@@ -1,0 +1,51 @@
+# MSaaS: every command does its own set-up. `make help` lists them.
+PYTHON ?= python3
+# Another index for torch, for example https://download.pytorch.org/whl/cpu; empty: the default one.
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS := common rest worker logs local
+STAMP := $(VENV)/.msaas-setup
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench chaos cluster-test clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with every part, torch first, under constraints.txt
+
+$(STAMP): constraints.txt requirements-dev.txt $(PARTS:%=%/pyproject.toml)
+	$(PYTHON) -c 'import sys; sys.exit("MSaaS needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt $(PARTS:%=-e ./%)
+	touch $@
+
+up: $(STAMP) ## the local stack in the foreground; WORKERS=n PORT=p DEMUCS_MODEL=m MODEL_FALLBACK=starter
+	@exec $(BIN)/python -m msaas_local
+
+demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under output/
+	@exec $(BIN)/python -m msaas_local demo
+
+test: $(STAMP) ## all tests that need no system package
+	$(BIN)/python -m pytest -m "not chaos and not cluster and not bench"
+
+check: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
+	$(BIN)/python -m pytest -m chaos
+
+bench: $(STAMP) ## speed and memory, paired with stock demucs
+	$(BIN)/python bench/run.py
+
+cluster-test: $(STAMP) ## against the cluster KUBECONFIG points to
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
+clean: ## remove what was built and the local state
+	rm -rf $(VENV) .msaas output build .pytest_cache .mypy_cache .ruff_cache

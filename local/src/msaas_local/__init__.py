@@ -1,0 +1,1 @@
+"""The local stack: every part of the service as the process that also runs in a pod, on one machine."""
