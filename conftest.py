@@ -1,0 +1,42 @@
+"""The servers every test folder may ask for; each starts once in a run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from msaas.redis_clients import RedisAddress
+from tests.servers import RcloneServer, RedisServer, S3Access, rclone_running, redis_running
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_running(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(_valkey: RedisServer) -> RedisServer:
+    """A real Redis-protocol server from a wheel, emptied; not to be killed, others use it too."""
+    _valkey.client().flushall()
+    return _valkey
+
+
+@pytest.fixture
+def redis_address(redis_server: RedisServer) -> RedisAddress:
+    return redis_server.address
+
+
+@pytest.fixture(scope="session")
+def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
+    with rclone_running(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_server(_rclone: RcloneServer) -> S3Access:
+    """A real S3 server from a wheel, emptied: `.environment` for a process, `.store()` for a test."""
+    store = _rclone.access.store()
+    for bucket in store._client.list_buckets():
+        for found in list(store.list(bucket.name)):
+            store.delete(bucket.name, found.key)
+    return _rclone.access

