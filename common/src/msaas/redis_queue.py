@@ -118,7 +118,8 @@ class RedisConsumer:
         self._redis = connect(address)
         self._blocking = connect_blocking(address)
         self._scripts = Scripts(self._redis)
-        self._held: set[bytes] = set()
+        #: Until when this process holds what it claimed; past that, it has dropped it without a word.
+        self._held_until: dict[bytes, float] = {}
 
     def take(self, *, timeout_s: float = BLOCK_S) -> bytes | None:
         with our_errors():
@@ -126,11 +127,17 @@ class RedisConsumer:
             return self._left_over() or self._from_alias() or self._next(min(timeout_s, BLOCK_S))
 
     def _left_over(self) -> Any:
-        """An entry that lies in the own list and that nobody knows of: the reply to its move was lost."""
+        """An entry in the own list that nobody works on: the reply to its move or to its end was lost."""
         for payload in self._redis.lrange(self._keys.own(self._worker), 0, -1):
-            if payload not in self._held:
+            if self._held_until.get(payload, 0.0) < time.monotonic():
                 return payload
         return None
+
+    def _hold(self, payload: bytes) -> None:
+        self._held_until[payload] = time.monotonic() + self._policy.lease_s
+
+    def _let_go(self, payload: bytes) -> None:
+        self._held_until.pop(payload, None)
 
     def _from_alias(self) -> Any:
         if not self._redis.llen(self._keys.alias):
@@ -177,7 +184,7 @@ class RedisConsumer:
             raise AttemptsExhausted(job.songhash)
         if verdict != b"claimed":
             raise ClaimRefused(_text(verdict))
-        self._held.add(payload)
+        self._hold(payload)
         return Claim(job, payload, token, attempt=int(facts[0]), give_backs=int(facts[1]))
 
     def _register_callback(self, job: Job, payload: bytes) -> None:
@@ -220,12 +227,13 @@ class RedisConsumer:
         keys = [self._keys.job(claim.job.songhash), self._keys.workers]
         args = [claim.token, self._worker, self._policy.lease_s, f"{progress:.4f}", model or "", device or ""]
         self._fenced("renew", claim, keys=keys, args=args)
+        self._hold(claim.payload)
 
     def finish(self, claim: Claim, result: Result) -> None:
         stems = json.dumps(result.stems)
         args = [result.model, result.device, stems, self._policy.job_ttl_s, self._keys.delivery_prefix]
         self._fenced("finish", claim, keys=self._ending_keys(claim), args=[claim.token, claim.payload, *args])
-        self._held.discard(claim.payload)
+        self._let_go(claim.payload)
 
     def fail(self, claim: Claim, error: JobError) -> None:
         self._end_attempt(claim, error, max_attempts=0)
@@ -249,12 +257,12 @@ class RedisConsumer:
                 self._policy.max_dead,
             ],
         )
-        self._held.discard(claim.payload)
+        self._let_go(claim.payload)
 
     def give_back(self, claim: Claim, *, delay_s: float = 0.0) -> None:
         keys = [*self._claim_keys(claim), self._keys.waiting, self._keys.delayed]
         self._fenced("give_back", claim, keys=keys, args=[claim.token, claim.payload, delay_s])
-        self._held.discard(claim.payload)
+        self._let_go(claim.payload)
 
     def leave(self) -> None:
         keys = self._keys
@@ -278,7 +286,7 @@ class RedisConsumer:
         with our_errors():
             done = self._scripts[step](keys=keys, args=args)
         if not done:
-            self._held.discard(claim.payload)
+            self._let_go(claim.payload)
             raise LeaseLost(claim.job.songhash)
 
 
