@@ -124,7 +124,10 @@ class RedisConsumer:
     def take(self, *, timeout_s: float = BLOCK_S) -> bytes | None:
         with our_errors():
             self.beat()
-            return self._left_over() or self._from_alias() or self._next(min(timeout_s, BLOCK_S))
+            payload: bytes | None = (
+                self._left_over() or self._from_alias() or self._next(min(timeout_s, BLOCK_S))
+            )
+        return payload
 
     def _left_over(self) -> Any:
         """An entry in the own list that nobody works on: the reply to its move or to its end was lost."""

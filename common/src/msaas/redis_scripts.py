@@ -21,7 +21,7 @@ class Scripts:
     """The steps, by name, on one client. Needs Redis 7 or Valkey 7.2 for the `#!lua` flags."""
 
     def __init__(self, client: Client) -> None:
-        self._scripts = {name: client.register_script(_source(name)) for name in _NAMES}
+        self._scripts: dict[str, Script] = {name: client.register_script(_source(name)) for name in _NAMES}
 
     def __getitem__(self, name: str) -> Script:
         return self._scripts[name]
