@@ -5,7 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from msaas.redis_clients import RedisAddress
-from tests.servers import RcloneServer, RedisServer, S3Access, rclone_running, redis_running
+from tests.servers import (
+    RcloneServer,
+    RedisServer,
+    S3Access,
+    SwiftServer,
+    rclone_running,
+    redis_running,
+    swift_running,
+)
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +48,10 @@ def s3_server(_rclone: RcloneServer) -> S3Access:
         for found in list(store.list(bucket.name)):
             store.delete(bucket.name, found.key)
     return _rclone.access
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    """A second, stricter S3 server; Debian packages it."""
+    with swift_running(tmp_path_factory.mktemp("swift")) as server:
+        yield server

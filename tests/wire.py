@@ -87,7 +87,9 @@ class Wire:
         for each in (client, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets.add(each)
-        threading.Thread(target=self._pump, args=(client, server, lambda p: self.requests(p)), daemon=True).start()
+        threading.Thread(
+            target=self._pump, args=(client, server, lambda p: self.requests(p)), daemon=True
+        ).start()
         self._pump(server, client, lambda piece: self.replies(piece))
 
     def _pump(self, source: socket.socket, sink: socket.socket, passed: Filter) -> None:
