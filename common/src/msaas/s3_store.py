@@ -15,6 +15,8 @@ _PIECE_BYTES = 1024 * 1024
 #: Servers differ in what they say of a bucket that is there.
 _BUCKET_IS_THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _NOT_THERE = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
+#: A store may take this long over an upload before it says so.
+READ_TIMEOUT_S = 30.0
 #: A part of an upload; S3 wants 5 MiB at least. A song of 100 MB goes up in one request.
 _PART_BYTES = 128 * 1024 * 1024
 
@@ -77,7 +79,7 @@ def connect(
     secret_key: str,
     secure: bool = False,
     connect_timeout_s: float = 1.0,
-    read_timeout_s: float = 30.0,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> S3Store:
     """Return a store on `host:port`; nothing is sent before its first use.
 

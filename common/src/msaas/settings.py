@@ -13,6 +13,7 @@ from msaas.errors import MalformedSettings
 from msaas.queue import QueuePolicy
 from msaas.redis_clients import RedisAddress
 from msaas.redis_keys import Keys
+from msaas.s3_store import READ_TIMEOUT_S
 from msaas.s3_store import connect as connect_s3
 from msaas.stems import DEFAULT_MODEL, parse_model
 from msaas.storage import ObjectStore
@@ -103,11 +104,11 @@ class StoreSettings(Settings):
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb * 1024 * 1024
 
-    def tracks(self) -> Tracks:
+    def tracks(self, *, read_timeout_s: float = READ_TIMEOUT_S) -> Tracks:
         """Return the two buckets; nothing is sent before their first use."""
-        return Tracks(self._store(), self.minio_input_bucket, self.minio_output_bucket)
+        return Tracks(self._store(read_timeout_s), self.minio_input_bucket, self.minio_output_bucket)
 
-    def _store(self) -> ObjectStore:
+    def _store(self, read_timeout_s: float) -> ObjectStore:
         if self.store_dir:
             return DirectoryStore(self.store_dir)
         return connect_s3(
@@ -115,6 +116,7 @@ class StoreSettings(Settings):
             access_key=self.minio_access_key.get_secret_value(),
             secret_key=self.minio_secret_key.get_secret_value(),
             secure=self.minio_secure,
+            read_timeout_s=read_timeout_s,
         )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import BinaryIO
 
 from msaas.errors import InvalidId
 
@@ -13,6 +14,12 @@ _VARIANT_ID = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{12})")
 def song_hash(mp3: bytes) -> str:
     """Return the SHA-256 of the MP3's bytes as 64 hex digits."""
     return hashlib.sha256(mp3).hexdigest()
+
+
+def song_hash_of(mp3: BinaryIO) -> str:
+    """Return the same of an open file, read from its start; it is left at its end."""
+    mp3.seek(0)
+    return hashlib.file_digest(mp3, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def parse_id(text: str) -> str:
