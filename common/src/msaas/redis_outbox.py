@@ -1,13 +1,12 @@
 """Callbacks on their way, in Redis: a sorted set by due time, a hash for each."""
 
 import json
-import time
 
 from msaas.jobs import Callback
 from msaas.queue import Delivery, QueuePolicy
 from msaas.redis_clients import RedisAddress, connect, our_errors
 from msaas.redis_keys import Keys
-from msaas.redis_queue import new_delivery_id
+from msaas.redis_queue import callback_args, new_delivery_id
 from msaas.redis_scripts import Scripts
 
 
@@ -23,24 +22,12 @@ class RedisOutbox:
         self._scripts = Scripts(self._redis)
 
     def add(self, callback: Callback, *, job_id: str) -> str:
-        delivery_id, keys, ttl = new_delivery_id(), self._keys, self._policy.job_ttl_s
-        fields = {
-            "job_id": job_id,
-            "url": callback.url,
-            "state": "pending",
-            "job_state": "done",
-            "attempts": "0",
-        }
-        if callback.data is not None:
-            fields["data"] = json.dumps(callback.data)
+        delivery_id, keys = new_delivery_id(), self._keys
         with our_errors():
-            pipe = self._redis.pipeline()
-            pipe.hset(keys.delivery(delivery_id), mapping=fields)
-            pipe.expire(keys.delivery(delivery_id), ttl)
-            pipe.sadd(keys.deliveries(job_id), delivery_id)
-            pipe.expire(keys.deliveries(job_id), ttl)
-            pipe.zadd(keys.outbox, {delivery_id: time.time()})
-            pipe.execute()
+            self._scripts["put_down"](
+                keys=[keys.outbox, keys.delivery(delivery_id), keys.deliveries(job_id)],
+                args=[delivery_id, job_id, *callback_args(callback), self._policy.job_ttl_s],
+            )
         return delivery_id
 
     def due(self, *, visibility_s: float) -> Delivery | None:
@@ -54,20 +41,17 @@ class RedisOutbox:
         return _delivery(delivery_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def settle(self, delivery_id: str, *, state: str, detail: str = "") -> None:
-        with our_errors():
-            pipe = self._redis.pipeline()
-            pipe.zrem(self._keys.outbox, delivery_id)
-            pipe.hset(self._keys.delivery(delivery_id), mapping={"state": state, "detail": detail})
-            pipe.expire(self._keys.delivery(delivery_id), self._policy.job_ttl_s)
-            pipe.execute()
+        self._settle(delivery_id, state=state, detail=detail, delay="")
 
     def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
+        self._settle(delivery_id, state="pending", detail=detail, delay=str(delay_s))
+
+    def _settle(self, delivery_id: str, *, state: str, detail: str, delay: str) -> None:
         with our_errors():
-            pipe = self._redis.pipeline()
-            pipe.zadd(self._keys.outbox, {delivery_id: time.time() + delay_s})
-            pipe.hset(self._keys.delivery(delivery_id), mapping={"state": "pending", "detail": detail})
-            pipe.expire(self._keys.delivery(delivery_id), self._policy.job_ttl_s)
-            pipe.execute()
+            self._scripts["settle"](
+                keys=[self._keys.outbox, self._keys.delivery(delivery_id)],
+                args=[delivery_id, state, detail, self._policy.job_ttl_s, delay],
+            )
 
     def deliveries(self, job_id: str) -> list[Delivery]:
         with our_errors():

@@ -4,7 +4,6 @@ import hashlib
 import json
 import secrets
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,8 @@ from msaas.redis_scripts import Scripts
 
 #: A dead letter keeps this much of an entry, enough to see where it came from.
 _LETTER_BYTES = 16 * 1024
+#: Only a finished job has progress 1.
+_NEARLY_DONE = 0.9999
 _EXHAUSTED = JobError("attempts_exhausted", AttemptsExhausted().title, "It was given up.")
 
 
@@ -57,8 +58,9 @@ class RedisQueue:
                     job.model or "",
                     delivery_id,
                     job.songhash,
-                    *_callback_args(job.callback),
+                    *callback_args(job.callback),
                     self._policy.job_ttl_s,
+                    keys.own_prefix,
                 ],
             )
         return JobState(_text(state))
@@ -118,46 +120,30 @@ class RedisConsumer:
         self._redis = connect(address)
         self._blocking = connect_blocking(address)
         self._scripts = Scripts(self._redis)
-        #: Until when this process holds what it claimed; past that, it has dropped it without a word.
-        self._held_until: dict[bytes, float] = {}
+        #: The last claim this process heard of; one that it never heard of is no attempt.
+        self._last_token = ""
 
     def take(self, *, timeout_s: float = BLOCK_S) -> bytes | None:
+        keys = self._keys
+        own = keys.own(self._worker)
         with our_errors():
-            self.beat()
-            payload: bytes | None = (
-                self._left_over() or self._from_alias() or self._next(min(timeout_s, BLOCK_S))
+            at_hand: bytes | None = self._scripts["take"](
+                keys=[own, keys.alias, keys.waiting, keys.workers], args=[self._worker, self._policy.lease_s]
             )
-        return payload
+            return at_hand or self._next(own, min(timeout_s, BLOCK_S))
 
-    def _left_over(self) -> Any:
-        """An entry in the own list that nobody works on: the reply to its move or to its end was lost."""
-        for payload in self._redis.lrange(self._keys.own(self._worker), 0, -1):
-            if self._held_until.get(payload, 0.0) < time.monotonic():
-                return payload
-        return None
-
-    def _hold(self, payload: bytes) -> None:
-        self._held_until[payload] = time.monotonic() + self._policy.lease_s
-
-    def _let_go(self, payload: bytes) -> None:
-        self._held_until.pop(payload, None)
-
-    def _from_alias(self) -> Any:
-        if not self._redis.llen(self._keys.alias):
-            return None
-        return self._scripts["take"](keys=[self._keys.alias, self._keys.alias, self._keys.own(self._worker)])
-
-    def _next(self, timeout_s: float) -> Any:
-        own = self._keys.own(self._worker)
+    def _next(self, own: str, timeout_s: float) -> bytes | None:
+        """Block on the server until something comes: moved, never popped."""
         try:
-            return self._blocking.blmove(self._keys.waiting, own, timeout_s, "RIGHT", "LEFT")
+            moved: bytes | None = self._blocking.blmove(self._keys.waiting, own, timeout_s, "RIGHT", "LEFT")
         except redis.exceptions.OutOfMemoryError:
-            time.sleep(timeout_s / 10)
-            return self._scripts["take"](keys=[self._keys.waiting, self._keys.alias, own])
+            time.sleep(timeout_s)
+            return None
+        return moved
 
     def claim(self, job: Job, *, payload: bytes) -> Claim:
-        keys, token = self._keys, secrets.token_hex(16)
-        self._register_callback(job, payload)
+        keys, policy, token = self._keys, self._policy, secrets.token_hex(16)
+        delivery_id = _delivery_id_of(payload) if job.callback else ""
         with our_errors():
             verdict, *facts = self._scripts["claim"](
                 keys=[
@@ -165,6 +151,8 @@ class RedisConsumer:
                     keys.claims(self._worker),
                     keys.job(job.songhash),
                     keys.callbacks(job.songhash),
+                    keys.delivery(delivery_id),
+                    keys.deliveries(job.songhash),
                     keys.dead,
                     keys.outbox,
                     keys.workers,
@@ -173,39 +161,25 @@ class RedisConsumer:
                     payload,
                     job.songhash,
                     token,
+                    self._last_token,
                     self._worker,
-                    self._policy.lease_s,
-                    self._policy.max_attempts,
-                    self._policy.job_ttl_s,
+                    policy.lease_s,
+                    policy.max_attempts,
+                    policy.job_ttl_s,
                     _letter(payload, _EXHAUSTED.code),
-                    self._policy.max_dead,
+                    policy.max_dead,
                     keys.delivery_prefix,
                     _error_json(_EXHAUSTED),
+                    delivery_id,
+                    *callback_args(job.callback),
                 ],
             )
         if verdict == b"dead":
             raise AttemptsExhausted(job.songhash)
         if verdict != b"claimed":
             raise ClaimRefused(_text(verdict))
-        self._hold(payload)
+        self._last_token = token
         return Claim(job, payload, token, attempt=int(facts[0]), give_backs=int(facts[1]))
-
-    def _register_callback(self, job: Job, payload: bytes) -> None:
-        """A callback in the message itself counts once, however often the message is delivered."""
-        if job.callback is None:
-            return
-        delivery_id, keys = _delivery_id_of(payload), self._keys
-        url, data = _callback_args(job.callback)
-        fields = {"job_id": job.songhash, "url": url, "state": "waiting", "attempts": 0}
-        with our_errors():
-            if self._redis.hsetnx(keys.delivery(delivery_id), "job_id", job.songhash):
-                pipe = self._redis.pipeline()
-                pipe.hset(keys.delivery(delivery_id), mapping={**fields, **({"data": data} if data else {})})
-                pipe.expire(keys.delivery(delivery_id), self._policy.job_ttl_s)
-                pipe.sadd(keys.callbacks(job.songhash), delivery_id)
-                pipe.sadd(keys.deliveries(job.songhash), delivery_id)
-                pipe.expire(keys.deliveries(job.songhash), self._policy.job_ttl_s)
-                pipe.execute()
 
     def bury(self, payload: bytes, *, reason: str) -> None:
         keys = self._keys
@@ -217,26 +191,26 @@ class RedisConsumer:
 
     def beat(self) -> None:
         with our_errors():
-            seconds, microseconds = self._redis.time()
-            # The name is there since before the server filled up, or nothing can be taken anyway.
-            with suppress(redis.exceptions.OutOfMemoryError):
-                self._redis.zadd(
-                    self._keys.workers, {self._worker: seconds + microseconds / 1e6 + self._policy.lease_s}
-                )
+            self._scripts["beat"](keys=[self._keys.workers], args=[self._worker, self._policy.lease_s])
 
     def renew(
         self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
     ) -> None:
         keys = [self._keys.job(claim.job.songhash), self._keys.workers]
-        args = [claim.token, self._worker, self._policy.lease_s, f"{progress:.4f}", model or "", device or ""]
+        args = [
+            claim.token,
+            self._worker,
+            self._policy.lease_s,
+            f"{min(progress, _NEARLY_DONE):.4f}",
+            model or "",
+            device or "",
+        ]
         self._fenced("renew", claim, keys=keys, args=args)
-        self._hold(claim.payload)
 
     def finish(self, claim: Claim, result: Result) -> None:
         stems = json.dumps(result.stems)
         args = [result.model, result.device, stems, self._policy.job_ttl_s, self._keys.delivery_prefix]
         self._fenced("finish", claim, keys=self._ending_keys(claim), args=[claim.token, claim.payload, *args])
-        self._let_go(claim.payload)
 
     def fail(self, claim: Claim, error: JobError) -> None:
         self._end_attempt(claim, error, max_attempts=0)
@@ -260,12 +234,10 @@ class RedisConsumer:
                 self._policy.max_dead,
             ],
         )
-        self._let_go(claim.payload)
 
     def give_back(self, claim: Claim, *, delay_s: float = 0.0) -> None:
         keys = [*self._claim_keys(claim), self._keys.waiting, self._keys.delayed]
         self._fenced("give_back", claim, keys=keys, args=[claim.token, claim.payload, delay_s])
-        self._let_go(claim.payload)
 
     def leave(self) -> None:
         keys = self._keys
@@ -289,7 +261,6 @@ class RedisConsumer:
         with our_errors():
             done = self._scripts[step](keys=keys, args=args)
         if not done:
-            self._let_go(claim.payload)
             raise LeaseLost(claim.job.songhash)
 
 
@@ -302,7 +273,7 @@ def _delivery_id_of(payload: bytes) -> str:
     return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
 
 
-def _callback_args(callback: Callback | None) -> tuple[str, str]:
+def callback_args(callback: Callback | None) -> tuple[str, str]:
     if callback is None:
         return "", ""
     return callback.url, "" if callback.data is None else json.dumps(callback.data)

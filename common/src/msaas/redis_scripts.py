@@ -8,7 +8,21 @@ from msaas.redis_clients import Client
 
 #: Only a new job may be refused for lack of memory: whoever ends one makes room.
 _REFUSED_WHEN_FULL = {"enqueue"}
-_NAMES = ("enqueue", "take", "claim", "renew", "finish", "fail", "give_back", "bury", "leave", "reap", "due")
+_JOB_STEPS = (
+    "enqueue",
+    "take",
+    "beat",
+    "claim",
+    "renew",
+    "finish",
+    "fail",
+    "give_back",
+    "bury",
+    "leave",
+    "reap",
+)
+_CALLBACK_STEPS = ("put_down", "due", "settle")
+_NAMES = (*_JOB_STEPS, *_CALLBACK_STEPS)
 
 
 def _source(name: str) -> str:

@@ -1,28 +1,19 @@
 -- KEYS waiting, delayed, job, callbacks, delivery, deliveries
--- ARGV payload, model, delivery id ('' for none), job id, url, data ('' for none), ttl
+-- ARGV payload, model, delivery id ('' for none), job id, url, data ('' for none), ttl, own prefix
 local waiting, delayed, job, callbacks, delivery, deliveries = unpack(KEYS)
-local payload, model, delivery_id, job_id, url, data, ttl = unpack(ARGV)
+local payload, model, delivery_id, job_id, url, data, ttl, own_prefix = unpack(ARGV)
 
-if delivery_id ~= '' then
-  redis.call('HSET', delivery, 'job_id', job_id, 'url', url, 'state', 'waiting', 'attempts', 0)
-  if data ~= '' then redis.call('HSET', delivery, 'data', data) end
-  redis.call('EXPIRE', delivery, ttl)
-  redis.call('SADD', callbacks, delivery_id)
-  redis.call('SADD', deliveries, delivery_id)
-  redis.call('EXPIRE', deliveries, ttl)
-end
+await_callback(callbacks, delivery, deliveries, delivery_id, job_id, url, data, ttl)
 
--- A state alone is no proof: whoever waits must lie in a list, whoever runs must hold a lease.
-local state = redis.call('HGET', job, 'state')
-if state == 'queued' and (redis.call('LPOS', waiting, payload) or redis.call('ZSCORE', delayed, payload)) then
-  return state
+-- A state alone is no proof: whoever waits must lie in a list, whoever runs with its worker.
+local state, worker, entry = unpack(redis.call('HMGET', job, 'state', 'worker', 'payload'))
+if state == 'queued' and entry then
+  if redis.call('LPOS', waiting, entry) or redis.call('ZSCORE', delayed, entry) then return state end
 end
-if state == 'running' and tonumber(redis.call('HGET', job, 'lease_until') or 0) > now() then
-  return state
-end
+if state == 'running' and redis.call('LPOS', own_prefix .. worker, entry) then return state end
 
 redis.call('DEL', job)
-redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'created_at', stamp())
+redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'created_at', stamp(), 'payload', payload)
 if model ~= '' then redis.call('HSET', job, 'model', model) end
 redis.call('LPUSH', waiting, payload)
 return 'queued'

@@ -15,5 +15,5 @@ if attempts < tonumber(max_attempts) then
 end
 if tonumber(max_attempts) > 0 then lay_with_the_dead(dead, max_dead, letter) end
 end_job(job, 'failed', ttl, 'error', error_json, 'finished_by', token)
-release_callbacks(callbacks, outbox, delivery_prefix, false)
+release_callbacks(callbacks, outbox, delivery_prefix, 'failed')
 return 1

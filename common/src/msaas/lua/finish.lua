@@ -9,5 +9,5 @@ if redis.call('HGET', job, 'token') ~= token then return 0 end
 redis.call('LREM', own, 1, payload)
 redis.call('HDEL', claims, payload)
 end_job(job, 'done', ttl, 'progress', '1', 'model', model, 'device', device, 'stems', stems, 'finished_by', token)
-release_callbacks(callbacks, outbox, delivery_prefix, true)
+release_callbacks(callbacks, outbox, delivery_prefix, 'done')
 return 1

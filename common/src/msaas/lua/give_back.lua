@@ -10,7 +10,7 @@ redis.call('HINCRBY', job, 'attempts', -1)
 if tonumber(delay) > 0 then
   drop_lease(job)
   redis.call('HSET', job, 'state', 'queued', 'progress', '0')
-  redis.call('ZADD', delayed, string.format('%.6f', now() + tonumber(delay)), payload)
+  redis.call('ZADD', delayed, after(delay), payload)
 else
   redis.call('HINCRBY', job, 'give_backs', 1)
   requeue(job, waiting, payload)

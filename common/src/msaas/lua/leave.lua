@@ -8,5 +8,6 @@ for _, payload in ipairs(redis.call('LRANGE', own, 0, -1)) do
     redis.call('RPUSH', waiting, payload)
   end
 end
-if redis.call('EXISTS', own) == 0 then redis.call('ZREM', workers, ARGV[1]) end
+-- The name stays until the reaper forgets it: a move that is still under way may fill the list once more.
+if redis.call('EXISTS', own) == 0 then redis.call('ZADD', workers, stamp(), ARGV[1]) end
 return 1

@@ -22,7 +22,7 @@ local function return_claimed(payload, job_id, worker)
     local letter = cjson.encode({payload = payload, reason = 'attempts_exhausted', at = now()})
     lay_with_the_dead(dead, max_dead, letter)
     end_job(job, 'failed', ttl, 'error', error_json)
-    release_callbacks(job .. ':callbacks', outbox, delivery_prefix, false)
+    release_callbacks(job .. ':callbacks', outbox, delivery_prefix, 'failed')
   end
   table.insert(returned, job_id)
 end
