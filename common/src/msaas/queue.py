@@ -1,9 +1,20 @@
 """A job is moved, never popped: it lies in its worker's own list until its result is stored."""
 
+import hashlib
+import json
+import secrets
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from msaas.errors import AttemptsExhausted
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+
+#: A dead letter keeps this much of an entry, enough to see where it came from.
+_LETTER_BYTES = 16 * 1024
+#: Only a finished job has progress 1.
+NEARLY_DONE = 0.9999
+EXHAUSTED = JobError("attempts_exhausted", AttemptsExhausted().title, "It was given up.")
 
 
 @dataclass(frozen=True)
@@ -151,3 +162,17 @@ class Delivery:
     state: str
     attempts: int
     detail: str = ""
+
+
+def new_delivery_id() -> str:
+    """Return an id as Standard Webhooks wants it: unique, and the same over all attempts."""
+    return f"msg_{secrets.token_hex(12)}"
+
+
+def delivery_id_of(payload: bytes) -> str:
+    return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
+
+
+def dead_letter(payload: bytes, reason: str) -> str:
+    kept = payload[:_LETTER_BYTES].decode(errors="backslashreplace")
+    return json.dumps({"payload": kept, "bytes": len(payload), "reason": reason, "at": round(time.time(), 3)})

@@ -3,10 +3,10 @@
 import json
 
 from msaas.jobs import Callback
-from msaas.queue import Delivery, QueuePolicy
+from msaas.queue import Delivery, QueuePolicy, new_delivery_id
 from msaas.redis_clients import RedisAddress, connect, our_errors
 from msaas.redis_keys import Keys
-from msaas.redis_queue import callback_args, new_delivery_id
+from msaas.redis_queue import callback_args
 from msaas.redis_scripts import Scripts
 
 

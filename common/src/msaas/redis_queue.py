@@ -1,6 +1,5 @@
 """The reliable queue on Redis: `BLMOVE` into the worker's own list, leases, fenced Lua steps."""
 
-import hashlib
 import json
 import secrets
 import time
@@ -9,18 +8,22 @@ from typing import Any
 
 import redis
 
-from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueFull
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
-from msaas.queue import Claim, Depth, QueuePolicy, Result
+from msaas.queue import (
+    EXHAUSTED,
+    NEARLY_DONE,
+    Claim,
+    Depth,
+    QueuePolicy,
+    Result,
+    dead_letter,
+    delivery_id_of,
+    new_delivery_id,
+)
 from msaas.redis_clients import BLOCK_S, RedisAddress, connect, connect_blocking, our_errors
 from msaas.redis_keys import Keys
 from msaas.redis_scripts import Scripts
-
-#: A dead letter keeps this much of an entry, enough to see where it came from.
-_LETTER_BYTES = 16 * 1024
-#: Only a finished job has progress 1.
-_NEARLY_DONE = 0.9999
-_EXHAUSTED = JobError("attempts_exhausted", AttemptsExhausted().title, "It was given up.")
 
 
 class RedisQueue:
@@ -104,7 +107,7 @@ class RedisQueue:
                     policy.max_attempts,
                     policy.job_ttl_s,
                     policy.max_dead,
-                    _error_json(_EXHAUSTED),
+                    _error_json(EXHAUSTED),
                 ],
             )
         return [_text(job_id) for job_id in returned]
@@ -143,7 +146,7 @@ class RedisConsumer:
 
     def claim(self, job: Job, *, payload: bytes) -> Claim:
         keys, policy, token = self._keys, self._policy, secrets.token_hex(16)
-        delivery_id = _delivery_id_of(payload) if job.callback else ""
+        delivery_id = delivery_id_of(payload) if job.callback else ""
         with our_errors():
             verdict, *facts = self._scripts["claim"](
                 keys=[
@@ -166,10 +169,10 @@ class RedisConsumer:
                     policy.lease_s,
                     policy.max_attempts,
                     policy.job_ttl_s,
-                    _letter(payload, _EXHAUSTED.code),
+                    dead_letter(payload, EXHAUSTED.code),
                     policy.max_dead,
                     keys.delivery_prefix,
-                    _error_json(_EXHAUSTED),
+                    _error_json(EXHAUSTED),
                     delivery_id,
                     *callback_args(job.callback),
                 ],
@@ -186,7 +189,7 @@ class RedisConsumer:
         with our_errors():
             self._scripts["bury"](
                 keys=[keys.own(self._worker), keys.dead],
-                args=[payload, _letter(payload, reason), self._policy.max_dead],
+                args=[payload, dead_letter(payload, reason), self._policy.max_dead],
             )
 
     def beat(self) -> None:
@@ -201,7 +204,7 @@ class RedisConsumer:
             claim.token,
             self._worker,
             self._policy.lease_s,
-            f"{min(progress, _NEARLY_DONE):.4f}",
+            f"{min(progress, NEARLY_DONE):.4f}",
             model or "",
             device or "",
         ]
@@ -230,7 +233,7 @@ class RedisConsumer:
                 self._policy.job_ttl_s,
                 self._keys.delivery_prefix,
                 max_attempts,
-                _letter(claim.payload, error.code),
+                dead_letter(claim.payload, error.code),
                 self._policy.max_dead,
             ],
         )
@@ -264,24 +267,10 @@ class RedisConsumer:
             raise LeaseLost(claim.job.songhash)
 
 
-def new_delivery_id() -> str:
-    """Return an id as Standard Webhooks wants it: unique, and the same over all attempts."""
-    return f"msg_{secrets.token_hex(12)}"
-
-
-def _delivery_id_of(payload: bytes) -> str:
-    return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
-
-
 def callback_args(callback: Callback | None) -> tuple[str, str]:
     if callback is None:
         return "", ""
     return callback.url, "" if callback.data is None else json.dumps(callback.data)
-
-
-def _letter(payload: bytes, reason: str) -> str:
-    kept = payload[:_LETTER_BYTES].decode(errors="backslashreplace")
-    return json.dumps({"payload": kept, "bytes": len(payload), "reason": reason, "at": round(time.time(), 3)})
 
 
 def _id_or_none(payload: bytes) -> str | None:
@@ -317,6 +306,3 @@ def _seconds(text: str | None) -> float | None:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-__all__ = ["QueueFull", "RedisConsumer", "RedisQueue", "new_delivery_id"]

@@ -13,6 +13,7 @@ local held = state == 'running' and tonumber(redis.call('HGET', job, 'lease_unti
 local mine = held and redis.call('HGET', job, 'worker') == worker
 if (held and not mine) or state == 'cancelled' then
   redis.call('LREM', own, 1, payload)
+  redis.call('HDEL', claims, payload)
   return {held and 'held' or 'cancelled'}
 end
 

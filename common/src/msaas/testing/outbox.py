@@ -1,0 +1,89 @@
+"""Callbacks on their way, in memory."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+from msaas.errors import QueueUnavailable
+from msaas.jobs import Callback
+from msaas.queue import Delivery, new_delivery_id
+
+
+class InMemoryOutbox:
+    """Implements `msaas.queue.Outbox`; with `away` set it does not answer."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.away = False
+        self._clock = clock
+        self._deliveries: dict[str, Delivery] = {}
+        self._due: dict[str, float] = {}
+        self._waiting: defaultdict[str, set[str]] = defaultdict(set)
+
+    def add(self, callback: Callback, *, job_id: str) -> str:
+        self._answer()
+        delivery_id = new_delivery_id()
+        self._deliveries[delivery_id] = _delivery(delivery_id, callback, job_id)
+        self._release(delivery_id, "done")
+        return delivery_id
+
+    def due(self, *, visibility_s: float) -> Delivery | None:
+        self._answer()
+        now = self._clock()
+        for delivery_id, due_at in sorted(self._due.items(), key=lambda item: (item[1], item[0])):
+            if due_at <= now:
+                found = self._deliveries[delivery_id]
+                self._deliveries[delivery_id] = found = replace(found, attempts=found.attempts + 1)
+                self._due[delivery_id] = now + visibility_s
+                return found
+        return None
+
+    def settle(self, delivery_id: str, *, state: str, detail: str = "") -> None:
+        self._answer()
+        self._due.pop(delivery_id, None)
+        self._deliveries[delivery_id] = replace(self._deliveries[delivery_id], state=state, detail=detail)
+
+    def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
+        self.settle(delivery_id, state="pending", detail=detail)
+        self._due[delivery_id] = self._clock() + delay_s
+
+    def deliveries(self, job_id: str) -> list[Delivery]:
+        self._answer()
+        found = (each for each in self._deliveries.values() if each.job_id == job_id)
+        return sorted(found, key=lambda each: each.id)
+
+    def expect(self, delivery_id: str, callback: Callback, *, job_id: str) -> None:
+        """Let a callback wait for its job; it counts once, however often its message is delivered."""
+        if delivery_id not in self._deliveries:
+            self._deliveries[delivery_id] = _delivery(delivery_id, callback, job_id)
+            self._waiting[job_id].add(delivery_id)
+
+    def release(self, job_id: str, *, job_state: str) -> None:
+        """The job has ended. After a failure only those callbacks are sent that can say so."""
+        for delivery_id in self._waiting.pop(job_id, set()):
+            waiting = self._deliveries[delivery_id]
+            if job_state == "done" or waiting.body == _plain(job_id, "done"):
+                self._release(delivery_id, job_state)
+            else:
+                self._deliveries[delivery_id] = replace(waiting, state="skipped")
+
+    def _release(self, delivery_id: str, job_state: str) -> None:
+        found = self._deliveries[delivery_id]
+        body = found.body if job_state == "done" else _plain(found.job_id, job_state)
+        self._deliveries[delivery_id] = replace(found, state="pending", body=body)
+        self._due[delivery_id] = self._clock()
+
+    def _answer(self) -> None:
+        if self.away:
+            raise QueueUnavailable("Turned off.")
+
+
+def _delivery(delivery_id: str, callback: Callback, job_id: str) -> Delivery:
+    plain = callback.data is None
+    body = _plain(job_id, "done") if plain else json.dumps(callback.data).encode()
+    return Delivery(delivery_id, job_id, url=callback.url, body=body, state="waiting", attempts=0)
+
+
+def _plain(job_id: str, state: str) -> bytes:
+    return json.dumps({"songhash": job_id, "state": state}).encode()
