@@ -1,0 +1,1 @@
+"""The logs service prints what the others said."""

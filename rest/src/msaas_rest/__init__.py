@@ -1,0 +1,1 @@
+"""The REST service accepts songs and answers questions about them."""

@@ -1,0 +1,62 @@
+"""The app is its features, the guards before them and the problems behind them."""
+
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from flask import Flask, Request, Response, request
+
+from msaas_rest.body import limit_idling
+from msaas_rest.bootstrap import Parts
+from msaas_rest.buckets.routes import routes as bucket_routes
+from msaas_rest.guards import check_host, check_site
+from msaas_rest.health.metrics import Metrics
+from msaas_rest.health.routes import count_requests
+from msaas_rest.health.routes import routes as health_routes
+from msaas_rest.home.routes import routes as home_routes
+from msaas_rest.jobs.routes import routes as job_routes
+from msaas_rest.models.routes import routes as model_routes
+from msaas_rest.problems import answer_problems
+from msaas_rest.separation.routes import routes as separation_routes
+from msaas_rest.tracks.routes import routes as track_routes
+from msaas_rest.waiting.routes import routes as waiting_routes
+
+#: They say nothing that a stranger may not know, and whoever probes them may call us anything.
+_OPEN_PATHS = {"/", "/healthz", "/readyz", "/metrics"}
+
+
+class SongRequest(Request):
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        """A song in a form goes to disk, however small: it is walked through as a file."""
+        return TemporaryFile("rb+")
+
+
+def create_app(parts: Parts) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.request_class = SongRequest
+    app.url_map.strict_slashes = False
+    metrics = Metrics(queue=parts.queue, budget=parts.budget)
+    answer_problems(app)
+    _guard(app, allowed_hosts=parts.settings.allowed_hosts)
+    count_requests(app, metrics)
+    features = [separation_routes, waiting_routes, track_routes, job_routes, model_routes]
+    if parts.settings.debug_endpoints:
+        features.append(bucket_routes)
+    for routes in features:
+        app.register_blueprint(routes(parts))
+    app.register_blueprint(health_routes(parts, metrics))
+    app.register_blueprint(home_routes())
+    return app
+
+
+def _guard(app: Flask, *, allowed_hosts: tuple[str, ...]) -> None:
+    @app.before_request
+    def guard() -> None:
+        limit_idling(request.environ)
+        if request.path not in _OPEN_PATHS:
+            check_host(request.headers.get("Host", ""), allowed=allowed_hosts)
+            check_site(request)
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response

@@ -1,0 +1,1 @@
+"""The models a client can ask for."""

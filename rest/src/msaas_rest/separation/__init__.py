@@ -1,0 +1,1 @@
+"""A song comes in and becomes a job."""

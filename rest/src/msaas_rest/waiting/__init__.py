@@ -1,0 +1,1 @@
+"""The songs that wait."""

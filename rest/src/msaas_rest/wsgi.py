@@ -1,0 +1,52 @@
+"""gunicorn runs the app: one process, many threads, for most of them wait for a slow client."""
+
+import socket
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from msaas.redis_log import start_logging
+from msaas_rest.app import create_app
+from msaas_rest.bootstrap import bootstrap
+from msaas_rest.settings import RestSettings
+
+#: A slow client holds a thread, and so will an open event stream.
+THREADS = 256
+#: Uploads under way at SIGTERM have this long; Kubernetes kills after 30 s.
+_GRACE_S = 15
+
+
+class Server(BaseApplication):
+    def __init__(self, settings: RestSettings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in _gunicorn_options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Runs in the process that serves: threads and connections do not survive a fork."""
+        settings = self._settings
+        start_logging(
+            service="rest",
+            level=settings.log_level,
+            address=settings.redis_address,
+            key=settings.redis_log_key,
+            node=socket.gethostname(),
+        )
+        return create_app(bootstrap(settings))
+
+
+def _gunicorn_options(settings: RestSettings) -> dict[str, Any]:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": THREADS,
+        "worker_connections": 4 * THREADS,
+        "graceful_timeout": _GRACE_S,
+        "loglevel": "warning",
+        "control_socket_disable": True,
+    }

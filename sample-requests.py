@@ -1,0 +1,54 @@
+"""Sends the songs of data/ to the service (env REST, host:port) as its clients do, and asks for the queue."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonpickle
+import requests
+
+REST = os.environ.get("REST") or "localhost:5000"
+SONGS = sorted((Path(__file__).parent / "data").glob("*.mp3"))
+#: Whom the service tells when the stems of a song are stored.
+CALLBACK_URL = "http://localhost:5000"
+_TIMEOUT_S = 60
+
+
+def main() -> int:
+    """Return 0 when every answer was a 200."""
+    answers = [_separate(song) for song in SONGS]
+    return 0 if all([*answers, _queue()]) else 1
+
+
+def _separate(song: Path) -> bool:
+    request = {
+        "mp3": base64.b64encode(song.read_bytes()).decode("ascii"),
+        "callback": {"url": CALLBACK_URL, "data": {"mp3": song.name, "data": "to be returned"}},
+    }
+    return _call("post", "apiv1/separate", request)
+
+
+def _queue() -> bool:
+    return _call("get", "apiv1/queue", None)
+
+
+def _call(method: str, path: str, data: Any) -> bool:
+    """Only 200 counts."""
+    response = requests.request(
+        method,
+        f"http://{REST}/{path}",
+        data=jsonpickle.encode(data, keys=True),
+        headers={"Content-Type": "application/json"},
+        timeout=_TIMEOUT_S,
+    )
+    if response.status_code == 200:
+        sys.stdout.write(f"{method} {path}: {response.text.strip()}\n")
+        return True
+    sys.stderr.write(f"{method} {path} failed: {response.status_code} {response.text.strip()}\n")
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
