@@ -1,0 +1,89 @@
+"""A palette is the soundfonts and the voices a set of songs may use; what is heard in one is kept from the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msaas_training.speech import Voice
+from msaas_training.vocals import GLOTTAL
+
+#: General MIDI programs (from 0); sampled choirs are left out, for they are neither voice nor instrument.
+_PIANOS, _MALLETS, _ORGANS, _GUITARS = tuple(range(8)), tuple(range(8, 16)), tuple(range(16, 24)), tuple(range(24, 31))
+_STRINGS, _BRASS, _WINDS = (40, 41, 42, 44, 45, 48, 49, 50, 51), tuple(range(56, 64)), tuple(range(64, 80))
+_SYNTHS, _PADS, _PLUCKED = (80, 81, 82, 83, 84, 86, 87), (88, 89, 90, 92, 93, 94, 95), (104, 105, 106, 107)
+PROGRAMS: dict[str, tuple[int, ...]] = {
+    "comp": _PIANOS + _GUITARS + _ORGANS,
+    "strum": _GUITARS + _PLUCKED,
+    "power": (29, 30, 30, 81, 27),
+    "stabs": _BRASS + _PIANOS + _SYNTHS,
+    "skank": (26, 27, 28, 16, 17),
+    "scratch": (27, 28, 7),
+    "pad": _STRINGS + _PADS + _ORGANS,
+    "organ": _ORGANS,
+    "arpeggio": _MALLETS + _PIANOS + _SYNTHS + (45, 46),
+    "riff": _GUITARS + _SYNTHS + _BRASS + (4, 5),
+    "lead": _WINDS + _BRASS + _SYNTHS + (40, 42, 29, 26, 11, 22),
+}
+BASS_PROGRAMS = (32, 33, 33, 34, 34, 35, 36, 37, 38, 39, 38, 39, 43, 58, 87)
+DRUM_PROGRAMS = (0, 0, 8, 16, 24, 25, 32, 40)
+
+_ESPEAK_LANGUAGES = (
+    "en-us", "en-gb", "de", "es", "fr-fr", "it", "nl", "fi", "hu", "cs", "ro", "tr", "el", "ru", "id", "sw", "ja",
+    "cmn", "hi", "ta", "ko", "vi", "da", "nb", "is", "cy", "eu", "la", "et", "lv", "hr", "af",
+)
+_ESPEAK_VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5",
+                    "+croak", "+whisper", "+klatt", "+klatt2", "+klatt3", "+Annie", "+anikaRobot")  # fmt: skip
+_HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """`synthetic` allows the oscillators and the drum machine."""
+
+    fonts: tuple[str, ...]
+    drum_fonts: tuple[str, ...]
+    voices: tuple[Voice, ...]
+    synthetic: bool
+
+
+def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
+    return tuple(Voice("espeak", language + variant) for language in languages for variant in variants)
+
+
+def _flite(*names: str) -> tuple[Voice, ...]:
+    return tuple(Voice("flite", name) for name in names)
+
+
+def _evenly(*families: tuple[Voice, ...], size: int = 240) -> tuple[Voice, ...]:
+    """Each family as often as the next, however many voices it has."""
+    return tuple(family[i % len(family)] for i in range(size // len(families)) for family in families)
+
+
+_FREE_FONTS = ("sf2/FluidR3_GM.sf2", "sf3/MuseScore_General.sf3", "sf2/sf_GMbank.sf2")
+_UNHEARD_FONTS = ("sf2/TimGM6mb.sf2",)
+_UNHEARD_DRUMS = ("sf2/TimGM6mb.sf2", "sf2/Red_Zeppelin_4_LV2.sf2")
+_HEARD_VOICES = _evenly(
+    _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::7], _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[3::7],
+    _flite("rms", "awb", "kal", "kal16"), (GLOTTAL,),
+    size=400,
+)  # fmt: skip
+_CZECH = tuple(Voice("festival", f"czech_{name}") for name in ("dita", "machac", "krb"))
+_FAR = tuple(Voice("festival", name) for name in ("suo_fi_lj_diphone", "lp_diphone", "msu_ru_nsh_clunits"))
+
+#: The songs of `data/`: fonts under the MIT licence, voices under licences that leave their output free.
+DEMO = Palette(
+    _FREE_FONTS[:2], _FREE_FONTS[:2], (Voice("espeak", "en-us+f2"), *_flite("rms", "awb")), synthetic=True
+)
+
+PALETTES: dict[str, Palette] = {
+    "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True),
+    # Checkpoints are chosen by voices of an engine that training never heard.
+    "choose": Palette(_FREE_FONTS, _FREE_FONTS, _CZECH, synthetic=True),
+    # The test: other instruments, and three kinds of voices from near to far.
+    "heard": Palette(_UNHEARD_FONTS, _UNHEARD_DRUMS, _HEARD_VOICES, synthetic=False),
+    "near": Palette(
+        _UNHEARD_FONTS, _UNHEARD_DRUMS,
+        _evenly(_espeak(_HELD_OUT_LANGUAGES, _ESPEAK_VARIANTS[:13]), _flite("slt")), synthetic=False,
+    ),
+    "far": Palette(_UNHEARD_FONTS, _UNHEARD_DRUMS, _FAR, synthetic=False),
+}  # fmt: skip

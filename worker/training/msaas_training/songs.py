@@ -1,0 +1,94 @@
+"""A song is four stems: a score played by the instruments and voices of one palette."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msaas_training import drumkits, effects, oscillators, vocals
+from msaas_training.composition import compose
+from msaas_training.effects import Audio
+from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
+from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, PROGRAMS, Palette
+from msaas_training.soundfonts import DRUM_BANK, sampler
+
+#: The order demucs has.
+STEMS = ("drums", "bass", "other", "vocals")
+#: How loud a stem usually stands in a mix, dB below full scale, and how far that moves.
+_LEVELS_DB = {"drums": -21.0, "bass": -22.0, "other": -22.0, "vocals": -21.0}
+_LEVEL_SPREAD_DB = 2.5
+_PEAK = 0.95
+
+
+@dataclass(frozen=True)
+class Song:
+    """`stems` is `[4, 2, samples]`, float32, in the order of `STEMS`; the mixture is their sum."""
+
+    style: str
+    stems: NDArray[np.float32]
+
+
+def make_song(
+    *, seed: Sequence[int], palette: Palette, duration_s: float, style: str | None = None
+) -> Song:
+    rng = np.random.default_rng(list(seed))
+    score = compose(rng, duration_s=duration_s, style=style)
+    tracks = {
+        "drums": drums(score, palette=palette, rng=rng),
+        "bass": bass(score, palette=palette, rng=rng),
+        "other": others(score, palette=palette, rng=rng),
+        "vocals": vocals.sing(score.melody.notes, voices=palette.voices, rng=rng, duration_s=duration_s),
+    }
+    levelled = [
+        effects.level(tracks[stem], rms_db=_LEVELS_DB[stem] + rng.normal(0, _LEVEL_SPREAD_DB)) for stem in STEMS
+    ]
+    return Song(score.style, _within_scale(np.stack(levelled)))
+
+
+def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
+    if palette.synthetic and rng.random() < 0.35:
+        dry = drumkits.play(score.drums.notes, rng=rng, duration_s=score.duration_s)
+    else:
+        program = int(rng.choice(DRUM_PROGRAMS))
+        font = sampler(str(rng.choice(palette.drum_fonts)))
+        dry = font.play(score.drums.notes, bank=DRUM_BANK, program=program, duration_s=score.duration_s)
+    return effects.dressed(dry, rng=rng, wet=0.4)
+
+
+def bass(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
+    if palette.synthetic and rng.random() < 0.45:
+        patch = oscillators.Patch.drawn(rng, bass=True)
+        dry = oscillators.play(score.bass.notes, patch=patch, duration_s=score.duration_s)
+    else:
+        font = sampler(str(rng.choice(palette.fonts)))
+        program = int(rng.choice(BASS_PROGRAMS))
+        dry = font.play(score.bass.notes, bank=0, program=program, duration_s=score.duration_s)
+    mono = dry.mean(0, keepdims=True).repeat(2, 0) if rng.random() < 0.8 else dry
+    return effects.dressed(mono, rng=rng, wet=0.1)
+
+
+def others(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
+    out = np.zeros((2, round(score.duration_s * SAMPLE_RATE_HZ)), np.float32)
+    for part in score.others:
+        track = _other(part, palette=palette, rng=rng, duration_s=score.duration_s)
+        placed = effects.pan(track, position=float(np.clip(rng.normal(0, 0.45), -0.9, 0.9)))
+        out += effects.level(placed, rms_db=-20.0 + float(rng.normal(0, 3)))
+    return out
+
+
+def _other(part: Part, *, palette: Palette, rng: np.random.Generator, duration_s: float) -> Audio:
+    if palette.synthetic and rng.random() < 0.3:
+        patch = oscillators.Patch.drawn(rng)
+        dry = oscillators.play(part.notes, patch=patch, duration_s=duration_s)
+    else:
+        font, program = sampler(str(rng.choice(palette.fonts))), int(rng.choice(PROGRAMS[part.role]))
+        dry = font.play(part.notes, bank=0, program=program, duration_s=duration_s)
+    return effects.dressed(dry, rng=rng, wet=0.5)
+
+
+def _within_scale(stems: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = max(float(np.abs(stems.sum(0)).max()), float(np.abs(stems).max()))
+    return (stems * min(1.0, _PEAK / (peak + 1e-9))).astype(np.float32)

@@ -1,0 +1,110 @@
+"""A vocal track: a lead that sings or raps, and now and then doubles, harmonies or a choir."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from msaas_training import effects, formants, psola
+from msaas_training.effects import Audio
+from msaas_training.notes import SAMPLE_RATE_HZ, Note
+from msaas_training.singing import Throat, phrases, sung
+from msaas_training.speech import Mono, Voice, babble, speak
+from msaas_training.voiceprint import analysed
+
+#: A mouth drawn by chance, which no engine recorded.
+GLOTTAL = Voice("glottal", "drawn")
+_RAP_PITCH = (0.8, 1.25)
+
+
+@dataclass(frozen=True)
+class Singer:
+    """One voice through one throat; `formant_ratio` sizes the mouth, `method` is how it is made to sing."""
+
+    voice: Voice
+    throat: Throat
+    formant_ratio: float
+    method: str
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, *, voice: Voice) -> Singer:
+        methods = ["vocoder"] if voice == GLOTTAL else ["vocoder", "vocoder", "psola", "spoken"]
+        return cls(voice, Throat.drawn(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
+
+
+def sing(
+    notes: Sequence[Note], *, voices: Sequence[Voice], rng: np.random.Generator, duration_s: float
+) -> Audio:
+    """`[2, samples]`: a lead and whoever sings with it."""
+    lead = Singer.drawn(rng, voice=voices[rng.integers(len(voices))])
+    out = effects.pan(
+        performed(notes, singer=lead, rng=rng, duration_s=duration_s),
+        position=float(rng.uniform(-0.5, 0.5)) if rng.random() < 0.25 else 0.0,
+    )
+    for singer, shift, gain, position in company(rng, lead=lead, voices=voices):
+        moved = [replace(n, start_s=n.start_s + abs(rng.normal(0, 0.02)), pitch=n.pitch + shift) for n in notes]
+        track = performed(moved, singer=singer, rng=rng, duration_s=duration_s)
+        out = out + gain * effects.pan(track, position=position)
+    return polished(out, rng=rng)
+
+
+def company(
+    rng: np.random.Generator, *, lead: Singer, voices: Sequence[Voice]
+) -> list[tuple[Singer, int, float, float]]:
+    """Who else sings: (singer, semitones above the lead, gain, place)."""
+    kind = rng.choice(["alone", "double", "harmony", "choir"], p=[0.6, 0.2, 0.12, 0.08])
+    again = replace(lead, throat=replace(lead.throat, detune_semitones=float(rng.normal(0, 0.15))))
+    if kind == "double":
+        return [(again, 0, 0.7, -0.7), (again, 0, 0.7, 0.7)][: int(rng.integers(1, 3))]
+    if kind == "harmony":
+        return [(again, int(rng.choice([-12, -5, 3, 4, 7])), 0.6, float(rng.uniform(-0.8, 0.8)))]
+    if kind == "choir":
+        others = [Singer.drawn(rng, voice=voices[rng.integers(len(voices))]) for _ in range(3)]
+        return [(s, int(rng.choice([-12, 0, 4, 7])), 0.6, float(rng.uniform(-0.9, 0.9))) for s in others]
+    return []
+
+
+def performed(
+    notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator, duration_s: float
+) -> Audio:
+    out = np.zeros(round(duration_s * SAMPLE_RATE_HZ), np.float32)
+    for phrase in phrases(notes):
+        start = round(phrase[0].start_s * SAMPLE_RATE_HZ)
+        voice = _phrase(phrase, singer=singer, rng=rng)[: max(0, out.size - start)]
+        out[start : start + voice.size] += voice
+    return np.stack([out, out])
+
+
+def _phrase(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Mono:
+    if singer.voice == GLOTTAL:
+        mouth = formants.drawn(rng, syllables=len(notes))
+        return _even(sung(notes, voiceprint=mouth, throat=singer.throat, rng=rng))
+    speech = speak(babble(rng, syllables=len(notes)), voice=singer.voice, rng=rng)
+    if singer.method == "spoken":
+        return _even(psola.varispeed(speech, ratio=float(rng.uniform(*_RAP_PITCH))))
+    if singer.method == "psola":
+        return _even(psola.sung(notes, speech=speech, throat=singer.throat, rng=rng))
+    mouth = analysed(speech, rng=rng).shifted(ratio=singer.formant_ratio)
+    return _even(sung(notes, voiceprint=mouth, throat=singer.throat, rng=rng))
+
+
+def _even(voice: Mono) -> Mono:
+    return voice * np.float32(0.1 / (np.sqrt((voice**2).mean()) + 1e-6))
+
+
+def polished(audio: Audio, *, rng: np.random.Generator) -> Audio:
+    """What a desk does to a voice: low cut, presence, sometimes drive, a telephone, an echo, a long room."""
+    out = effects.low_cut(audio, cutoff_hz=float(rng.uniform(60, 160)))
+    out = effects.tilt(out, pivot_hz=float(rng.uniform(1500, 5000)), highs_db=float(rng.uniform(-4, 12)))
+    if rng.random() < 0.12:
+        out = effects.drive(out, gain_db=float(rng.uniform(3, 20)))
+    if rng.random() < 0.06:
+        out = effects.band(out, low_hz=350.0, high_hz=3400.0)
+    if rng.random() < 0.2:
+        out = effects.echo(out, delay_s=float(rng.uniform(0.08, 0.5)), feedback=0.45, wet=float(rng.uniform(0.1, 0.35)))
+    if rng.random() < 0.7:
+        decay_s = float(rng.choice([0.4, 0.9, 1.6, 3.0]) * rng.uniform(0.7, 1.3))
+        out = effects.room(out, rng=rng, decay_s=decay_s, wet=float(rng.uniform(0.05, 0.5)))
+    return out
