@@ -1,0 +1,112 @@
+"""Starts a worker: builds its parts once, runs its loop, and leaves when told."""
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+from functools import partial
+
+from msaas import log_info
+from msaas.errors import DeviceUnavailable, ModelUnavailable, StoreUnavailable
+from msaas.lifecycle import stop_on_signals
+from msaas.redis_log import start_logging
+from msaas.redis_outbox import RedisOutbox
+from msaas.redis_queue import RedisQueue
+from msaas.settings import load_or_exit
+from msaas.tracks import Tracks
+from msaas_worker.callbacks import Courier
+from msaas_worker.consumer import Loop
+from msaas_worker.handler import Handler
+from msaas_worker.postman import post
+from msaas_worker.scratch import Scratch
+from msaas_worker.separators import Separators
+from msaas_worker.separators.library import open_library
+from msaas_worker.settings import WorkerSettings
+from msaas_worker.shutdown import exit_at_once, wind_down
+from msaas_worker.sweeper import start_sweeping
+
+
+def main() -> None:
+    settings = load_or_exit(WorkerSettings)
+    stopping = stop_on_signals()
+    start_logging(
+        service="worker",
+        level=settings.log_level,
+        address=settings.redis_address,
+        key=settings.redis_log_key,
+    )
+    scratch = Scratch()
+    loop = bootstrap(settings, scratch, stopping)
+    thread = threading.Thread(target=run, args=(loop,), name="consumer", daemon=True)
+    thread.start()
+    stopping.wait()
+    ended = wind_down(loop, thread, drain_s=settings.drain_seconds)
+    scratch.remove()
+    log_info("worker_stopped")
+    logging.shutdown()
+    if not ended:
+        exit_at_once()
+
+
+def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Event) -> Loop:
+    """Build the worker from real parts; exits when the device that was asked for is absent."""
+    try:
+        library = open_library(
+            default=settings.demucs_model,
+            repo=settings.model_repo,
+            fallback=settings.model_fallback,
+            device=settings.device,
+            precision=settings.precision,
+        )
+    except DeviceUnavailable as error:
+        log_info("worker_cannot_start", reason=str(error))
+        sys.exit(str(error))
+    announce(library, settings.demucs_model)
+    tracks = settings.tracks()
+    prepare(tracks)
+    queue = RedisQueue(settings.redis_address, keys=settings.keys, policy=settings.policy)
+    start_sweeping(queue, every_s=settings.policy.sweep_s, stopping=stopping)
+    outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
+    Courier(outbox, partial(post, private=settings.callback_allow_private), stopping).start()
+    handler = Handler(tracks, library, scratch, settings.demucs_model, settings.max_duration_s)
+    return Loop(queue.consumer(incarnation()), handler.handle, settings.policy, stopping)
+
+
+def incarnation() -> str:
+    """Return a name that no other process ever has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def announce(library: Separators, model: str) -> None:
+    """Load the default model and say what runs; without it the worker lives, and each job says why."""
+    try:
+        separator = library.get(model)
+    except ModelUnavailable as error:
+        log_info("model_unavailable", model=model, reason=str(error))
+        return
+    facts = {"device": separator.device, "engine": separator.engine}
+    if separator.model != model:
+        facts["instead_of"] = model
+    log_info("worker_started", model=separator.model, **facts)
+
+
+def prepare(tracks: Tracks) -> None:
+    """Make the buckets; a store that is away now gets them from `rest`."""
+    try:
+        tracks.prepare()
+    except StoreUnavailable as error:
+        log_info("store_away", reason=str(error))
+
+
+def run(loop: Loop) -> None:
+    """Run the loop; should it end by itself, the whole worker ends and is started anew."""
+    try:
+        loop.run()
+    finally:
+        loop.stopping.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Callbacks are delivered off the path of the jobs, and again with growing delays for hours."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msaas import log_debug, log_info
+from msaas.errors import QueueUnavailable
+from msaas.queue import Delivery, Outbox
+from msaas_worker.postman import CallbackFailed, CallbackRefused
+
+#: Before each further attempt; after the last one the callback is dead.
+_DELAYS_S = (2, 10, 60, 300, 900, 3600, 2 * 3600, 4 * 3600)
+_IDLE_S = 1.0
+#: Longer than any attempt: nobody else takes it meanwhile.
+_VISIBILITY_S = 60.0
+_THREADS = 4
+
+#: Delivers a body to a URL; raises `CallbackRefused` or `CallbackFailed`.
+Post = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True)
+class Courier:
+    outbox: Outbox
+    post: Post
+    stopping: threading.Event
+
+    def start(self) -> None:
+        for number in range(_THREADS):
+            threading.Thread(target=self.run, name=f"callbacks-{number}", daemon=True).start()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                if not self.deliver_next():
+                    self.stopping.wait(_IDLE_S)
+            except QueueUnavailable:
+                self.stopping.wait(_IDLE_S)
+
+    def deliver_next(self) -> bool:
+        """Deliver what is due; return whether there was anything."""
+        delivery = self.outbox.due(visibility_s=_VISIBILITY_S)
+        if delivery is None:
+            return False
+        try:
+            self.post(delivery.url, delivery.body)
+        except CallbackRefused as error:
+            self._settle(delivery, "refused", str(error))
+        except CallbackFailed as error:
+            self._try_again(delivery, str(error))
+        else:
+            self._settle(delivery, "delivered")
+        return True
+
+    def _try_again(self, delivery: Delivery, reason: str) -> None:
+        if delivery.attempts > len(_DELAYS_S):
+            return self._settle(delivery, "dead", reason)
+        delay_s = _DELAYS_S[delivery.attempts - 1]
+        log_debug("callback_delayed", job=delivery.job_id, id=delivery.id, delay_s=delay_s, reason=reason)
+        self.outbox.again(delivery.id, delay_s=delay_s, detail=reason)
+
+    def _settle(self, delivery: Delivery, state: str, reason: str = "") -> None:
+        log_info(f"callback_{state}", job=delivery.job_id, id=delivery.id, reason=reason)
+        self.outbox.settle(delivery.id, state=state, detail=reason)

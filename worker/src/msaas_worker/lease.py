@@ -1,0 +1,120 @@
+"""A lease is kept while its job makes progress, and confirmed before each step that others see."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from msaas import log_info
+from msaas.errors import LeaseLost, QueueUnavailable
+from msaas.queue import Claim, Consumer, QueuePolicy
+
+#: A player that follows the progress is told this often.
+_PUBLISH_S = 0.5
+_QUEUE_AWAY_S = 0.5
+#: A job without any progress for this many leases hangs: no segment takes that long.
+_STALL_LEASES = 5
+#: EX_SOFTWARE: whoever looks at the exit code sees that it was no kill from outside.
+STALLED_EXIT = 70
+#: A job that was given back this often is held to its end, whoever wants the worker gone.
+_MAX_GIVE_BACKS = 5
+
+
+def end_process(job_id: str) -> None:
+    """A thread that hangs cannot be ended, a process can: the reaper finds the job."""
+    log_info("job_stalled", job=job_id)
+    time.sleep(_PUBLISH_S)
+    os._exit(STALLED_EXIT)
+
+
+class Lease:
+    """Use it as a context; every method but `give_back` is for the thread that does the job."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        claim: Claim,
+        *,
+        policy: QueuePolicy,
+        on_stall: Callable[[str], None] = end_process,
+    ) -> None:
+        self.claim = claim
+        self._consumer = consumer
+        self._policy = policy
+        self._on_stall = on_stall
+        self._progress = 0.0
+        self._model: str | None = None
+        self._device: str | None = None
+        self._started = self._moved = time.monotonic()
+        self._lost = False
+        self._news, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._news.set()
+
+    def tell(self, *, model: str, device: str) -> None:
+        self._model, self._device = model, device
+        self._news.set()
+
+    def moved(self, progress: float | None = None) -> None:
+        """Note that the job goes on. Raises `LeaseLost`."""
+        if self._lost:
+            raise LeaseLost(self.claim.job.songhash)
+        self._moved = time.monotonic()
+        if progress is not None:
+            self._progress = progress
+            self._news.set()
+
+    def confirm(self) -> None:
+        """Return once the queue has said that the lease is ours. Raises `LeaseLost`."""
+        while True:
+            self.moved()
+            try:
+                return self._renew()
+            except QueueUnavailable:
+                time.sleep(_QUEUE_AWAY_S)
+
+    def eta_s(self) -> float:
+        if not self._progress:
+            return float("inf")
+        return (time.monotonic() - self._started) * (1 - self._progress) / self._progress
+
+    def is_held(self) -> bool:
+        return self.claim.give_backs >= _MAX_GIVE_BACKS
+
+    def give_back(self) -> None:
+        """Return the job as if never taken; the thread that does it learns so at its next step."""
+        self._lost = True
+        self._consumer.give_back(self.claim)
+
+    def _renew(self) -> None:
+        try:
+            self._consumer.renew(self.claim, progress=self._progress, model=self._model, device=self._device)
+        except LeaseLost:
+            self._lost = True
+            raise
+
+    def _keep(self) -> None:
+        while not self._ended.wait(min(_PUBLISH_S, self._policy.renew_s)):
+            self._news.wait(self._policy.renew_s)
+            self._news.clear()
+            if self._ended.is_set():
+                return
+            if time.monotonic() - self._moved > _STALL_LEASES * self._policy.lease_s:
+                return self._on_stall(self.claim.job.songhash)
+            try:
+                self._renew()
+            except LeaseLost:
+                return
+            except QueueUnavailable:
+                continue

@@ -1,0 +1,94 @@
+"""One attempt to deliver a callback: a POST that takes 15 s at most and reads 8 KiB at most."""
+
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Self
+
+import requests
+
+from msaas_worker.destinations import DestinationRefused, GuardedAdapter
+from msaas_worker.settings import Network
+
+_CONNECT_S = 3.0
+_READ_S = 10.0
+_ATTEMPT_S = 15.0
+_MAX_ANSWER_BYTES = 8 * 1024
+_MALFORMED = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    UnicodeError,
+)
+
+
+class CallbackRefused(Exception):
+    """This callback must not be delivered, now or later."""
+
+
+class CallbackFailed(Exception):
+    """The receiver did not take it this time."""
+
+
+def post(url: str, body: bytes, *, private: Sequence[Network] = (), attempt_s: float = _ATTEMPT_S) -> None:
+    """Deliver the body; redirects are not followed, and only 2xx is a success.
+
+    Raises:
+        CallbackRefused: the URL is malformed, or its destination is private.
+        CallbackFailed: nobody answered in time, or not with 2xx.
+    """
+    with _Deadline(attempt_s) as deadline, requests.Session() as session:
+        session.trust_env = False  # A proxy would connect in our place, to whatever it likes.
+        adapter = GuardedAdapter(private=private, on_connect=deadline.watch)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        try:
+            status = _status(session, url, body)
+        except (DestinationRefused, *_MALFORMED) as error:
+            raise CallbackRefused(str(error)) from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise CallbackFailed(type(error).__name__) from error
+    if not 200 <= status < 300:
+        raise CallbackFailed(f"HTTP {status}")
+
+
+def _status(session: requests.Session, url: str, body: bytes) -> int:
+    headers = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
+    with session.post(
+        url,
+        data=body,
+        headers=headers,
+        timeout=(_CONNECT_S, _READ_S),
+        allow_redirects=False,
+        stream=True,
+    ) as response:
+        response.raw.read(_MAX_ANSWER_BYTES)
+        return response.status_code
+
+
+class _Deadline:
+    """Cuts the connection when the attempt's time is over: those of `requests` begin anew with each byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._twins: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for twin in self._twins:
+            twin.close()
+
+    def watch(self, connection: socket.socket) -> None:
+        # TLS takes the socket over; a duplicate still reaches the connection.
+        self._twins.append(connection.dup())
+
+    def _cut(self) -> None:
+        for twin in self._twins:
+            with suppress(OSError):
+                twin.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,128 @@
+"""Overlap-add, region by region: bit for bit what `demucs.apply.apply_model` makes of a whole song.
+
+A sample is final once no later segment reaches it, so that one segment of sums is all that is kept. It goes
+through the same operations in the same order as in demucs (`split=True, overlap=0.25, shifts=0`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from demucs.utils import center_trim
+from torch import Tensor
+from torch.nn import functional
+
+from msaas_worker.decoded import DecodedSong
+
+OVERLAP = 0.25
+#: `[batch, 2, n]` → `[batch, sources, 2, n]`
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The song as the model wants it: centred and scaled by the whole, silence around it."""
+
+    song: DecodedSong
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.tensor(self.song.mean, dtype=torch.float32)
+
+    @property
+    def std(self) -> Tensor:
+        return torch.tensor(self.song.std, dtype=torch.float32) + 1e-8
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Return `[2, stop - start]`, zeros where there is no song."""
+        first, last = max(0, start), min(stop, self.song.samples)
+        samples = torch.from_numpy(self.song.read(first, last).copy())
+        return functional.pad((samples - self.mean) / self.std, (first - start, stop - last))
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where the segments of a model lie; `length` and `stride` in samples."""
+
+    model: Any
+
+    @property
+    def length(self) -> int:
+        return int(self.model.samplerate * self.model.segment)
+
+    @property
+    def stride(self) -> int:
+        return int((1 - OVERLAP) * self.length)
+
+    def offsets(self, samples: int) -> range:
+        return range(0, samples, self.stride)
+
+    def padded(self, samples: int) -> int:
+        """Return the length that the model wants for a piece of `samples`."""
+        return self.model.valid_length(samples) if hasattr(self.model, "valid_length") else samples
+
+    def window(self) -> Tensor:
+        half = self.length // 2
+        rising, falling = torch.arange(1, half + 1), torch.arange(self.length - half, 0, -1)
+        window = torch.cat([rising, falling])
+        return window / window.max()
+
+
+class Sums:
+    """The segment of the song that is not final yet."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._stride = segments.stride
+        self._window = segments.window()
+        self._weights = torch.zeros(segments.length)
+        self._sums: Tensor | None = None
+
+    def add(self, piece: Tensor) -> Tensor:
+        """Add the next piece `[sources, 2, n]` and return what no later piece reaches."""
+        samples = piece.shape[-1]
+        if self._sums is None:
+            self._sums = torch.zeros(*piece.shape[:-1], len(self._weights))
+        self._sums[..., :samples] += self._window[:samples] * piece
+        self._weights[:samples] += self._window[:samples]
+        final = min(self._stride, samples)
+        region = self._sums[..., :final] / self._weights[:final]
+        self._sums, self._weights = (
+            _advanced(self._sums, self._stride),
+            _advanced(self._weights, self._stride),
+        )
+        return region
+
+
+def _advanced(sums: Tensor, stride: int) -> Tensor:
+    return functional.pad(sums[..., stride:], (0, stride))
+
+
+def regions(mixture: Mixture, segments: Segments, *, forward: Forward, batch: int = 1) -> Iterator[Tensor]:
+    """Yield the estimates `[sources, 2, n]` in order, one region a segment."""
+    sums = Sums(segments)
+    total = mixture.song.samples
+    every = segments.offsets(total)
+    for first in range(0, len(every), batch):
+        offsets = every[first : first + batch]
+        lengths = [min(segments.length, total - offset) for offset in offsets]
+        for piece in _estimates(mixture, segments, offsets, lengths, forward):
+            yield sums.add(piece)
+
+
+def _estimates(
+    mixture: Mixture, segments: Segments, offsets: range, lengths: list[int], forward: Forward
+) -> Iterator[Tensor]:
+    """Yield the model's estimate of each segment; what it lacks in length is the song around it."""
+    padded = [segments.padded(length) for length in lengths]
+    starts = [
+        offset - (size - length) // 2 for offset, length, size in zip(offsets, lengths, padded, strict=True)
+    ]
+    inputs = [mixture.read(start, start + size) for start, size in zip(starts, padded, strict=True)]
+    with torch.inference_mode():
+        if len(set(padded)) == 1:
+            estimates = list(forward(torch.stack(inputs)))
+        else:
+            estimates = [forward(each[None])[0] for each in inputs]
+    for estimate, length in zip(estimates, lengths, strict=True):
+        yield center_trim(estimate, length)

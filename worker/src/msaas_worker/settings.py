@@ -1,0 +1,35 @@
+"""What a worker reads from its environment."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from msaas.settings import StoreSettings
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: Any) -> Any:
+    """`1` is everything, `0` nothing, else a list of CIDRs."""
+    if not isinstance(value, str):
+        return value
+    if value.strip() in {"", "0"}:
+        return ()
+    names = "0.0.0.0/0,::/0" if value.strip() == "1" else value
+    return tuple(ip_network(name.strip(), strict=False) for name in names.split(","))
+
+
+class WorkerSettings(StoreSettings):
+    #: A folder with `<name>.yaml` beside the weights; asked before the hub.
+    model_repo: Path | None = None
+    #: What does the work when the model is nowhere: nothing, or the small model of this package.
+    model_fallback: Literal["", "starter"] = ""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "exact", "fast"] = "auto"
+    #: On SIGTERM a job that needs no longer than this is finished, any other given back.
+    drain_seconds: float = Field(default=0.0, ge=0)
+    #: Private networks that callbacks may reach: `1` for all of them, or CIDRs.
+    callback_allow_private: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
