@@ -17,7 +17,7 @@ def song_hash(mp3: bytes) -> str:
 
 
 def song_hash_of(mp3: BinaryIO) -> str:
-    """Return the same of an open file, read from its start; it is left at its end."""
+    """Return the same of an open file, read from its start."""
     mp3.seek(0)
     return hashlib.file_digest(mp3, "sha256").hexdigest()  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Tracks:
     def put_stem(self, job_id: str, stem: str, mp3: IO[bytes]) -> StemFile:
         """Store a stem and return what the manifest says of it."""
         sha256 = hashlib.file_digest(mp3, "sha256").hexdigest()  # type: ignore[arg-type]
-        size_bytes = mp3.tell()
+        # The digest of a BytesIO leaves its position alone.
+        size_bytes = mp3.seek(0, os.SEEK_END)
         mp3.seek(0)
         name = stem_file(job_id, stem)
         self.store.put(self.output_bucket, name, mp3, size_bytes=size_bytes)  # type: ignore[arg-type]
