@@ -19,6 +19,7 @@ from msaas.tracks import Tracks
 from msaas_worker.callbacks import Courier
 from msaas_worker.consumer import Loop
 from msaas_worker.handler import Handler
+from msaas_worker.heartbeat import Heartbeat
 from msaas_worker.postman import post
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separators
@@ -63,7 +64,7 @@ def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Ev
     except DeviceUnavailable as error:
         log_info("worker_cannot_start", reason=str(error))
         sys.exit(str(error))
-    announce(library, settings.demucs_model)
+    load(library, settings.demucs_model)
     tracks = settings.tracks()
     prepare(tracks)
     queue = RedisQueue(settings.redis_address, keys=settings.keys, policy=settings.policy)
@@ -71,7 +72,8 @@ def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Ev
     outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
     Courier(outbox, partial(post, private=settings.callback_allow_private), stopping).start()
     handler = Handler(tracks, library, scratch, settings.demucs_model, settings.max_duration_s)
-    return Loop(queue.consumer(incarnation()), handler.handle, settings.policy, stopping)
+    beat = Heartbeat(scratch.heartbeat)
+    return Loop(queue.consumer(incarnation()), handler.handle, settings.policy, stopping, beat)
 
 
 def incarnation() -> str:
@@ -79,17 +81,13 @@ def incarnation() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def announce(library: Separators, model: str) -> None:
-    """Load the default model and say what runs; without it the worker lives, and each job says why."""
+def load(library: Separators, model: str) -> None:
+    """Load the default model, which says what runs; without it the worker lives, and each job says why."""
     try:
-        separator = library.get(model)
+        library.get(model)
     except ModelUnavailable as error:
         log_info("model_unavailable", model=model, reason=str(error))
         return
-    facts = {"device": separator.device, "engine": separator.engine}
-    if separator.model != model:
-        facts["instead_of"] = model
-    log_info("worker_started", model=separator.model, **facts)
 
 
 def prepare(tracks: Tracks) -> None:

@@ -23,6 +23,7 @@ from msaas.errors import (
 )
 from msaas.jobs import Job, JobError
 from msaas.queue import Claim, Consumer, QueuePolicy, Result
+from msaas_worker.heartbeat import Beat, unheard
 from msaas_worker.lease import Lease
 
 _TAKE_S = 1.0
@@ -43,12 +44,14 @@ class Loop:
     handle: Handle
     policy: QueuePolicy
     stopping: threading.Event
+    beat: Beat = unheard
     lease: Lease | None = None
     _store_failures: int = field(default=0, init=False)
     _queue_away: bool = field(default=False, init=False)
 
     def run(self) -> None:
         while not self.stopping.is_set():
+            self.beat()
             try:
                 payload = self.consumer.take(timeout_s=_TAKE_S)
                 self._note_queue(away=False)
@@ -78,7 +81,7 @@ class Loop:
 
     def _work_on(self, claim: Claim) -> None:
         log_info("job_claimed", job=claim.job.songhash, attempt=claim.attempt)
-        with Lease(self.consumer, claim, policy=self.policy) as self.lease:
+        with Lease(self.consumer, claim, policy=self.policy, beat=self.beat) as self.lease:
             ending = self._ending(self.lease)
             try:
                 self._until_heard(ending)
@@ -133,6 +136,7 @@ class Loop:
     def _until_heard(self, end: Callable[[], None]) -> None:
         """Say how the job ended until the queue has heard it; every such step may be said twice."""
         while True:
+            self.beat()
             try:
                 return end()
             except QueueUnavailable:

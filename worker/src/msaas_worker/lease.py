@@ -3,13 +3,15 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from msaas import log_info
 from msaas.errors import LeaseLost, QueueUnavailable
 from msaas.queue import Claim, Consumer, QueuePolicy
+from msaas_worker.heartbeat import Beat, unheard
 
 #: A player that follows the progress is told this often.
 _PUBLISH_S = 0.5
@@ -39,16 +41,19 @@ class Lease:
         *,
         policy: QueuePolicy,
         on_stall: Callable[[str], None] = end_process,
+        beat: Beat = unheard,
     ) -> None:
         self.claim = claim
         self._consumer = consumer
         self._policy = policy
         self._on_stall = on_stall
+        self._beat = beat
         self._progress = 0.0
         self._model: str | None = None
         self._device: str | None = None
         self._started = self._moved = time.monotonic()
         self._lost = False
+        self._is_watched = True
         self._news, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
@@ -62,6 +67,16 @@ class Lease:
         self._ended.set()
         self._news.set()
 
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Let something take its time that has a limit of its own."""
+        self._is_watched = False
+        try:
+            yield
+        finally:
+            self._moved = time.monotonic()
+            self._is_watched = True
+
     def tell(self, *, model: str, device: str) -> None:
         self._model, self._device = model, device
         self._news.set()
@@ -74,6 +89,7 @@ class Lease:
         if progress is not None:
             self._progress = progress
             self._news.set()
+        self._beat(job=self.claim.job.songhash, progress=round(self._progress, 4))
 
     def confirm(self) -> None:
         """Return once the queue has said that the lease is ours. Raises `LeaseLost`."""
@@ -104,13 +120,17 @@ class Lease:
             self._lost = True
             raise
 
+    def _hangs(self) -> bool:
+        silent_s = time.monotonic() - self._moved
+        return self._is_watched and silent_s > _STALL_LEASES * self._policy.lease_s
+
     def _keep(self) -> None:
         while not self._ended.wait(min(_PUBLISH_S, self._policy.renew_s)):
             self._news.wait(self._policy.renew_s)
             self._news.clear()
             if self._ended.is_set():
                 return
-            if time.monotonic() - self._moved > _STALL_LEASES * self._policy.lease_s:
+            if self._hangs():
                 return self._on_stall(self.claim.job.songhash)
             try:
                 self._renew()

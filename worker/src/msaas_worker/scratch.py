@@ -22,6 +22,10 @@ class Scratch:
         self._lock = open(self._folder / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    @property
+    def heartbeat(self) -> Path:
+        return self._folder / "heartbeat"
+
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """Give a folder for one job."""
