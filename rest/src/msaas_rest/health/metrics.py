@@ -15,7 +15,7 @@ class Metrics:
     """Each app has its own, so that two in one process do not meet."""
 
     def __init__(self, *, queue: JobQueue, budget: Budget) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "msaas_requests", "Answered requests", ["method", "route", "status"], registry=self.registry
