@@ -40,7 +40,8 @@ class Handler:
         model = parse_model(job.model or self.default_model)
         if manifest := self._done_before(job, model):
             return _result(manifest, device="")
-        separator = self.separators.get(model)
+        with lease.unwatched():
+            separator = self.separators.get(model)
         lease.moved()
         lease.tell(model=separator.model, device=separator.device)
         if manifest := self._done_before(job, separator.model):
@@ -88,7 +89,8 @@ class Handler:
                 file.write(piece)
                 lease.moved()
         log_info("song_fetched", job=job_id, size_bytes=mp3.stat().st_size)
-        song = decode(mp3, folder / "song.f32", max_duration_s=self.max_duration_s)
+        with lease.unwatched():
+            song = decode(mp3, folder / "song.f32", max_duration_s=self.max_duration_s)
         lease.moved()
         log_info("song_decoded", job=job_id, duration_s=round(song.samples / SAMPLERATE, 3))
         return song

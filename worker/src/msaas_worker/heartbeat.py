@@ -1,4 +1,4 @@
-"""A file whose age says that the worker lives, and whose text how far its job is; a pod's probes look at it."""
+"""A file whose age says that the worker lives, and whose text how far its job is; for the probes of a pod."""
 
 import json
 import time

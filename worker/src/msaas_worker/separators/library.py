@@ -1,7 +1,6 @@
 """The models of this worker: the default one stays loaded, and of the others the last one asked for."""
 
 import hashlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,41 +16,42 @@ from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.devices import choose_device, usable_cores
 from msaas_worker.separators.engine import DemucsSeparator
 from msaas_worker.separators.hub import Hub
+from msaas_worker.separators.overlap_add import Runner, Segments
 from msaas_worker.separators.repository import ModelFiles, Repository
-from msaas_worker.separators.weights import read_model, verified_sha256
+from msaas_worker.separators.weights import checksum, read_model
 
+#: Segments run at once: on a processor one fills the caches.
+_BATCH = {"cpu": 1, "cuda": 8}
 _STARTER_FOLDER = Path(__file__).parent / "starter"
 
 
 class Library:
-    """Implements `msaas_worker.separators.Separators`."""
+    """Implements `Separators`."""
 
     def __init__(self, load: Callable[[str], Separator], *, default: str, fallback: str = "") -> None:
         self._load = load
         self._default = default
         self._fallback = fallback
         self._loaded: dict[str, Separator] = {}
-        self._lock = threading.Lock()
 
     def get(self, model: str) -> Separator:
-        with self._lock:
-            if model not in self._loaded:
-                separator = self._load_or_fall_back(model)
-                self._forget_others()
-                self._loaded[model] = separator
-            return self._loaded[model]
+        if model not in self._loaded:
+            separator = self._load_or_fall_back(model)
+            self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
+            self._loaded[model] = separator
+        return self._loaded[model]
 
     def _load_or_fall_back(self, model: str) -> Separator:
         try:
-            return self._load(model)
+            separator, facts = self._load(model), {}
         except ModelUnavailable as error:
             if not self._fallback or model == self._fallback:
                 raise
-            log_info("model_fallback", wanted=model, runs=self._fallback, reason=error.detail)
-            return self._load(self._fallback)
-
-    def _forget_others(self) -> None:
-        self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
+            separator, facts = self._load(self._fallback), {"instead_of": model, "because": error.detail}
+        log_info(
+            "model_loaded", model=separator.model, device=separator.device, engine=separator.engine, **facts
+        )
+        return separator
 
 
 def open_library(
@@ -88,16 +88,23 @@ def _starter_files() -> ModelFiles:
 
 
 def _separator(model: str, files: ModelFiles, *, device: str, precision: str) -> Separator:
-    sha256 = [verified_sha256(path) for path in files.weights]
+    checksums = [checksum(path) for path in files.weights]
     bag = _bag(model, [read_model(path) for path in files.weights], files.bag)
-    return DemucsSeparator(
+    separator = DemucsSeparator(
         model,
         bag,
-        tuple(bag.models),
-        weights_sha256=_joined(sha256),
-        device=device,
+        tuple(_runner(each, device=device) for each in bag.models),
+        weights_sha256=_joined([each.sha256 for each in checksums]),
         precision="exact",
     )
+    for path, each in zip(files.weights, checksums, strict=True):
+        if not each.is_verified:
+            log_info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
+    return separator
+
+
+def _runner(model: Any, *, device: str) -> Runner:
+    return Runner(Segments(model), model.to(device), device=device, batch=_BATCH[device])
 
 
 def _bag(name: str, models: list[Any], definition: dict[str, Any]) -> Bag:

@@ -72,25 +72,23 @@ class Segments:
 class Sums:
     """The segment of the song that is not final yet."""
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, *, device: str) -> None:
         self._stride = segments.stride
-        self._window = segments.window()
-        self._weights = torch.zeros(segments.length)
+        self._window = segments.window().to(device)
+        self._weights = torch.zeros(segments.length, device=device)
         self._sums: Tensor | None = None
 
     def add(self, piece: Tensor) -> Tensor:
         """Add the next piece `[sources, 2, n]` and return what no later piece reaches."""
         samples = piece.shape[-1]
         if self._sums is None:
-            self._sums = torch.zeros(*piece.shape[:-1], len(self._weights))
+            self._sums = piece.new_zeros(*piece.shape[:-1], len(self._weights))
         self._sums[..., :samples] += self._window[:samples] * piece
         self._weights[:samples] += self._window[:samples]
         final = min(self._stride, samples)
         region = self._sums[..., :final] / self._weights[:final]
-        self._sums, self._weights = (
-            _advanced(self._sums, self._stride),
-            _advanced(self._weights, self._stride),
-        )
+        self._sums = _advanced(self._sums, self._stride)
+        self._weights = _advanced(self._weights, self._stride)
         return region
 
 
@@ -98,31 +96,41 @@ def _advanced(sums: Tensor, stride: int) -> Tensor:
     return functional.pad(sums[..., stride:], (0, stride))
 
 
-def regions(mixture: Mixture, segments: Segments, *, forward: Forward, batch: int = 1) -> Iterator[Tensor]:
-    """Yield the estimates `[sources, 2, n]` in order, one region a segment."""
-    sums = Sums(segments)
-    total = mixture.song.samples
-    every = segments.offsets(total)
-    for first in range(0, len(every), batch):
-        offsets = every[first : first + batch]
-        lengths = [min(segments.length, total - offset) for offset in offsets]
-        for piece in _estimates(mixture, segments, offsets, lengths, forward):
-            yield sums.add(piece)
+@dataclass(frozen=True)
+class Runner:
+    """A model ready to run: `forward` takes and returns tensors on `device`, `batch` segments at once."""
 
+    segments: Segments
+    forward: Forward
+    device: str = "cpu"
+    batch: int = 1
 
-def _estimates(
-    mixture: Mixture, segments: Segments, offsets: range, lengths: list[int], forward: Forward
-) -> Iterator[Tensor]:
-    """Yield the model's estimate of each segment; what it lacks in length is the song around it."""
-    padded = [segments.padded(length) for length in lengths]
-    starts = [
-        offset - (size - length) // 2 for offset, length, size in zip(offsets, lengths, padded, strict=True)
-    ]
-    inputs = [mixture.read(start, start + size) for start, size in zip(starts, padded, strict=True)]
-    with torch.inference_mode():
-        if len(set(padded)) == 1:
-            estimates = list(forward(torch.stack(inputs)))
+    def regions(self, mixture: Mixture, *, on_segments: Callable[[int], None]) -> Iterator[Tensor]:
+        """Yield the estimates `[sources, 2, n]` in order, one region a batch of segments."""
+        sums = Sums(self.segments, device=self.device)
+        offsets = self.segments.offsets(mixture.song.samples)
+        for first in range(0, len(offsets), self.batch):
+            batch = offsets[first : first + self.batch]
+            with torch.inference_mode():
+                region = torch.cat([sums.add(piece) for piece in self._estimates(mixture, batch)], dim=-1)
+            on_segments(len(batch))
+            yield region.cpu()
+
+    def _estimates(self, mixture: Mixture, offsets: range) -> Iterator[Tensor]:
+        """Yield the model's estimate of each segment; what it lacks in length is the song around it."""
+        lengths = [min(self.segments.length, mixture.song.samples - offset) for offset in offsets]
+        inputs = [self._input(mixture, *place) for place in zip(offsets, lengths, strict=True)]
+        for estimate, length in zip(self._separated(inputs), lengths, strict=True):
+            yield center_trim(estimate, length)
+
+    def _input(self, mixture: Mixture, offset: int, length: int) -> Tensor:
+        padded = self.segments.padded(length)
+        start = offset - (padded - length) // 2
+        return mixture.read(start, start + padded)
+
+    def _separated(self, inputs: list[Tensor]) -> Iterator[Tensor]:
+        if len({each.shape for each in inputs}) == 1:
+            yield from self.forward(torch.stack(inputs).to(self.device))
         else:
-            estimates = [forward(each[None])[0] for each in inputs]
-    for estimate, length in zip(estimates, lengths, strict=True):
-        yield center_trim(estimate, length)
+            for each in inputs:
+                yield from self.forward(each[None].to(self.device))

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from demucs.htdemucs import HTDemucs
 from demucs.states import load_model
 from safetensors import SafetensorError, safe_open
 
-from msaas import log_info
 from msaas.errors import ModelUnavailable
 
 #: All that a model may be; anything else that a file names is refused.
@@ -25,8 +25,16 @@ _CHECKSUM = re.compile(r"-([0-9a-f]{8,64})$")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
-def verified_sha256(path: Path) -> str:
-    """Return the SHA-256 of the file, held against the one in its name; without one there is a warning.
+@dataclass(frozen=True)
+class Checksum:
+    """`is_verified` tells whether the file's name said what it should be."""
+
+    sha256: str
+    is_verified: bool
+
+
+def checksum(path: Path) -> Checksum:
+    """Return the SHA-256 of the file, held against the one in its name.
 
     Raises:
         ModelUnavailable: the file is not what its name says.
@@ -34,11 +42,9 @@ def verified_sha256(path: Path) -> str:
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     expected = _expected(path)
-    if expected is None:
-        log_info("weights_without_checksum", file=path.name, sha256=sha256)
-    elif not sha256.startswith(expected):
+    if expected and not sha256.startswith(expected):
         raise ModelUnavailable(f"{path.name} is damaged: its SHA-256 begins with {sha256[: len(expected)]}.")
-    return sha256
+    return Checksum(sha256, expected is not None)
 
 
 def _expected(path: Path) -> str | None:
