@@ -43,10 +43,7 @@ def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
 @pytest.fixture
 def s3_server(_rclone: RcloneServer) -> S3Access:
     """A real S3 server from a wheel, emptied: `.environment` for a process, `.store()` for a test."""
-    store = _rclone.access.store()
-    for bucket in store._client.list_buckets():
-        for found in list(store.list(bucket.name)):
-            store.delete(bucket.name, found.key)
+    _rclone.empty()
     return _rclone.access
 
 

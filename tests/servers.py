@@ -192,16 +192,18 @@ class RcloneServer(S3Server):
     def access(self) -> S3Access:
         return S3Access(self.wire.address)
 
+    def empty(self) -> None:
+        for bucket in (self.folder / "objects").iterdir():
+            shutil.rmtree(bucket)
+
     def commands(self) -> list[list[str]]:
         (self.folder / "objects").mkdir(exist_ok=True)
         program = str(Path(sys.executable).with_name("rclone"))
         keys = ["--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}"]
         # Without this the listing lags behind by up to five minutes.
         fresh = ["--dir-cache-time", "0", "--vfs-cache-mode", "off"]
-        return [
-            [program, "serve", "s3", "--addr", f"127.0.0.1:{self.port}", *keys, *fresh]
-            + ["--config", os.devnull, str(self.folder / "objects")]
-        ]
+        served = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}", str(self.folder / "objects")]
+        return [[program, *served, *keys, *fresh, "--config", os.devnull]]
 
 
 def _as_application_xml(piece: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from msaas.storage import StoredObject
 _PIECE_BYTES = 1024 * 1024
 #: No key begins with a dot, so an upload under way can never be taken for an object.
 _PARTIAL = ".partial-"
+#: No upload is under way for so long without a byte.
+_ABANDONED_S = 3600.0
 
 
 class DirectoryStore:
@@ -25,8 +28,10 @@ class DirectoryStore:
             os.stat(self._root)
 
     def make_bucket(self, bucket: str) -> None:
+        folder = self._root / bucket
         with _our_errors():
-            (self._root / bucket).mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
 
     def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
         path = self._path(bucket, key)
@@ -63,6 +68,13 @@ class DirectoryStore:
             return self._root / bucket / parse_id(key)
         except InvalidId:
             raise ObjectNotFound(key) from None
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a crash left half written."""
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+            partial.unlink(missing_ok=True)
 
 
 def _write_partial(folder: Path, data: BinaryIO, size_bytes: int) -> str:

@@ -9,13 +9,13 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, Validation
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from msaas.directory_store import DirectoryStore
-from msaas.errors import MalformedSettings
+from msaas.errors import MalformedSettings, UnknownModel
 from msaas.queue import QueuePolicy
 from msaas.redis_clients import RedisAddress
 from msaas.redis_keys import Keys
 from msaas.s3_store import READ_TIMEOUT_S
 from msaas.s3_store import connect as connect_s3
-from msaas.stems import DEFAULT_MODEL, parse_model
+from msaas.stems import DEFAULT_MODEL, MODELS, parse_model
 from msaas.storage import ObjectStore
 from msaas.tracks import Tracks
 
@@ -26,9 +26,16 @@ def _port(value: Any) -> Any:
     return int(match.group(1)) if match else value
 
 
+def _model(value: Any) -> Any:
+    try:
+        return parse_model(str(value))
+    except UnknownModel:
+        raise ValueError(f"Input should be one of {', '.join(MODELS)}") from None
+
+
 S = TypeVar("S", bound="Settings")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
-ModelName = Annotated[str, BeforeValidator(parse_model)]
+ModelName = Annotated[str, BeforeValidator(_model)]
 
 
 class Settings(BaseSettings):

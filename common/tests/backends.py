@@ -1,0 +1,76 @@
+"""A queue on each backend, and what a test may do to it from outside."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from msaas.queue import JobQueue, Outbox, QueuePolicy
+from msaas.redis_keys import Keys
+from msaas.redis_outbox import RedisOutbox
+from msaas.redis_queue import RedisQueue
+from msaas.testing import InMemoryQueue
+from tests.servers import RedisServer
+
+#: No test waits for a lease; `pass_time` moves the times instead.
+POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=5)
+
+
+@dataclass
+class QueueBench:
+    """A queue and what a test may do to it from outside."""
+
+    queue: JobQueue
+    outbox: Outbox
+    #: Somebody pushes an entry by hand.
+    push: Callable[[bytes], Any]
+    #: So many seconds go by.
+    pass_time: Callable[[float], Any]
+    #: Dead letters, newest first.
+    dead: Callable[[], list[bytes]]
+
+
+def redis_bench(server: RedisServer, *, policy: QueuePolicy = POLICY) -> QueueBench:
+    client, keys = server.client(), Keys()
+    return QueueBench(
+        RedisQueue(server.address, policy=policy),
+        RedisOutbox(server.address, policy=policy),
+        push=lambda payload: client.lpush(keys.waiting, payload),
+        pass_time=lambda seconds: shift_times(client, keys, seconds),
+        dead=lambda: client.lrange(keys.dead, 0, -1),
+    )
+
+
+def shift_times(client: Any, keys: Keys, seconds: float) -> None:
+    """Move every time that lies in Redis into the past."""
+    for name in (keys.workers, keys.delayed, keys.outbox):
+        for member, score in client.zrange(name, 0, -1, withscores=True):
+            client.zadd(name, {member: score - seconds})
+    for job in client.scan_iter("job:*", _type="HASH"):
+        if until := client.hget(job, "lease_until"):
+            client.hset(job, "lease_until", float(until) - seconds)
+
+
+def memory_bench(*, policy: QueuePolicy = POLICY) -> QueueBench:
+    clock = Clock()
+    queue = InMemoryQueue(policy=policy, clock=clock)
+    return QueueBench(
+        queue,
+        queue.outbox,
+        push=queue.push,
+        pass_time=clock.advance,
+        dead=lambda: [str(letter["payload"]).encode() for letter in queue.letters],
+    )
+
+
+class Clock:
+    """Real time, and what `advance` adds."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead_s
+
+    def advance(self, seconds: float) -> None:
+        self._ahead_s += seconds

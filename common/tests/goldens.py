@@ -1,0 +1,9 @@
+"""What crosses a wire is written down, byte for byte."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "golden"
+
+
+def golden(name: str) -> str:
+    return (_FOLDER / name).read_text().removesuffix("\n")

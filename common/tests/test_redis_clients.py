@@ -1,0 +1,125 @@
+import time
+
+import pytest
+
+from msaas.errors import QueueFull, QueueUnavailable
+from msaas.jobs import Job
+from msaas.queue import QueuePolicy
+from msaas.redis_clients import RedisAddress
+from msaas.redis_outbox import RedisOutbox
+from msaas.redis_queue import RedisQueue
+from tests.servers import RedisServer, free_port
+from tests.wire import wire
+
+SONG = "a" * 64
+#: What an API call has to say that the queue is away.
+SOON_S = 2.0
+
+
+def test_a_refused_connection_is_named_soon() -> None:
+    address = RedisAddress("127.0.0.1", free_port())
+    queue = RedisQueue(address)
+    began = time.monotonic()
+    for call in (
+        queue.ping,
+        lambda: queue.enqueue(Job(SONG)),
+        queue.waiting,
+        queue.depth,
+        lambda: queue.status(SONG),
+        queue.reap,
+        lambda: queue.consumer("w1").take(timeout_s=1),
+        queue.consumer("w1").beat,
+        lambda: RedisOutbox(address).due(visibility_s=1),
+    ):
+        with pytest.raises(QueueUnavailable):
+            call()
+    assert time.monotonic() - began < SOON_S
+
+
+def test_a_silent_server_is_named_within_two_seconds(redis_server: RedisServer) -> None:
+    with wire("127.0.0.1", redis_server.port) as between:
+        queue = RedisQueue(RedisAddress(between.host, between.port))
+        queue.ping()
+        between.silence()
+        began = time.monotonic()
+        with pytest.raises(QueueUnavailable):
+            queue.enqueue(Job(SONG))
+        assert time.monotonic() - began < SOON_S
+        between.mend()
+        queue.enqueue(Job("b" * 64))
+
+
+def test_a_name_that_does_not_resolve_is_a_queue_that_is_away() -> None:
+    with pytest.raises(QueueUnavailable):
+        RedisQueue(RedisAddress("no-such-host.invalid", 6379)).ping()
+
+
+def test_a_wrong_kind_of_key_is_a_queue_that_does_not_answer(redis_server: RedisServer) -> None:
+    redis_server.client().set("toWorkers", "a string")
+    with pytest.raises(QueueUnavailable):
+        RedisQueue(redis_server.address).waiting()
+
+
+def test_a_password_is_sent(redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    client.config_set("requirepass", "hush")
+    try:
+        with pytest.raises(QueueUnavailable):
+            RedisQueue(redis_server.address).ping()
+        RedisQueue(RedisAddress("127.0.0.1", redis_server.port, password="hush")).ping()
+    finally:
+        client.config_set("requirepass", "")
+
+
+@pytest.fixture
+def full_server(redis_server: RedisServer):  # type: ignore[no-untyped-def]
+    client = redis_server.client()
+    RedisQueue(redis_server.address).enqueue(Job(SONG))
+    RedisQueue(redis_server.address).enqueue(Job("b" * 64))
+    client.config_set("maxmemory", "1mb")
+    yield redis_server
+    client.config_set("maxmemory", "0")
+
+
+def test_a_full_server_takes_no_job_but_lets_every_other_step_through(full_server: RedisServer) -> None:
+    queue = RedisQueue(full_server.address, policy=QueuePolicy(max_attempts=3))
+    with pytest.raises(QueueFull):
+        queue.enqueue(Job("c" * 64))
+    worker = queue.consumer("new-worker")
+    from common.tests.test_queue import OOPS, RESULT, claimed
+
+    worker.retry(claimed(worker), OOPS)
+    worker.give_back(claimed(worker))
+    worker.give_back(claimed(worker), delay_s=0.001)
+    time.sleep(0.01)
+    queue.reap()
+    for _ in range(2):
+        claim = claimed(worker)
+        worker.renew(claim, progress=0.5)
+        worker.finish(claim, RESULT)
+    full_server.client().ping()
+    assert queue.depth().in_flight == 0
+    assert worker.take(timeout_s=0.05) is None
+    worker.leave()
+
+
+def test_two_servers_of_one_name_do_not_share_a_queue(redis_server: RedisServer) -> None:
+    RedisQueue(redis_server.address).enqueue(Job(SONG))
+    assert RedisQueue(RedisAddress("127.0.0.1", redis_server.port, db=1)).waiting() == []
+
+
+def test_the_other_name_of_the_list_is_served_too(redis_server: RedisServer) -> None:
+    redis_server.client().lpush("toWorker", SONG)
+    queue = RedisQueue(redis_server.address)
+    assert queue.depth().waiting == 1
+    assert queue.consumer("w1").take(timeout_s=0.05) == SONG.encode()
+
+
+def test_a_push_ends_a_wait_at_once(redis_server: RedisServer) -> None:
+    import threading
+
+    queue = RedisQueue(redis_server.address)
+    threading.Timer(0.2, lambda: redis_server.client().lpush("toWorkers", SONG)).start()
+    began = time.monotonic()
+    assert queue.consumer("w1").take(timeout_s=1) == SONG.encode()
+    assert time.monotonic() - began < 0.5
