@@ -72,8 +72,9 @@ def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Ev
     outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
     Courier(outbox, partial(post, private=settings.callback_allow_private), stopping).start()
     handler = Handler(tracks, library, scratch, settings.demucs_model, settings.max_duration_s)
-    beat = Heartbeat(scratch.heartbeat)
-    return Loop(queue.consumer(incarnation()), handler.handle, settings.policy, stopping, beat)
+    name, beat = incarnation(), Heartbeat(scratch.heartbeat)
+    log_info("worker_started", worker=name)
+    return Loop(queue.consumer(name), handler.handle, settings.policy, stopping, beat)
 
 
 def incarnation() -> str:
@@ -87,7 +88,6 @@ def load(library: Separators, model: str) -> None:
         library.get(model)
     except ModelUnavailable as error:
         log_info("model_unavailable", model=model, reason=str(error))
-        return
 
 
 def prepare(tracks: Tracks) -> None:
