@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Builds the images with their version as tag, and pushes them where --push says.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'TEXT'
+usage: ./build-images.sh [--tag TAG] [--push REGISTRY] [--gpu] [--model NAME]
+
+  --tag TAG        default: the version in common/pyproject.toml
+  --push REGISTRY  tag for it and push, for example europe-west1-docker.pkg.dev/project/msaas
+  --gpu            also msaas-worker-gpu, with CUDA
+  --model NAME     fetch these weights from the hub and bake them in, for example htdemucs
+
+Environment: BUILDER (docker; podman and buildah work), PYTHON_IMAGE (the base), TORCH_INDEX (where the CPU build of torch
+comes from; set it empty for the default index).
+TEXT
+}
+
+die() { echo "build-images: $*" >&2; exit 1; }
+
+tag=$(sed -n 's/^version = "\(.*\)"/\1/p' common/pyproject.toml) registry='' model='' services=(rest logs worker)
+while [ $# -gt 0 ]; do
+  case $1 in
+    --tag) tag=${2:?}; shift ;;
+    --push) registry=${2:?}; shift ;;
+    --gpu) services+=(worker-gpu) ;;
+    --model) model=${2:?}; shift ;;
+    -h | --help) usage; exit ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+builder=${BUILDER:-docker}
+command -v "$builder" >/dev/null || die "$builder is missing; BUILDER names another"
+python_image=${PYTHON_IMAGE:-python:3.11.14-slim-bookworm}
+torch_index=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
+
+build() {
+  local service=$1 args=(--build-arg "PYTHON_IMAGE=$python_image")
+  case $service in
+    worker) args+=(--build-arg "TORCH_INDEX=$torch_index" --build-arg "MODEL=$model") ;;
+    worker-gpu) args+=(--build-arg FLAVOUR=cuda --build-arg "MODEL=$model") ;;
+  esac
+  "$builder" build "${args[@]}" -f "${service%-gpu}/Dockerfile" -t "msaas-$service:$tag" .
+}
+
+for service in "${services[@]}"; do
+  build "$service"
+  if [ -n "$registry" ]; then
+    "$builder" tag "msaas-$service:$tag" "$registry/msaas-$service:$tag"
+    "$builder" push "$registry/msaas-$service:$tag"
+  fi
+done
+echo "built: ${services[*]/#/msaas-} ($tag)"
