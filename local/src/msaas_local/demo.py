@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import requests
 from tqdm import tqdm
@@ -37,10 +40,15 @@ def main() -> int:
     """Return 0 when every song has all its stems on disk."""
     os.environ.setdefault("MODEL_FALLBACK", "starter")
     os.environ.setdefault("PORT", str(preferred_or_free(5000)))
-    settings = LocalSettings.from_env()
+    with tempfile.TemporaryDirectory(prefix="msaas-demo-") as home:
+        os.environ.setdefault("MSAAS_HOME", home)
+        return _demonstrate(LocalSettings.from_env())
+
+
+def _demonstrate(settings: LocalSettings) -> int:
     stopping = stop_on_signals()
     songs = sorted((_ROOT / "data").glob("*.mp3"))
-    with running_stack(settings) as supervisor:
+    with running_stack(settings, quiet=True) as supervisor:
         wait_until_ready(settings, supervisor, stopping)
         say(f"ready at {settings.url}, sending {len(songs)} songs")
         _send_samples(settings)
@@ -57,18 +65,23 @@ def _send_samples(settings: LocalSettings) -> None:
 
 
 def _separated(song: Path, url: str, supervisor: Supervisor, stopping: threading.Event) -> list[Row]:
-    job_id, started_at = song_hash(song.read_bytes()), time.monotonic()
+    job_id = song_hash(song.read_bytes())
     status = _wait(job_id, url, supervisor, stopping, title=song.name)
     if status["state"] != JobState.DONE:
         say(f"{song.name} {status['state']}: {status['error']}")
         return []
-    seconds = time.monotonic() - started_at
+    seconds = _instant(status["finished_at"]) - _instant(status["started_at"])
+    say(f"{song.name} was separated by {status['model']} on {status['device']}")
     return [Row(song.name, stem, seconds, _save(job_id, stem, song, url)) for stem in status["stems"]]
+
+
+def _instant(rfc3339: str) -> float:
+    return datetime.fromisoformat(rfc3339).timestamp()
 
 
 def _wait(
     job_id: str, url: str, supervisor: Supervisor, stopping: threading.Event, *, title: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     with tqdm(total=100, desc=title, unit="%", bar_format="{desc:<24} {bar:40} {n:3.0f} % {elapsed}") as bar:
         while not stopping.is_set():
             supervisor.watch()

@@ -24,7 +24,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def running_stack(settings: LocalSettings) -> Iterator[Supervisor]:
+def running_stack(settings: LocalSettings, *, quiet: bool = False) -> Iterator[Supervisor]:
     """Start the stack, end it on the way out whatever happens.
 
     Raises:
@@ -33,7 +33,7 @@ def running_stack(settings: LocalSettings) -> Iterator[Supervisor]:
     with _only_one(settings.msaas_home):
         if not is_free(settings.port, host=settings.host):
             sys.exit(f"Port {settings.port} on {settings.host} is taken; choose another: PORT=5001 make up")
-        supervisor = Supervisor(settings.log_dir, say)
+        supervisor = Supervisor(settings.log_dir, say, quiet=quiet)
         try:
             supervisor.start(parts_of(settings))
             yield supervisor

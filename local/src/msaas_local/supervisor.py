@@ -39,6 +39,8 @@ class Supervisor:
 
     log_dir: Path
     say: Callable[[str], None]
+    #: No part speaks to the terminal.
+    quiet: bool = False
     _running: list[_Running] = field(default_factory=list)
 
     def start(self, parts: Sequence[Part]) -> None:
@@ -46,7 +48,7 @@ class Supervisor:
         for part in parts:
             log = self.log_dir / f"{part.name}.log"
             log.unlink(missing_ok=True)
-            self._running.append(_Running(part, log, _spawn(part, log), time.monotonic()))
+            self._running.append(_Running(part, log, self._spawn(part, log), time.monotonic()))
 
     def watch(self) -> None:
         """Look after every part once."""
@@ -73,22 +75,21 @@ class Supervisor:
         self.say(f"{running.part.name} {how}; it is started again in {delay_s:g} s.\n{_tail(running.log)}")
 
     def _restart(self, running: _Running, now: float) -> None:
-        running.process = _spawn(running.part, running.log)
+        running.process = self._spawn(running.part, running.log)
         running.started_at, running.restart_at = now, None
 
-
-def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:
-    """Start a part in a process group of its own: Ctrl-C is the stack's to handle."""
-    with open(log, "ab") as file:
-        return subprocess.Popen(  # noqa: S603 - our own commands
-            part.command,
-            env={**os.environ, **part.env},
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stdout.fileno() if part.speaks else file,
-            stderr=file,
-            process_group=0,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
+    def _spawn(self, part: Part, log: Path) -> subprocess.Popen[bytes]:
+        """Start a part in a process group of its own: Ctrl-C is the stack's to handle."""
+        with open(log, "ab") as file:
+            return subprocess.Popen(  # noqa: S603 - our own commands
+                part.command,
+                env={**os.environ, **part.env},
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stdout.fileno() if part.speaks and not self.quiet else file,
+                stderr=file,
+                process_group=0,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
 
 
 def _die_with_parent() -> None:
