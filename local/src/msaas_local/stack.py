@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -60,7 +61,7 @@ def wait_until_ready(settings: LocalSettings, supervisor: Supervisor, stopping: 
 
 def is_ready(url: str) -> bool:
     try:
-        return requests.get(f"{url}/readyz", timeout=2).status_code == requests.codes.ok
+        return requests.get(f"{url}/readyz", timeout=2).status_code == HTTPStatus.OK
     except requests.RequestException:
         return False
 
