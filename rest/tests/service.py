@@ -21,7 +21,9 @@ from msaas_rest.settings import RestSettings
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-SONG = ROOT / "data" / "engine-room.mp3"
+SONG = min((ROOT / "data").glob("*.mp3"))
+#: MPEG-1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes, 1152 samples.
+FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
 _NOT_FOR_THE_CHILD = ("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_")
 
@@ -118,6 +120,7 @@ def started(folder: Path, **environment: str) -> Service:
             stderr=output,
         )
     settings: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
-    service = Service(process, f"http://127.0.0.1:{port}", RestSettings(**settings), log)
+    host = "[::1]" if environment.get("HOST") == "::1" else "127.0.0.1"
+    service = Service(process, f"http://{host}:{port}", RestSettings(**settings), log)
     wait_until(service.answers)
     return service

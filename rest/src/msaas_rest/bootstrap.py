@@ -10,7 +10,7 @@ from msaas_rest.budget import Budget
 from msaas_rest.settings import RestSettings
 
 #: An API call has 2 s to say that the store is away.
-_ANSWER_S = 1.5
+_ANSWER_S = 1.0
 
 
 @dataclass(frozen=True)

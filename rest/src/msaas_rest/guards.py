@@ -41,6 +41,13 @@ def _host_name(host: str) -> str:
         return ""
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -64,5 +71,5 @@ def check_site(request: Request, *, changes: bool = False) -> None:
     if site is not None and site not in ("same-origin", "none"):
         raise CrossSiteRequest(f"Sec-Fetch-Site is {site[:32]!r}.")
     origin = request.headers.get("Origin") or request.headers.get("Referer")
-    if site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+    if site is None and origin is not None and _host_of(origin) != request.headers.get("Host"):
         raise CrossSiteRequest("The page that asks lies elsewhere.")
