@@ -114,6 +114,30 @@ def _reset(each: socket.socket) -> None:
     each.close()
 
 
+class LoseReply:
+    """Makes a wire break after the server ran a command that holds `marker`, before its reply arrives."""
+
+    def __init__(self, between: Wire, *, marker: bytes = b"") -> None:
+        self._between = between
+        self._marker = marker
+        self._ran = False
+        self.lost = 0
+        between.requests, between.replies = self._request, self._reply
+
+    def _request(self, piece: bytes) -> bytes:
+        self._ran = self._ran or self._marker in piece
+        return piece
+
+    def _reply(self, piece: bytes) -> bytes:
+        # Not run after all: the script has to be sent first.
+        self._ran = self._ran and not piece.startswith(b"-NOSCRIPT")
+        if not self._ran:
+            return piece
+        self._between.mend()
+        self.lost += 1
+        raise Cut
+
+
 @contextlib.contextmanager
 def wire(host: str, port: int) -> Iterator[Wire]:
     made = Wire(host, port)

@@ -55,6 +55,7 @@ class RedisQueue:
                     keys.callbacks(job.songhash),
                     keys.delivery(delivery_id),
                     keys.deliveries(job.songhash),
+                    keys.workers,
                 ],
                 args=[
                     payload,

@@ -36,10 +36,11 @@ class InMemoryQueue(Ledger):
         return record.status.state
 
     def _stands(self, record: Record) -> bool:
-        """A state alone is no proof: whoever waits must lie in a list, whoever runs with its worker."""
-        if record.status.state is JobState.QUEUED:
-            return record.payload in self.entries or record.payload in self.delayed
-        return record.status.state is JobState.RUNNING and record.payload in self.own[record.worker]
+        """A state alone is no proof: the entry that stands for the job must lie somewhere."""
+        if record.status.state not in (JobState.QUEUED, JobState.RUNNING):
+            return False
+        places = (self.entries, self.delayed, *self.own.values())
+        return any(record.payload in place for place in places)
 
     def waiting(self) -> list[str]:
         self.answer()

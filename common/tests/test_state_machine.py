@@ -1,0 +1,352 @@
+"""Whatever happens in whatever order: every accepted job lies in exactly one place, and ends."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from common.tests.backends import Clock, shift_times
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueUnavailable
+from msaas.jobs import Callback, Job, JobError
+from msaas.queue import Claim, QueuePolicy, Result
+from msaas.redis_clients import RedisAddress
+from msaas.redis_keys import Keys
+from msaas.redis_queue import RedisQueue
+from msaas.testing import InMemoryQueue
+from tests.servers import RedisServer
+from tests.wire import LoseReply, Wire
+
+POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=50)
+KEYS = Keys()
+SONGS = ["a" * 64, "b" * 64, "c" * 64]
+#: Neither sums up to a lease or a delay by a hair's breadth.
+STEPS_S = [25.0, 100.0]
+DELAY_S = 30.0
+RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+OOPS = JobError("separation_failed", "The separation failed.", "oops")
+
+Outcome = tuple[str, Any]
+
+
+@dataclass(eq=False)
+class Worker:
+    """One incarnation, at the real queue and at its twin."""
+
+    name: str
+    real: Any
+    twin: Any
+    payload: bytes | None = None
+
+
+@dataclass(eq=False)
+class Lease:
+    worker: Worker
+    real: Claim
+    twin: Claim
+
+
+def outcome(call: Callable[[], Any]) -> Outcome:
+    try:
+        return "answered", call()
+    except (AttemptsExhausted, ClaimRefused, LeaseLost) as refusal:
+        return type(refusal).__name__, refusal.detail
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Does the same to the queue on a real server and to its twin in memory, which must not differ."""
+
+    server: ClassVar[RedisServer]
+    between: ClassVar[Wire]
+    real: ClassVar[RedisQueue]
+    raw: ClassVar[Any]
+
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw.flushall()
+        self.clock = Clock()
+        self.twin = InMemoryQueue(policy=POLICY, clock=self.clock)
+        self.names: list[str] = []
+        self.workers: list[Worker] = []
+        self.accepted: set[str] = set()
+        self.pushed: Counter[str] = Counter()
+
+    # What clients do.
+
+    @rule(song=st.sampled_from(SONGS), callback=st.booleans(), lost=st.booleans())
+    def enqueue(self, song: str, callback: bool, lost: bool) -> None:
+        job = Job(song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None)
+        real = self.ask(lambda: self.real.enqueue(job), lost=lost)
+        twin = outcome(lambda: self.twin.enqueue(job))
+        assert real in (twin, LOST)
+        self.accepted.add(song)
+
+    @rule(song=st.sampled_from(SONGS), form=st.sampled_from(['"{}"', '{{"hash": "{}"}}', "{}"]))
+    def push_by_hand(self, song: str, form: str) -> None:
+        payload = form.format(song).encode()
+        self.raw.lpush(KEYS.waiting, payload)
+        self.twin.push(payload)
+        self.accepted.add(song)
+        self.pushed[song] += 1
+
+    @rule(payload=st.sampled_from([b"{", b"[]", b"\xff\xfe", b'{"songhash": 1}']))
+    def push_what_is_no_job(self, payload: bytes) -> None:
+        self.raw.lpush(KEYS.waiting, payload)
+        self.twin.push(payload)
+
+    # What workers do.
+
+    @precondition(lambda self: len(self.workers) < 3)
+    @rule()
+    def start_a_worker(self) -> None:
+        name = f"w{len(self.names)}"
+        self.names.append(name)
+        self.workers.append(Worker(name, self.real.consumer(name), self.twin.consumer(name)))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), lost=st.booleans())
+    def take(self, data: st.DataObject, lost: bool) -> None:
+        worker = data.draw(st.sampled_from(self.workers))
+        real = self.ask(lambda: worker.real.take(timeout_s=0.001), lost=lost)
+        twin = outcome(lambda: worker.twin.take(timeout_s=0.0))
+        assert real in (twin, LOST)
+        worker.payload = twin[1] if real == twin else None
+
+    @precondition(lambda self: any(worker.payload for worker in self.workers))
+    @rule(target=leases, data=st.data(), lost=st.booleans())
+    def claim(self, data: st.DataObject, lost: bool) -> Any:
+        worker = data.draw(st.sampled_from([each for each in self.workers if each.payload]))
+        payload, worker.payload = worker.payload or b"", None
+        try:
+            job = Job.decode(payload)
+        except MalformedJob:
+            self.ask(lambda: worker.real.bury(payload, reason="malformed"), lost=lost)
+            worker.twin.bury(payload, reason="malformed")
+            return multiple()
+        heard_of = worker.twin._last_token
+        real = self.ask(lambda: worker.real.claim(job, payload=payload), lost=lost)
+        twin = outcome(lambda: worker.twin.claim(job, payload=payload))
+        if real == LOST:
+            worker.twin._last_token = heard_of
+        if real == LOST or twin[0] != "answered":
+            assert real in (twin, LOST)
+            return multiple()
+        assert (real[1].attempt, real[1].give_backs) == (twin[1].attempt, twin[1].give_backs)
+        return Lease(worker, real=real[1], twin=twin[1])
+
+    @rule(lease=leases, progress=st.floats(0, 1))
+    def renew(self, lease: Lease, progress: float) -> None:
+        self.both(lease, "renew", progress=progress, lost=False)
+
+    @rule(lease=leases, lost=st.booleans())
+    def finish(self, lease: Lease, lost: bool) -> None:
+        self.both(lease, "finish", RESULT, lost=lost)
+
+    @rule(lease=leases, lost=st.booleans())
+    def fail(self, lease: Lease, lost: bool) -> None:
+        self.both(lease, "fail", OOPS, lost=lost)
+
+    @rule(lease=leases, lost=st.booleans())
+    def retry(self, lease: Lease, lost: bool) -> None:
+        self.both(lease, "retry", OOPS, lost=lost)
+
+    @rule(lease=leases, delay_s=st.sampled_from([0.0, DELAY_S]), lost=st.booleans())
+    def give_back(self, lease: Lease, delay_s: float, lost: bool) -> None:
+        self.both(lease, "give_back", delay_s=delay_s, lost=lost)
+
+    def both(self, lease: Lease, step: str, *args: Any, lost: bool, **kwargs: Any) -> None:
+        before = self.everything()
+        real = self.ask(lambda: getattr(lease.worker.real, step)(lease.real, *args, **kwargs), lost=lost)
+        twin = outcome(lambda: getattr(lease.worker.twin, step)(lease.twin, *args, **kwargs))
+        assert real in (twin, LOST)
+        if twin[0] == "LeaseLost":
+            assert self.everything() == before, "a stale token changed something"
+
+    # What happens to workers.
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        self.workers.remove(data.draw(st.sampled_from(self.workers)))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), lost=st.booleans())
+    def leave(self, data: st.DataObject, lost: bool) -> None:
+        worker = data.draw(st.sampled_from(self.workers))
+        self.workers.remove(worker)
+        self.ask(worker.real.leave, lost=lost)
+        worker.twin.leave()
+
+    @rule(seconds=st.sampled_from(STEPS_S))
+    def time_passes(self, seconds: float) -> None:
+        shift_times(self.raw, KEYS, seconds)
+        self.clock.advance(seconds)
+
+    @rule(lost=st.booleans())
+    def reap(self, lost: bool) -> None:
+        real = self.ask(self.real.reap, lost=lost)
+        twin = outcome(self.twin.reap)
+        assert real in (twin, LOST)
+
+    # What holds after every step.
+
+    @invariant()
+    def everything_is_in_its_place(self) -> None:
+        real = self.everything()
+        self.the_server_holds_what_the_twin_holds(real)
+        self.every_accepted_job_is_in_exactly_one_place(real)
+        self.whoever_runs_holds_its_entry_and_will_be_missed(real)
+        for job in real["jobs"].values():
+            assert 0 <= int(job.get(b"attempts", 0)) <= POLICY.max_attempts
+
+    def the_server_holds_what_the_twin_holds(self, real: dict[str, Any]) -> None:
+        twin = self.twin
+        assert real["waiting"] == list(reversed(twin.entries))
+        assert set(real["delayed"]) == set(twin.delayed)
+        assert {name: own for name, own in real["own"].items() if own} == {
+            name: list(reversed(own)) for name, own in twin.own.items() if own
+        }
+        assert [(letter["payload"], letter["reason"]) for letter in map(json.loads, real["dead"])] == [
+            (letter["payload"], letter["reason"]) for letter in twin.letters
+        ]
+        assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
+            song: (record.status.state.value, record.status.attempts, record.give_backs)
+            for song, record in twin.jobs.items()
+        }
+
+    def every_accepted_job_is_in_exactly_one_place(self, real: dict[str, Any]) -> None:
+        entries = [*real["waiting"], *real["delayed"], *(e for own in real["own"].values() for e in own)]
+        places = Counter(filter(None, map(id_of, entries)))
+        for song in self.accepted:
+            state = real["jobs"][song].get(b"state", b"queued")
+            if self.pushed[song]:
+                # Every entry pushed by hand is one more chance to find the work done.
+                assert places[song] <= 1 + self.pushed[song]
+                assert places[song] or state in (b"done", b"failed")
+            else:
+                assert places[song] == (state in (b"queued", b"running"))
+
+    def whoever_runs_holds_its_entry_and_will_be_missed(self, real: dict[str, Any]) -> None:
+        for job in real["jobs"].values():
+            if job.get(b"state") == b"running":
+                holder = job[b"worker"].decode()
+                assert job[b"payload"] in real["own"][holder]
+                assert real["claims"][holder][job[b"payload"]]
+            else:
+                assert b"token" not in job
+        for name, own in real["own"].items():
+            assert not own or name.encode() in real["workers"], "nobody would ever look into this list"
+
+    def teardown(self) -> None:
+        """All workers die; one more is enough to bring every accepted job to its end."""
+        shift_times(self.raw, KEYS, 2 * POLICY.lease_s)
+        self.real.reap()
+        last = self.real.consumer("last")
+        while payload := last.take(timeout_s=0.001):
+            try:
+                last.finish(last.claim(Job.decode(payload), payload=payload), RESULT)
+            except MalformedJob:
+                last.bury(payload, reason="malformed")
+            except (AttemptsExhausted, ClaimRefused):
+                continue
+        depth = self.real.depth()
+        assert (depth.waiting, depth.in_flight, depth.delayed) == (0, 0, 0)
+        for song in self.accepted:
+            status = self.real.status(song)
+            assert status is not None
+            assert status.state.value in ("done", "failed"), status
+            assert status.state.value == "done" or status.error
+
+    # Tools
+
+    def ask(self, call: Callable[[], Any], *, lost: bool) -> Outcome:
+        """Do it on the real queue; if `lost`, the server does it and the answer never arrives."""
+        if not lost:
+            return outcome(call)
+        losing = LoseReply(self.between, marker=b"EVALSHA")
+        with pytest.raises(QueueUnavailable):
+            call()
+        assert losing.lost == 1
+        return LOST
+
+    def everything(self) -> dict[str, Any]:
+        pipe = self.raw.pipeline(transaction=False)
+        pipe.lrange(KEYS.waiting, 0, -1).zrange(KEYS.delayed, 0, -1).lrange(KEYS.dead, 0, -1)
+        pipe.zrange(KEYS.workers, 0, -1)
+        for name in self.names:
+            pipe.lrange(KEYS.own(name), 0, -1).hgetall(KEYS.claims(name))
+        for song in SONGS:
+            pipe.hgetall(KEYS.job(song))
+        waiting, delayed, dead, workers, *rest = pipe.execute()
+        lists, jobs = rest[: 2 * len(self.names)], rest[2 * len(self.names) :]
+        return {
+            "waiting": waiting,
+            "delayed": delayed,
+            "dead": dead,
+            "workers": workers,
+            "own": dict(zip(self.names, lists[::2], strict=True)),
+            "claims": dict(zip(self.names, lists[1::2], strict=True)),
+            "jobs": dict(zip(SONGS, jobs, strict=True)),
+        }
+
+
+LOST: Outcome = ("lost", None)
+
+
+def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int]:
+    return job[b"state"].decode(), int(job.get(b"attempts", 0)), int(job.get(b"give_backs", 0))
+
+
+def id_of(payload: bytes) -> str | None:
+    try:
+        return Job.decode(payload).songhash
+    except MalformedJob:
+        return None
+
+
+def run(server: RedisServer, *, sequences: int) -> None:
+    between = Wire("127.0.0.1", server.port)
+    address = RedisAddress(between.host, between.port)
+
+    class Machine(QueueMachine):
+        pass
+
+    Machine.server, Machine.between, Machine.raw = server, between, server.client()
+    Machine.real = RedisQueue(address, policy=POLICY)
+    try:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=sequences,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        between.close()
+
+
+def test_every_job_ends_whatever_happens(redis_server: RedisServer) -> None:
+    run(redis_server, sequences=200)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_every_job_ends_whatever_happens_at_length(redis_server: RedisServer) -> None:
+    run(redis_server, sequences=2000)
