@@ -1,11 +1,14 @@
 """What every queue does, in memory and on each server."""
 
+import threading
+
 import pytest
 
 from common.tests.backends import POLICY, QueueBench
-from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, QueueFull, QueueUnavailable
 from msaas.jobs import Callback, Job, JobError, JobState
 from msaas.queue import Claim, Consumer, JobQueue, Result
+from msaas.testing import InMemoryQueue
 
 SONG, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
@@ -484,3 +487,43 @@ def test_a_settled_delivery_is_never_sent_again(bench: QueueBench, end: str) -> 
     bench.pass_time(3600)
     assert bench.outbox.due(visibility_s=60) is None
     assert [(each.state, each.detail) for each in bench.outbox.deliveries(SONG)] == [(end, "why")]
+
+
+def test_an_entry_that_is_no_job_is_not_listed(bench: QueueBench) -> None:
+    bench.push(b"{not json")
+    bench.queue.enqueue(Job(SONG))
+    assert bench.queue.waiting() == [SONG]
+    assert bench.queue.depth().waiting == 2
+
+
+# The twins' switches
+
+
+def test_a_twin_can_be_turned_off() -> None:
+    twin = InMemoryQueue()
+    twin.enqueue(Job(SONG))
+    twin.away = twin.outbox.away = True
+    for call in (
+        twin.ping,
+        twin.waiting,
+        twin.reap,
+        lambda: twin.enqueue(Job(SONG)),
+        lambda: twin.consumer("w1").take(timeout_s=0),
+        lambda: twin.outbox.due(visibility_s=1),
+    ):
+        with pytest.raises(QueueUnavailable):
+            call()
+
+
+def test_a_twin_can_be_full() -> None:
+    twin = InMemoryQueue()
+    twin.full = True
+    with pytest.raises(QueueFull):
+        twin.enqueue(Job(SONG))
+    assert twin.waiting() == []
+
+
+def test_a_twin_lets_its_consumers_wait() -> None:
+    twin = InMemoryQueue()
+    threading.Timer(0.05, lambda: twin.enqueue(Job(SONG))).start()
+    assert twin.consumer("w1").take(timeout_s=5)
