@@ -13,6 +13,8 @@ import requests
 from rest.tests.conftest import Start
 from rest.tests.service import Service
 
+from tests.wire import wire
+
 pytestmark = pytest.mark.usefixtures("untouched")
 
 
@@ -176,6 +178,20 @@ def test_too_large_a_song_is_413_in_every_form(tight: Service, times: int) -> No
     assert name_of(tight.send(large)) == (413, "song_too_large")
     assert name_of(tight.call("POST", "/apiv1/separate", files={"mp3": large})) == (413, "song_too_large")
     assert name_of(tight.call("POST", "/apiv1/separate", json={"mp3": text})) == (413, "song_too_large")
+
+
+def test_a_client_in_the_middle_of_its_upload_hears_of_the_refusal(tight: Service) -> None:
+    """A line with some length: without care the answer would be overtaken by a reset."""
+    with wire("127.0.0.1", tight.settings.port) as line:
+        line.delay_s = 0.001
+        for _ in range(30):
+            answer = requests.post(
+                f"http://{line.address}/apiv1/separate",
+                data=bytes(2 * 1024 * 1024),
+                headers={"Content-Type": "audio/mpeg"},
+                timeout=20,
+            )
+            assert answer.status_code == 413
 
 
 def test_a_song_of_just_the_limit_is_read(tight: Service) -> None:

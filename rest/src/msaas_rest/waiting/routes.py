@@ -9,7 +9,6 @@ def routes(parts: Parts) -> Blueprint:
     blueprint = Blueprint("waiting", __name__)
 
     @blueprint.get("/apiv1/queue")
-    @blueprint.get("/apiv1/queue/")
     def queue() -> dict[str, list[str]]:
         return {"queue": parts.queue.waiting()}
 
