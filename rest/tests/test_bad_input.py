@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 from rest.tests.conftest import Start
-from rest.tests.service import Service
+from rest.tests.service import SONG, Service
 
 from tests.wire import wire
 
@@ -245,12 +245,26 @@ def test_uploads_beyond_the_budget_are_503_and_what_they_held_is_given_back(
     assert service.send(b"small, but no song").status_code == 415
 
 
-def test_a_song_that_was_cut_short_is_no_song(service: Service, song: bytes) -> None:
+HALF = SONG.read_bytes()[: SONG.stat().st_size // 2]
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (f"Content-Length: {2 * len(HALF)}", HALF),
+        ("Transfer-Encoding: chunked", b"%x\r\n%b" % (2 * len(HALF), HALF)),
+        ("Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(HALF), HALF)),
+        ("Transfer-Encoding: chunked", b"%x\r\n%b\r\nno number\r\n" % (len(HALF), HALF)),
+    ],
+    ids=["by length", "in a chunk", "between chunks", "no chunk"],
+)
+@pytest.mark.parametrize("kind", ["audio/mpeg", "multipart/form-data; boundary=b"])
+def test_a_song_that_was_cut_short_is_no_song(service: Service, framing: str, body: bytes, kind: str) -> None:
     """The client dies in the middle: half a song must not pass for a whole one."""
-    host, port = service.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as client:
-        head = f"POST /apiv1/separate HTTP/1.1\r\nHost: {host}\r\nContent-Type: audio/mpeg\r\n"
-        client.sendall(f"{head}Content-Length: {len(song)}\r\n\r\n".encode() + song[: len(song) // 2])
+    head = f"POST /apiv1/separate HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.settings.port)) as client:
+        client.sendall(head.encode() + body)
         client.shutdown(socket.SHUT_WR)
         answer = client.recv(65536)
-    assert b" 400 " in answer.splitlines()[0]
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer

@@ -162,7 +162,9 @@ def test_when_the_state_is_forgotten_the_manifest_answers(service: Service) -> N
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_both_buckets_are_emptied(service: Service, song: bytes, method: str) -> None:
+def test_both_buckets_are_emptied(service_on_each_store: Service, song: bytes, method: str) -> None:
+    service = service_on_each_store
+    assert service.get("/apiv1/bucket").json() == {"buckets": {"input-tracks": [], "output-tracks": []}}
     service.send(song)
     service.work()
     assert service.call(method, "/apiv1/delete_contents").status_code == 200

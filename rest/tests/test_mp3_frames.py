@@ -15,6 +15,8 @@ from msaas_rest.separation.mp3_frames import check_length
 
 #: MPEG-2.5, layer III, 8 kbit/s, 8 kHz: 72 bytes, 576 samples.
 SLOW_FRAME = b"\xff\xe3\x18\x00" + bytes(68)
+#: The same at 48 kHz: 384 bytes.
+FRAME_48K = b"\xff\xfb\x94\x00" + bytes(380)
 FRAME_S = 1152 / 44100
 
 
@@ -66,6 +68,7 @@ def test_only_frames_count(mp3: bytes) -> None:
         b"\xff\xfb\xf0\x00" * 100,
         b"\xff\xfb\x9c\x00" * 500,
         b"\xff\xeb\x90\x00" * 500,
+        (FRAME + FRAME_48K) * 10,
     ],
     ids=[
         "two",
@@ -78,6 +81,7 @@ def test_only_frames_count(mp3: bytes) -> None:
         "bad rate",
         "no rate",
         "no version",
+        "mixed",
     ],
 )
 def test_what_is_no_chain_is_no_mp3(no_mp3: bytes) -> None:

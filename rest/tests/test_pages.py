@@ -1,5 +1,8 @@
 """What a browser, a load balancer, a probe and a scraper see."""
 
+import errno
+import os
+
 import pytest
 from flask.testing import FlaskClient
 from rest.tests.service import Service
@@ -52,6 +55,17 @@ def client_on(queue: JobQueue) -> FlaskClient:
     tracks = Tracks(InMemoryStore())
     parts = Parts(RestSettings(), queue, InMemoryOutbox(), tracks, tracks, Budget(1))
     return create_app(parts).test_client()
+
+
+class FullDisk(InMemoryQueue):
+    def waiting(self) -> list[str]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_a_503() -> None:
+    answer = client_on(FullDisk()).get("/apiv1/queue")
+    assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:too_busy")  # type: ignore[index]
+    assert "Retry-After" in answer.headers
 
 
 def test_a_mistake_of_ours_is_a_500_that_tells_nothing() -> None:

@@ -83,10 +83,10 @@ def _copy(request: Request, file: BinaryIO) -> None:
 
 def _text_fields(texts: Mapping[str, str]) -> Mapping[str, Any]:
     """A form or a query has texts only; the callback's is JSON."""
-    fields: dict[str, Any] = dict(texts)
-    if callback := fields.get("callback"):
+    fields: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    if "callback" in fields:
         try:
-            fields["callback"] = json.loads(callback, parse_constant=_refuse_constant)
+            fields["callback"] = json.loads(fields["callback"], parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             raise InvalidCallback("It is not JSON.") from None
     return fields
