@@ -22,7 +22,7 @@ class RestSettings(StoreSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     debug_endpoints: bool = False
     #: What uploads under way may hold together; beyond it clients are asked to come back.
-    max_in_flight_mb: int = Field(default=1024, ge=1)
+    max_in_flight_mb: int = Field(default=512, ge=1)
 
     @property
     def max_in_flight_bytes(self) -> int:
