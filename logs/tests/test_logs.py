@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -130,3 +131,19 @@ def test_its_settings_are_shown_without_secrets() -> None:
     shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     assert "REDIS_LOG_KEY=logging" in shown
     assert "hidden" not in shown
+
+
+def test_it_shows_that_it_lives_while_redis_is_away(
+    logs: Callable[..., Logs], own_redis: RedisServer, tmp_path: Path
+) -> None:
+    service = logs(own_redis.port, TMPDIR=str(tmp_path))
+    heartbeat = tmp_path / "msaas-logs-heartbeat"
+    wait_until(heartbeat.exists)
+    own_redis.kill()
+    wait_until(lambda: any("redis_away" in line for line in service.printed))
+    since = heartbeat.stat().st_mtime_ns
+    wait_until(lambda: heartbeat.stat().st_mtime_ns > since)
+    service.process.send_signal(signal.SIGSTOP)
+    last = heartbeat.stat().st_mtime_ns
+    time.sleep(3)
+    assert heartbeat.stat().st_mtime_ns == last

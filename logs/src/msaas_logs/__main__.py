@@ -1,6 +1,8 @@
 """`python -m msaas_logs` prints the list `logging` line by line until SIGTERM."""
 
 import sys
+import tempfile
+from pathlib import Path
 
 from msaas.lifecycle import stop_on_signals
 from msaas.redis_log import start_logging
@@ -14,7 +16,10 @@ def main() -> None:
     stopping = stop_on_signals()
     # Not onto the list: it would print itself.
     start_logging(service="logs", level=settings.log_level, address=None)
-    for line in lines(settings.redis_address, key=settings.redis_log_key, stopping=stopping):
+    # Its age tells the probes of a pod whether the printer lives.
+    heartbeat = Path(tempfile.gettempdir()) / "msaas-logs-heartbeat"
+    address, key = settings.redis_address, settings.redis_log_key
+    for line in lines(address, key=key, stopping=stopping, beat=heartbeat.touch):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

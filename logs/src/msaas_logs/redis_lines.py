@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msaas.errors import QueueUnavailable
 from msaas.redis_clients import BLOCK_S, RedisAddress, connect_blocking, our_errors
@@ -12,10 +12,13 @@ _RETRY_S = 1.0
 _logger = logging.getLogger("msaas")
 
 
-def lines(address: RedisAddress, *, key: str, stopping: threading.Event) -> Iterator[str]:
-    """Yield each line once, until `stopping` is set."""
+def lines(
+    address: RedisAddress, *, key: str, stopping: threading.Event, beat: Callable[[], None]
+) -> Iterator[str]:
+    """Yield each line once, until `stopping` is set; `beat` is called every few seconds at least."""
     client, away = connect_blocking(address), False
     while not stopping.is_set():
+        beat()
         try:
             with our_errors():
                 entry = client.brpop([key], timeout=BLOCK_S)
