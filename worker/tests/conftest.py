@@ -1,21 +1,16 @@
 """What the worker's tests share: a tiny model on disk, a real queue, a store, and real worker processes."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 from worker.tests.models import tiny, write_repo
-from worker.tests.workers import Workers
+from worker.tests.service import Service, store_in
 
-from msaas.directory_store import DirectoryStore
-from msaas.queue import QueuePolicy
-from msaas.redis_queue import RedisQueue
 from msaas.tracks import Tracks
-from tests.servers import RedisServer
-
-#: Scaled down from a minute, with room for a crowded machine.
-POLICY = QueuePolicy(lease_s=3.0)
+from tests.servers import RedisServer, redis_running
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,27 +25,20 @@ def model_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracks(tmp_path: Path) -> Tracks:
-    tracks = Tracks(DirectoryStore(tmp_path / "store"))
-    tracks.prepare()
-    return tracks
+    return store_in(tmp_path)
 
 
 @pytest.fixture
-def queue(redis_server: RedisServer) -> RedisQueue:
-    return RedisQueue(redis_server.address, policy=POLICY)
+def service(redis_server: RedisServer, tmp_path: Path, model_repo: Path) -> Iterator[Service]:
+    """A queue, a store and no worker yet."""
+    with closing(Service(redis_server, tmp_path, model_repo)) as service:
+        yield service
 
 
-@pytest.fixture
-def workers(redis_server: RedisServer, tmp_path: Path, model_repo: Path) -> Iterator[Workers]:
-    workers = Workers(
-        folder=tmp_path / "workers",
-        environment={
-            "REDIS_HOST": "127.0.0.1",
-            "REDIS_PORT": str(redis_server.port),
-            "STORE_DIR": str(tmp_path / "store"),
-            "MODEL_REPO": str(model_repo),
-            "LEASE_SECONDS": str(POLICY.lease_s),
-        },
-    )
-    yield workers
-    workers.kill_all()
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory, model_repo: Path) -> Iterator[Service]:
+    """One worker for all tests of a module that leave it alone."""
+    folder = tmp_path_factory.mktemp("standing")
+    with redis_running(folder / "redis") as server, closing(Service(server, folder, model_repo)) as service:
+        service.start_worker().wait_until_said("worker_started")
+        yield service

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from worker.tests.workers import Workers
+from worker.tests.service import Service
 
 from msaas_worker.heartbeat import EVERY_S, Heartbeat
 from tests.servers import wait_until
@@ -28,11 +28,11 @@ def test_a_disk_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-def test_a_living_worker_beats_and_a_stopped_one_does_not(workers: Workers) -> None:
-    worker = workers.start()
+def test_a_living_worker_beats_and_a_stopped_one_does_not(service: Service) -> None:
+    worker = service.start_worker()
     worker.wait_until_said("worker_started")
-    wait_until(lambda: list(workers.scratch.glob("msaas-worker-*/heartbeat")))
-    (file,) = workers.scratch.glob("msaas-worker-*/heartbeat")
+    wait_until(lambda: list(service.scratch.glob("msaas-worker-*/heartbeat")))
+    (file,) = service.scratch.glob("msaas-worker-*/heartbeat")
     first = file.stat().st_mtime_ns
     wait_until(lambda: file.stat().st_mtime_ns > first)
     worker.signal(signal.SIGSTOP)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +16,9 @@ from msaas_worker.heartbeat import Beat, unheard
 #: A player that follows the progress is told this often.
 _PUBLISH_S = 0.5
 _QUEUE_AWAY_S = 0.5
-#: A job without any progress for this many leases hangs: no segment takes that long.
-_STALL_LEASES = 5
+#: A job that has not moved over this many renewals, five leases, hangs: no segment takes that long.
+#: Renewals are counted, not seconds: a process that was stopped for a while does not hang.
+_STALL_RENEWALS = 30
 #: EX_SOFTWARE: whoever looks at the exit code sees that it was no kill from outside.
 STALLED_EXIT = 70
 #: A job that was given back this often is held to its end, whoever wants the worker gone.
@@ -51,7 +52,8 @@ class Lease:
         self._progress = 0.0
         self._model: str | None = None
         self._device: str | None = None
-        self._started = self._moved = time.monotonic()
+        self._started = time.monotonic()
+        self._still = 0
         self._lost = False
         self._is_watched = True
         self._news, self._ended = threading.Event(), threading.Event()
@@ -74,7 +76,7 @@ class Lease:
         try:
             yield
         finally:
-            self._moved = time.monotonic()
+            self._still = 0
             self._is_watched = True
 
     def tell(self, *, model: str, device: str) -> None:
@@ -85,11 +87,11 @@ class Lease:
         """Note that the job goes on. Raises `LeaseLost`."""
         if self._lost:
             raise LeaseLost(self.claim.job.songhash)
-        self._moved = time.monotonic()
+        self._still = 0
         if progress is not None:
             self._progress = progress
             self._news.set()
-        self._beat(job=self.claim.job.songhash, progress=round(self._progress, 4))
+        self._show()
 
     def confirm(self) -> None:
         """Return once the queue has said that the lease is ours. Raises `LeaseLost`."""
@@ -113,6 +115,9 @@ class Lease:
         self._lost = True
         self._consumer.give_back(self.claim)
 
+    def _show(self) -> None:
+        self._beat(job=self.claim.job.songhash, progress=round(self._progress, 4))
+
     def _renew(self) -> None:
         try:
             self._consumer.renew(self.claim, progress=self._progress, model=self._model, device=self._device)
@@ -120,21 +125,15 @@ class Lease:
             self._lost = True
             raise
 
-    def _hangs(self) -> bool:
-        silent_s = time.monotonic() - self._moved
-        return self._is_watched and silent_s > _STALL_LEASES * self._policy.lease_s
-
     def _keep(self) -> None:
         while not self._ended.wait(min(_PUBLISH_S, self._policy.renew_s)):
             self._news.wait(self._policy.renew_s)
             self._news.clear()
-            if self._ended.is_set():
-                return
-            if self._hangs():
+            self._still += 1
+            if not self._is_watched:
+                self._show()
+            elif self._still > _STALL_RENEWALS:
                 return self._on_stall(self.claim.job.songhash)
-            try:
-                self._renew()
-            except LeaseLost:
-                return
-            except QueueUnavailable:
-                continue
+            if not self._lost:
+                with suppress(LeaseLost, QueueUnavailable):
+                    self._renew()

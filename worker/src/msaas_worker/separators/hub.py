@@ -13,7 +13,7 @@ from typing import Any
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
-from tqdm.std import tqdm  # type: ignore[import-untyped]
+from tqdm.std import tqdm
 
 #: Without an answer for this long the hub is given up.
 SILENCE_S = 10.0
