@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msaas_training.notes import Note, Part, Score
-from msaas_training.styles import CRASH, KICK, SNARE, STYLES, HIGH_TOM, LOW_TOM, MID_TOM, Style
+from msaas_training.styles import CRASH, HIGH_TOM, KICK, LOW_TOM, MID_TOM, SNARE, STYLES, Style
 
 BEATS = 4
 STEPS = 16
@@ -16,8 +16,20 @@ MAJOR = (0, 2, 4, 5, 7, 9, 11)
 MINOR = (0, 2, 3, 5, 7, 8, 10)
 #: Degrees of the scale, one chord a bar.
 PROGRESSIONS = (
-    (0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 4, 3), (1, 4, 0, 0), (0, 5, 1, 4), (0, 6, 5, 6),
-    (0, 2, 3, 4), (0, 0, 3, 4), (3, 4, 2, 5), (0, 3, 0, 4), (5, 4, 3, 4), (0, 6, 3, 0), (0, 0, 0, 0),
+    (0, 4, 5, 3),
+    (0, 5, 3, 4),
+    (5, 3, 0, 4),
+    (0, 3, 4, 3),
+    (1, 4, 0, 0),
+    (0, 5, 1, 4),
+    (0, 6, 5, 6),
+    (0, 2, 3, 4),
+    (0, 0, 3, 4),
+    (3, 4, 2, 5),
+    (0, 3, 0, 4),
+    (5, 4, 3, 4),
+    (0, 6, 3, 0),
+    (0, 0, 0, 0),
 )
 #: Steps at which a figure strikes, the length of a stroke in steps, and the way it walks through the chord.
 BASS_FIGURES: dict[str, tuple[tuple[int, ...], float, tuple[int, ...]]] = {
@@ -93,7 +105,9 @@ def compose(rng: np.random.Generator, *, duration_s: float, style: str | None = 
         duration_s=duration_s,
         drums=Part.of("drums", drum_notes(rng, style=chosen, clock=clock, bars=bars)),
         bass=Part.of("bass", bass_notes(rng, style=chosen, clock=clock, bars=bars, harmony=harmony)),
-        others=tuple(other_part(rng, figure=str(f), clock=clock, bars=bars, harmony=harmony) for f in figures),
+        others=tuple(
+            other_part(rng, figure=str(f), clock=clock, bars=bars, harmony=harmony) for f in figures
+        ),
         melody=Part.of("melody", melody_notes(rng, clock=clock, bars=bars, harmony=harmony, rest=0.25)),
     )
 
@@ -146,9 +160,7 @@ def bass_notes(
             yield played(rng, start_s=clock.at(bar, step), length_s=length * clock.step_s, pitch=pitch)
 
 
-def other_part(
-    rng: np.random.Generator, *, figure: str, clock: Clock, bars: int, harmony: Harmony
-) -> Part:
+def other_part(rng: np.random.Generator, *, figure: str, clock: Clock, bars: int, harmony: Harmony) -> Part:
     if figure in CHORD_FIGURES:
         notes = chord_notes(rng, figure=figure, clock=clock, bars=bars, harmony=harmony)
     elif figure == "arpeggio":
@@ -177,9 +189,7 @@ def chord_notes(
                 yield played(rng, start_s=start, length_s=length * clock.step_s, pitch=pitch)
 
 
-def arpeggio_notes(
-    rng: np.random.Generator, *, clock: Clock, bars: int, harmony: Harmony
-) -> Iterator[Note]:
+def arpeggio_notes(rng: np.random.Generator, *, clock: Clock, bars: int, harmony: Harmony) -> Iterator[Note]:
     every = int(rng.choice([1, 2]))
     lowest = int(rng.integers(55, 68))
     order = rng.permutation(6)

@@ -25,8 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("data"))
     folder = parser.parse_args().folder
-    written = [path for name, style, seed in SONGS for path in write_song(folder, name=name, style=style, seed=seed)]
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}" for path in sorted(written)]
+    written = [
+        path for name, style, seed in SONGS for path in write_song(folder, name=name, style=style, seed=seed)
+    ]
+    sums = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}"
+        for path in sorted(written)
+    ]
     (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
 
 

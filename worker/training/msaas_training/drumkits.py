@@ -12,8 +12,22 @@ from scipy import signal
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.styles import (
-    CLOSED_HAT, CONGA_HIGH, CONGA_LOW, COWBELL, HIGH_TOM, KICK, LOW_TOM, MID_TOM, OPEN_HAT, PEDAL_HAT,
-    SHAKER, SIDE_STICK, SNARE, TAMBOURINE, CLAP, CLAVES,
+    CLAP,
+    CLAVES,
+    CLOSED_HAT,
+    CONGA_HIGH,
+    CONGA_LOW,
+    COWBELL,
+    HIGH_TOM,
+    KICK,
+    LOW_TOM,
+    MID_TOM,
+    OPEN_HAT,
+    PEDAL_HAT,
+    SHAKER,
+    SIDE_STICK,
+    SNARE,
+    TAMBOURINE,
 )
 
 Hit = NDArray[np.float64]
@@ -40,9 +54,11 @@ RECIPES: dict[int, Recipe] = {
     CLOSED_HAT: Recipe((9000.0, 8800.0), 0.02, (6000.0, 17000.0), 0.035, 0.97),
     PEDAL_HAT: Recipe((9000.0, 8800.0), 0.02, (5000.0, 15000.0), 0.05, 0.97),
     OPEN_HAT: Recipe((9000.0, 8800.0), 0.02, (5500.0, 17000.0), 0.3, 0.97),
-    LOW_TOM: Recipe((120.0, 80.0), *_TOM), MID_TOM: Recipe((170.0, 120.0), *_TOM),
+    LOW_TOM: Recipe((120.0, 80.0), *_TOM),
+    MID_TOM: Recipe((170.0, 120.0), *_TOM),
     HIGH_TOM: Recipe((240.0, 170.0), *_TOM),
-    CONGA_LOW: Recipe((220.0, 200.0), *_TOM), CONGA_HIGH: Recipe((330.0, 300.0), *_TOM),
+    CONGA_LOW: Recipe((220.0, 200.0), *_TOM),
+    CONGA_HIGH: Recipe((330.0, 300.0), *_TOM),
     TAMBOURINE: Recipe((7000.0, 7000.0), 0.05, (5000.0, 16000.0), 0.12, 0.9),
     SHAKER: Recipe((7000.0, 7000.0), 0.01, (4000.0, 14000.0), 0.06, 1.0),
     COWBELL: Recipe((800.0, 795.0), 0.12, (500.0, 4000.0), 0.05, 0.2),
@@ -73,8 +89,10 @@ def _moved(recipe: Recipe, *, rng: np.random.Generator) -> Recipe:
     high, low = recipe.tone_hz
     noise_low, noise_high = recipe.noise_hz
     return Recipe(
-        (high * by[0] * rng.uniform(1, 1.6), low * by[0]), recipe.tone_decay_s * by[1],
-        (noise_low * by[2], min(20_000.0, noise_high * by[2])), recipe.noise_decay_s * by[3],
+        (high * by[0] * rng.uniform(1, 1.6), low * by[0]),
+        recipe.tone_decay_s * by[1],
+        (noise_low * by[2], min(20_000.0, noise_high * by[2])),
+        recipe.noise_decay_s * by[3],
         float(np.clip(recipe.noise_share * rng.uniform(0.6, 1.3), 0, 1)),
     )
 

@@ -9,11 +9,22 @@ from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.voiceprint import BINS, FFT, HOP, Voiceprint
 
 #: Three formants in Hz for eleven vowels (a middle of many published tables).
-VOWELS_HZ = np.array([
-    (730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240),
-    (660, 1720, 2410), (490, 1350, 1690), (640, 1190, 2390), (440, 1020, 2240), (390, 1990, 2550),
-    (350, 1500, 2300),
-], float)
+VOWELS_HZ = np.array(
+    [
+        (730, 1090, 2440),
+        (530, 1840, 2480),
+        (270, 2290, 3010),
+        (570, 840, 2410),
+        (300, 870, 2240),
+        (660, 1720, 2410),
+        (490, 1350, 1690),
+        (640, 1190, 2390),
+        (440, 1020, 2240),
+        (390, 1990, 2550),
+        (350, 1500, 2300),
+    ],
+    float,
+)
 _FREQUENCIES_HZ = np.arange(BINS) * SAMPLE_RATE_HZ / FFT
 
 
@@ -29,7 +40,9 @@ def drawn(rng: np.random.Generator, *, syllables: int) -> Voiceprint:
     smooth = np.hanning(9) / np.hanning(9).sum()
     envelope = np.concatenate(frames)
     envelope = np.apply_along_axis(lambda column: np.convolve(column, smooth, "same"), 0, envelope)
-    return Voiceprint(envelope.astype(np.float32), np.convolve(np.concatenate(voiced), smooth, "same").astype(np.float32))
+    return Voiceprint(
+        envelope.astype(np.float32), np.convolve(np.concatenate(voiced), smooth, "same").astype(np.float32)
+    )
 
 
 def _vowel(

@@ -134,5 +134,11 @@ def _pluck(time: Wave, frequency_hz: float, colour: float) -> Wave:
 
 
 TIMBRES: dict[str, Callable[[Wave, float, float], Wave]] = {
-    "saw": _saw, "pulse": _pulse, "sub": _sub, "fm": _fm, "bell": _bell, "organ": _organ, "pluck": _pluck,
+    "saw": _saw,
+    "pulse": _pulse,
+    "sub": _sub,
+    "fm": _fm,
+    "bell": _bell,
+    "organ": _organ,
+    "pluck": _pluck,
 }

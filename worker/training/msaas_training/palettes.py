@@ -1,4 +1,4 @@
-"""A palette is the soundfonts and the voices a set of songs may use; what is heard in one is kept from the next."""
+"""A palette is the soundfonts and voices a set of songs may use: the tests hear others than the training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from msaas_training.speech import Voice
 from msaas_training.vocals import GLOTTAL
 
 #: General MIDI programs (from 0); sampled choirs are left out, for they are neither voice nor instrument.
-_PIANOS, _MALLETS, _ORGANS, _GUITARS = tuple(range(8)), tuple(range(8, 16)), tuple(range(16, 24)), tuple(range(24, 31))
+_PIANOS, _MALLETS, _ORGANS, _GUITARS = (
+    tuple(range(8)),
+    tuple(range(8, 16)),
+    tuple(range(16, 24)),
+    tuple(range(24, 31)),
+)
 _STRINGS, _BRASS, _WINDS = (40, 41, 42, 44, 45, 48, 49, 50, 51), tuple(range(56, 64)), tuple(range(64, 80))
 _SYNTHS, _PADS, _PLUCKED = (80, 81, 82, 83, 84, 86, 87), (88, 89, 90, 92, 93, 94, 95), (104, 105, 106, 107)
 PROGRAMS: dict[str, tuple[int, ...]] = {
@@ -27,12 +32,15 @@ PROGRAMS: dict[str, tuple[int, ...]] = {
 BASS_PROGRAMS = (32, 33, 33, 34, 34, 35, 36, 37, 38, 39, 38, 39, 43, 58, 87)
 DRUM_PROGRAMS = (0, 0, 8, 16, 24, 25, 32, 40)
 
-_ESPEAK_LANGUAGES = (
-    "en-us", "en-gb", "de", "es", "fr-fr", "it", "nl", "fi", "hu", "cs", "ro", "tr", "el", "ru", "id", "sw", "ja",
-    "cmn", "hi", "ta", "ko", "vi", "da", "nb", "is", "cy", "eu", "la", "et", "lv", "hr", "af",
+_ESPEAK_LANGUAGES = tuple(
+    "en-us en-gb de es fr-fr it nl fi hu cs ro tr el ru id sw ja "
+    "cmn hi ta ko vi da nb is cy eu la et lv hr af".split()
 )
-_ESPEAK_VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5",
-                    "+croak", "+whisper", "+klatt", "+klatt2", "+klatt3", "+Annie", "+anikaRobot")  # fmt: skip
+_ESPEAK_VARIANTS = (
+    "",
+    *"+m1 +m2 +m3 +m4 +m5 +m6 +m7 +f1 +f2 +f3 +f4 +f5".split(),
+    *"+croak +whisper +klatt +klatt2 +klatt3 +Annie +anikaRobot".split(),
+)
 _HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
 
 

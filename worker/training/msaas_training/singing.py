@@ -51,9 +51,7 @@ def phrases(notes: Sequence[Note], *, gap_s: float = 0.35) -> list[list[Note]]:
     return found
 
 
-def sung(
-    notes: Sequence[Note], *, voiceprint: Voiceprint, throat: Throat, rng: np.random.Generator
-) -> Mono:
+def sung(notes: Sequence[Note], *, voiceprint: Voiceprint, throat: Throat, rng: np.random.Generator) -> Mono:
     """One phrase, from its first note to its last; the voiceprint is stretched over it."""
     samples = int((notes[-1].end_s - notes[0].start_s) * SAMPLE_RATE_HZ) + HOP
     f0 = melody_hz(notes, samples=samples, throat=throat, rng=rng)

@@ -31,9 +31,7 @@ class Song:
     stems: NDArray[np.float32]
 
 
-def make_song(
-    *, seed: Sequence[int], palette: Palette, duration_s: float, style: str | None = None
-) -> Song:
+def make_song(*, seed: Sequence[int], palette: Palette, duration_s: float, style: str | None = None) -> Song:
     rng = np.random.default_rng(list(seed))
     score = compose(rng, duration_s=duration_s, style=style)
     tracks = {
@@ -43,7 +41,8 @@ def make_song(
         "vocals": vocals.sing(score.melody.notes, voices=palette.voices, rng=rng, duration_s=duration_s),
     }
     levelled = [
-        effects.level(tracks[stem], rms_db=_LEVELS_DB[stem] + rng.normal(0, _LEVEL_SPREAD_DB)) for stem in STEMS
+        effects.level(tracks[stem], rms_db=_LEVELS_DB[stem] + rng.normal(0, _LEVEL_SPREAD_DB))
+        for stem in STEMS
     ]
     return Song(score.style, _within_scale(np.stack(levelled)))
 

@@ -14,8 +14,8 @@ from msaas_training.notes import SAMPLE_RATE_HZ, Note
 
 FONT_FOLDER = Path("/usr/share/sounds")
 DRUM_BANK = 128
-_CHANNEL = 0
 #: Any channel but the tenth: fonts made of drums alone are silent there.
+_CHANNEL = 0
 _PAN_CC = 10
 
 
@@ -35,10 +35,14 @@ class Sampler:
     def play(self, notes: Sequence[Note], *, bank: int, program: int, duration_s: float) -> Audio:
         """`[2, samples]`; notes that ring past the end are cut."""
         self._synth.system_reset()
-        if self._synth.program_select(_CHANNEL, self._font, bank, program) != 0:
-            self._synth.program_select(_CHANNEL, self._font, bank, 0)
+        self._synth.program_select(_CHANNEL, self._font, *self._nearest(bank, program))
         self._synth.cc(_CHANNEL, _PAN_CC, 64)
         return self._pull(_events(notes), total=round(duration_s * SAMPLE_RATE_HZ))
+
+    def _nearest(self, bank: int, program: int) -> tuple[int, int]:
+        """Small fonts lack some kits, and fonts of drums alone keep theirs in bank 0."""
+        wanted = ((bank, program), (bank, 0), (0, 0))
+        return next(key for key in wanted if self._synth.sfpreset_name(self._font, *key))
 
     def _pull(self, events: list[tuple[int, int, int]], *, total: int) -> Audio:
         blocks, now = [], 0

@@ -17,7 +17,28 @@ from msaas_training.notes import SAMPLE_RATE_HZ
 #: One voice, [samples].
 Mono = NDArray[np.float32]
 
-_CONSONANTS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "sh", "ch", "st", "tr", "")
+_CONSONANTS = (
+    "b",
+    "d",
+    "f",
+    "g",
+    "h",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "sh",
+    "ch",
+    "st",
+    "tr",
+    "",
+)
 _VOWELS = ("a", "e", "i", "o", "u", "a", "o", "ai", "ee", "oo")
 _ENGINE_LIMIT_S = 20
 

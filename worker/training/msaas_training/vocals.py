@@ -44,7 +44,9 @@ def sing(
         position=float(rng.uniform(-0.5, 0.5)) if rng.random() < 0.25 else 0.0,
     )
     for singer, shift, gain, position in company(rng, lead=lead, voices=voices):
-        moved = [replace(n, start_s=n.start_s + abs(rng.normal(0, 0.02)), pitch=n.pitch + shift) for n in notes]
+        moved = [
+            replace(n, start_s=n.start_s + abs(rng.normal(0, 0.02)), pitch=n.pitch + shift) for n in notes
+        ]
         track = performed(moved, singer=singer, rng=rng, duration_s=duration_s)
         out = out + gain * effects.pan(track, position=position)
     return polished(out, rng=rng)
@@ -66,9 +68,7 @@ def company(
     return []
 
 
-def performed(
-    notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator, duration_s: float
-) -> Audio:
+def performed(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator, duration_s: float) -> Audio:
     out = np.zeros(round(duration_s * SAMPLE_RATE_HZ), np.float32)
     for phrase in phrases(notes):
         start = round(phrase[0].start_s * SAMPLE_RATE_HZ)
@@ -103,7 +103,9 @@ def polished(audio: Audio, *, rng: np.random.Generator) -> Audio:
     if rng.random() < 0.06:
         out = effects.band(out, low_hz=350.0, high_hz=3400.0)
     if rng.random() < 0.2:
-        out = effects.echo(out, delay_s=float(rng.uniform(0.08, 0.5)), feedback=0.45, wet=float(rng.uniform(0.1, 0.35)))
+        out = effects.echo(
+            out, delay_s=float(rng.uniform(0.08, 0.5)), feedback=0.45, wet=float(rng.uniform(0.1, 0.35))
+        )
     if rng.random() < 0.7:
         decay_s = float(rng.choice([0.4, 0.9, 1.6, 3.0]) * rng.uniform(0.7, 1.3))
         out = effects.room(out, rng=rng, decay_s=decay_s, wet=float(rng.uniform(0.05, 0.5)))

@@ -1,0 +1,109 @@
+"""The table of the model card: median SDR of each stem, for a DSP splitter and for the model."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from demucs.apply import apply_model
+from demucs.hf import load_safetensors_model
+from demucs.htdemucs import HTDemucs
+from numpy.typing import NDArray
+
+from msaas_training import baseline
+from msaas_training.export import WEIGHTS
+from msaas_training.generate import SONG_S, ensure, read
+from msaas_training.metrics import sdr_db
+from msaas_training.songs import STEMS
+from msaas_worker.separators.residual import shared_out
+
+#: Songs of each test set; `heard` only tells how much worse unheard voices fare.
+TEST_SETS = {"near": 12, "far": 12, "heard": 12}
+_UNHEARD = ("near", "far")
+#: A mixture in, four stems out.
+Splitter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """SDR in dB, `[songs, stems]`, of one splitter on one set; SNR of the sum, dB; speed."""
+
+    sdr: NDArray[np.floating]
+    sum_db: NDArray[np.floating]
+    times_real_time: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    model = load_safetensors_model(given.weights).float().eval()
+    splitters: dict[str, Splitter] = {
+        "mixture / 4": lambda mixture: np.stack([mixture / len(STEMS)] * len(STEMS)),
+        "DSP splitter": baseline.split,
+        "starter": lambda mixture: separated(model, mixture),
+        "starter, shared out": lambda mixture: separated(model, mixture, shared=True),
+    }
+    songs = {
+        name: [read(p) for p in ensure(given.cache, set_name=name, songs=n)] for name, n in TEST_SETS.items()
+    }
+    for line in table({name: measured(splitter, songs=songs) for name, splitter in splitters.items()}):
+        print(line)
+
+
+def separated(model: HTDemucs, mixture: NDArray[np.float32], *, shared: bool = False) -> NDArray[np.float32]:
+    """As the service does it: overlapping segments, no random shift."""
+    tensor = torch.from_numpy(mixture)
+    with torch.no_grad():
+        stems = apply_model(model, tensor[None], shifts=0, split=True, overlap=0.25)[0]
+        return (shared_out(stems, mixture=tensor) if shared else stems).numpy()
+
+
+def measured(splitter: Splitter, *, songs: Mapping[str, list[NDArray[np.float32]]]) -> dict[str, Scores]:
+    return {name: score(splitter, songs=some) for name, some in songs.items()}
+
+
+def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> Scores:
+    sdr, sums, spent_s = [], [], 0.0
+    for stems in songs:
+        mixture, started = stems.sum(0), time.process_time()
+        estimates = splitter(mixture)
+        spent_s += time.process_time() - started
+        sdr.append([sdr_db(true, estimate) for true, estimate in zip(stems, estimates, strict=True)])
+        sums.append(sdr_db(mixture, estimates.sum(0)))
+    return Scores(np.array(sdr), np.array(sums), len(songs) * SONG_S / spent_s)
+
+
+def table(results: Mapping[str, Mapping[str, Scores]]) -> list[str]:
+    """Markdown: a row a stem, a column a splitter; the speed is per CPU-second, whatever the cores."""
+    unheard = {name: np.concatenate([sets[s].sdr for s in _UNHEARD]) for name, sets in results.items()}
+    medians = {name: np.median(sdr, axis=0) for name, sdr in unheard.items()}
+    lines = [row("median SDR, dB", list(results)), row("---", ["---:"] * len(results))]
+    lines += [row(stem, [f"{m[i]:.1f}" for m in medians.values()]) for i, stem in enumerate(STEMS)]
+    lines.append(row("mean of the four", [f"{m.mean():.1f}" for m in medians.values()]))
+    for name in TEST_SETS:
+        lines.append(
+            row(f"vocals, {name}", [f"{np.median(r[name].sdr[:, 3]):.1f}" for r in results.values()])
+        )
+    sums = [np.median(np.concatenate([r[s].sum_db for s in _UNHEARD])) for r in results.values()]
+    lines.append(row("SNR of the sum", [f"{min(value, 99):.0f}" for value in sums]))
+    return [
+        *lines,
+        row("× real time, a CPU-second", [f"{r['far'].times_real_time:.0f}" for r in results.values()]),
+    ]
+
+
+def row(head: str, cells: list[str]) -> str:
+    return f"| {head} | " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

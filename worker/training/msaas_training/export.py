@@ -1,0 +1,94 @@
+"""A checkpoint is chosen by voices it never heard, and written as the worker's `starter`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from demucs.apply import apply_model
+from demucs.htdemucs import HTDemucs
+from safetensors.torch import save_file
+
+from msaas_training.generate import ensure, read
+from msaas_training.metrics import sdr_db
+from msaas_training.songs import STEMS
+from msaas_training.train import ARCHITECTURE
+
+WEIGHTS = Path(__file__).parents[2] / "src/msaas_worker/separators/starter/starter.safetensors"
+_CHOOSING_SONGS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument(
+        "--latest", type=int, default=3, help="how many of the newest checkpoints to choose from"
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(2)
+    songs = [read(path) for path in ensure(given.cache, set_name="choose", songs=_CHOOSING_SONGS)]
+    found = sorted((given.cache / "checkpoints").glob("*.pt"), key=lambda path: path.stat().st_mtime)
+    models = {path.name: averaged(path) for path in found[-given.latest :]}
+    scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
+    best = max(scores, key=lambda name: scores[name])
+    write(models[best], path=given.weights)
+    print(f"{best}: {given.weights.stat().st_size} bytes, SHA-256 {digest(given.weights)}")
+
+
+def averaged(checkpoint: Path) -> HTDemucs:
+    model = HTDemucs(list(STEMS), **ARCHITECTURE)
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    return model.eval()
+
+
+def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
+    """Mean over the stems of the median SDR on songs whose singers the training never heard."""
+    sdr = []
+    for stems in songs:
+        with torch.no_grad():
+            estimates = apply_model(model, torch.from_numpy(stems.sum(0))[None], shifts=0, overlap=0.1)[
+                0
+            ].numpy()
+        sdr.append([sdr_db(true, estimate) for true, estimate in zip(stems, estimates, strict=True)])
+    medians = np.median(sdr, axis=0)
+    print(
+        name,
+        dict(zip(STEMS, medians.round(2).tolist(), strict=True)),
+        f"mean {medians.mean():.2f} dB",
+        flush=True,
+    )
+    return float(medians.mean())
+
+
+def write(model: HTDemucs, *, path: Path) -> None:
+    """The layout `demucs.hf.load_safetensors_model` reads: tensors, and how to build the model as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {
+        "klass": "demucs.htdemucs.HTDemucs",
+        "args": json.dumps([]),
+        "kwargs": json.dumps({"sources": list(STEMS), **ARCHITECTURE}, default=encoded),
+        "licence": "MIT",
+    }
+    save_file(tensors, path, metadata)
+
+
+def encoded(value: Any) -> dict[str, Any]:
+    if isinstance(value, Fraction):
+        return {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
+    raise TypeError(value)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

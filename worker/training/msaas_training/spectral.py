@@ -1,0 +1,46 @@
+"""The spectral half of an HTDemucs without transformer, trained on its own: no wave, half the work."""
+
+from __future__ import annotations
+
+import torch
+from demucs.htdemucs import HTDemucs
+
+
+def spectrograms(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
+    """`[batch, stems, channels, samples]` to complex `[batch, stems, channels, bins, frames]`."""
+    spectrum = model._spec(stems.flatten(0, 1))
+    return spectrum.unflatten(0, stems.shape[:2])
+
+
+def magnitudes(model: HTDemucs, mixture: torch.Tensor) -> torch.Tensor:
+    """What `HTDemucs.forward` makes of a mixture magnitude `[batch, channels, bins, frames]`: one a stem."""
+    mean, std = mixture.mean((1, 2, 3), keepdim=True), mixture.std((1, 2, 3), keepdim=True)
+    x, skips, lengths = (mixture - mean) / (1e-5 + std), [], []
+    for depth, encode in enumerate(model.encoder):
+        lengths.append(x.shape[-1])
+        x = encode(x)
+        if depth == 0:
+            places = model.freq_emb(torch.arange(x.shape[-2], device=x.device)).t()
+            x = x + model.freq_emb_scale * places[None, :, :, None]
+        skips.append(x)
+    for decode in model.decoder:
+        x, _ = decode(x, skips.pop(), lengths.pop())
+    return x.unflatten(1, (len(model.sources), -1)) * std[:, None] + mean[:, None]
+
+
+def spectral_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
+    """L1 on the magnitude each stem ought to have under the phase of the mixture (Erdogan et al. 2015)."""
+    with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
+        true = spectrograms(model, stems)
+        mixture = true.sum(1)
+        size = mixture.abs()
+        wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
+    return (magnitudes(model, size).float() - wanted).abs().mean()
+
+
+@torch.no_grad()
+def silence_time_half(model: HTDemucs) -> None:
+    """Until the wave is trained on, the other half adds nothing."""
+    last = model.tdecoder[-1].conv_tr
+    last.weight.zero_()
+    last.bias.zero_()

@@ -1,0 +1,186 @@
+"""Training is one loop that can be killed at any step and goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from demucs.htdemucs import HTDemucs
+from numpy.typing import NDArray
+
+from msaas_training.desk import Library, draw_batch
+from msaas_training.notes import SAMPLE_RATE_HZ
+from msaas_training.songs import STEMS
+from msaas_training.spectral import silence_time_half, spectral_loss
+
+#: What `starter` is; the export writes it beside the weights.
+ARCHITECTURE: dict[str, Any] = {
+    "channels": 16,
+    "channels_time": 8,
+    "depth": 4,
+    "t_layers": 0,
+    "cac": False,
+    "wiener_iters": -1,
+    "end_iters": -1,
+    "segment": Fraction(39, 5),
+}
+_RATE = 2e-3
+_WARM_UP_STEPS = 30
+_FLAT_SHARE = 0.3
+_CLIP = 1.0
+_EMA = 0.995
+#: A model and true stems in, a loss out.
+Objective = Callable[[HTDemucs, torch.Tensor], torch.Tensor]
+_SAVE_EVERY_STEPS = 50
+_REFRESH_EVERY_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and on what; the seed is fixed, the step number continues it."""
+
+    minutes: float
+    batch: int
+    example_s: float
+    device: str
+    spectral_share: float
+    seed: int = 3
+
+
+class Run:
+    """Weights, their moving average, the optimiser, and how far it has come."""
+
+    def __init__(self, plan: Plan) -> None:
+        torch.manual_seed(plan.seed)
+        self.model = HTDemucs(list(STEMS), **ARCHITECTURE).to(plan.device)
+        silence_time_half(self.model)
+        self.average = copy.deepcopy(self.model)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=1e-3
+        )
+        self.step = 0
+        self.trained_s = 0.0
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for name in ("model", "average", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.trained_s = state["step"], state["trained_s"]
+
+    def save(self, path: Path) -> None:
+        """Beside its place and then moved there: a kill leaves the old checkpoint or the new one."""
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimiser")}
+        part = path.with_suffix(".part")
+        torch.save(parts | {"step": self.step, "trained_s": self.trained_s}, part)
+        part.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
+    parser.add_argument("--minutes", type=float, default=60.0, help="in all, over every restart")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--example-seconds", type=float, default=3.0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--spectral-share", type=float, default=0.8, help="of the time, before the wave")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    plan = Plan(given.minutes, given.batch, given.example_seconds, given.device, given.spectral_share)
+    train(Library.at(given.cache / "train"), folder=given.cache / "checkpoints", plan=plan)
+
+
+def train(library: Library, *, folder: Path, plan: Plan) -> Run:
+    """Every tenth of the time a checkpoint is kept under its own name, to be chosen from later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run, last = Run(plan), folder / "last.pt"
+    if last.exists():
+        run.load(last)
+    for stems in batches(library, plan=plan, step=run.step):
+        share = run.trained_s / (plan.minutes * 60)
+        if share >= 1:
+            break
+        started = time.monotonic()
+        batch = torch.from_numpy(stems).to(plan.device)
+        objective = spectral_loss if share < plan.spectral_share else wave_loss
+        loss = train_step(run, stems=batch, objective=objective, rate=_RATE * pace(run.step, share))
+        run.trained_s += time.monotonic() - started
+        report(run, loss=loss, share=share, library=library)
+        if run.step % _SAVE_EVERY_STEPS == 0:
+            run.save(last)
+        if int(share * 10) < int(run.trained_s / (plan.minutes * 6)):
+            run.save(folder / f"step-{run.step:05d}.pt")
+    run.save(last)
+    return run
+
+
+def pace(step: int, share: float) -> float:
+    """Warm up by steps, stay flat for a share of the time, then fall along a cosine."""
+    fall = max(0.0, (share - _FLAT_SHARE) / (1 - _FLAT_SHARE))
+    return min(1.0, (step + 1) / _WARM_UP_STEPS) * (
+        0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))
+    )
+
+
+def train_step(run: Run, *, stems: torch.Tensor, objective: Objective, rate: float) -> float:
+    """One step, in bfloat16 where that is safe; halves the objective does not touch stay as they are."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(stems.device.type, torch.bfloat16):
+        loss = objective(run.model.train(), stems)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), _CLIP)
+    run.optimiser.step()
+    run.step += 1
+    follow(run.average, run.model, keep=min(_EMA, run.step / (run.step + 10)))
+    return float(loss.detach())
+
+
+def wave_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
+    """L1 on the wave of each stem."""
+    return (model(stems.sum(1)).float() - stems).abs().mean()
+
+
+@torch.no_grad()
+def follow(average: HTDemucs, model: HTDemucs, *, keep: float) -> None:
+    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
+        slow.lerp_(fast, 1 - keep)
+
+
+def batches(library: Library, *, plan: Plan, step: int) -> Iterator[NDArray[np.float32]]:
+    """The next batch is mixed while the last one is trained on, and seeded by its step: no restart repeats it."""
+    samples = int(plan.example_s * SAMPLE_RATE_HZ)
+
+    def draw(number: int) -> NDArray[np.float32]:
+        if number % _REFRESH_EVERY_STEPS == 0:
+            library.refresh()
+        rng = np.random.default_rng([plan.seed, number])
+        return draw_batch(library, rng=rng, size=plan.batch, samples=samples)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(draw, step)
+        while True:
+            step += 1
+            ready, coming = coming.result(), pool.submit(draw, step)
+            yield ready
+
+
+def report(run: Run, *, loss: float, share: float, library: Library) -> None:
+    if run.step % 10 == 0:
+        spent = f"{run.trained_s / 60:.1f} min ({share:.0%})"
+        print(f"step {run.step}: loss {loss:.4f}, {spent}, {len(library.songs)} songs", flush=True)
+
+
+if __name__ == "__main__":
+    main()
