@@ -159,7 +159,7 @@ def follow(average: HTDemucs, model: HTDemucs, *, keep: float) -> None:
 
 
 def batches(library: Library, *, plan: Plan, step: int) -> Iterator[NDArray[np.float32]]:
-    """The next batch is mixed while the last one is trained on, and seeded by its step: no restart repeats it."""
+    """The next batch is mixed while the last one is trained on; the step seeds it: a restart repeats none."""
     samples = int(plan.example_s * SAMPLE_RATE_HZ)
 
     def draw(number: int) -> NDArray[np.float32]:
