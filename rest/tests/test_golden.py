@@ -23,7 +23,8 @@ def shown(answer: requests.Response) -> str:
     lines = [str(answer.status_code)]
     for name in ("Content-Type", "Retry-After", "Content-Disposition", "Allow"):
         if name in answer.headers:
-            lines.append(f"{name}: {answer.headers[name]}")
+            words = answer.headers[name].split(", ")
+            lines.append(f"{name}: {', '.join(sorted(words))}")
     return "\n".join([*lines, "", json.dumps(answer.json(), indent=1, ensure_ascii=False)])
 
 

@@ -1,9 +1,6 @@
 """The app is its features, the guards before them and the problems behind them."""
 
-from tempfile import TemporaryFile
-from typing import IO, Any
-
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 
 from msaas_rest.body import limit_idling
 from msaas_rest.bootstrap import Parts
@@ -24,15 +21,8 @@ from msaas_rest.waiting.routes import routes as waiting_routes
 _OPEN_PATHS = {"/", "/healthz", "/readyz", "/metrics"}
 
 
-class SongRequest(Request):
-    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        """A song in a form goes to disk, however small: it is walked through as a file."""
-        return TemporaryFile("rb+")
-
-
 def create_app(parts: Parts) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.request_class = SongRequest
     app.url_map.strict_slashes = False
     metrics = Metrics(queue=parts.queue, budget=parts.budget)
     answer_problems(app)
