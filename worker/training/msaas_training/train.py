@@ -41,7 +41,6 @@ _CLIP = 1.0
 _EMA = 0.995
 #: A model and true stems in, a loss out.
 Objective = Callable[[HTDemucs, torch.Tensor], torch.Tensor]
-_SAVE_EVERY_STEPS = 50
 _REFRESH_EVERY_STEPS = 100
 
 
@@ -54,6 +53,7 @@ class Plan:
     example_s: float
     device: str
     spectral_share: float
+    save_every_steps: int
     seed: int = 3
 
 
@@ -89,14 +89,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
     parser.add_argument("--minutes", type=float, default=60.0, help="in all, over every restart")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--example-seconds", type=float, default=3.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--spectral-share", type=float, default=0.8, help="of the time, before the wave")
+    parser.add_argument("--save-every-steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    plan = Plan(given.minutes, given.batch, given.example_seconds, given.device, given.spectral_share)
+    plan = Plan(
+        minutes=given.minutes,
+        batch=given.batch,
+        example_s=given.example_seconds,
+        device=given.device,
+        spectral_share=given.spectral_share,
+        save_every_steps=given.save_every_steps,
+    )
     train(Library.at(given.cache / "train"), folder=given.cache / "checkpoints", plan=plan)
 
 
@@ -116,7 +124,7 @@ def train(library: Library, *, folder: Path, plan: Plan) -> Run:
         loss = train_step(run, stems=batch, objective=objective, rate=_RATE * pace(run.step, share))
         run.trained_s += time.monotonic() - started
         report(run, loss=loss, share=share, library=library)
-        if run.step % _SAVE_EVERY_STEPS == 0:
+        if run.step % plan.save_every_steps == 0:
             run.save(last)
         if int(share * 10) < int(run.trained_s / (plan.minutes * 6)):
             run.save(folder / f"step-{run.step:05d}.pt")
