@@ -1,6 +1,5 @@
 """Starts a worker: builds its parts once, runs its loop, and leaves when told."""
 
-import logging
 import os
 import secrets
 import socket
@@ -25,7 +24,7 @@ from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separators
 from msaas_worker.separators.library import open_library
 from msaas_worker.settings import WorkerSettings
-from msaas_worker.shutdown import exit_at_once, wind_down
+from msaas_worker.shutdown import end_process, wind_down
 from msaas_worker.sweeper import start_sweeping
 
 
@@ -43,12 +42,10 @@ def main() -> None:
     thread = threading.Thread(target=run, args=(loop,), name="consumer", daemon=True)
     thread.start()
     stopping.wait()
-    ended = wind_down(loop, thread, drain_s=settings.drain_seconds)
+    wind_down(loop, thread, drain_s=settings.drain_seconds)
     scratch.remove()
     log_info("worker_stopped")
-    logging.shutdown()
-    if not ended:
-        exit_at_once()
+    end_process(loop.exit_code)
 
 
 def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Event) -> Loop:
@@ -99,9 +96,13 @@ def prepare(tracks: Tracks) -> None:
 
 
 def run(loop: Loop) -> None:
-    """Run the loop; should it end by itself, the whole worker ends and is started anew."""
+    """Run the loop; should it break, the whole worker ends and is started anew."""
     try:
         loop.run()
+    except BaseException as error:
+        log_info("worker_broke", reason=repr(error))
+        loop.exit_code = 1
+        raise
     finally:
         loop.stopping.set()
 

@@ -12,8 +12,8 @@ from msaas_worker.postman import CallbackFailed, CallbackRefused
 #: Before each further attempt; after the last one the callback is dead.
 _DELAYS_S = (2, 10, 60, 300, 900, 3600, 2 * 3600, 4 * 3600)
 _IDLE_S = 1.0
-#: Longer than any attempt: nobody else takes it meanwhile.
-_VISIBILITY_S = 60.0
+#: Longer than any attempt: nobody else takes it meanwhile; no longer, for who holds it may have died.
+_VISIBILITY_S = 30.0
 _THREADS = 4
 
 #: Delivers a body to a URL; raises `CallbackRefused` or `CallbackFailed`.

@@ -46,6 +46,7 @@ class Loop:
     stopping: threading.Event
     beat: Beat = unheard
     lease: Lease | None = None
+    exit_code: int = 0
     _store_failures: int = field(default=0, init=False)
     _queue_away: bool = field(default=False, init=False)
 

@@ -1,9 +1,9 @@
 """How a worker leaves: a job that is almost done is finished, any other given back."""
 
+import logging
 import os
 import sys
 import threading
-import time
 from contextlib import suppress
 
 from msaas import log_info
@@ -15,8 +15,8 @@ from msaas_worker.lease import Lease
 _UNWIND_S = 2.0
 
 
-def wind_down(loop: Loop, thread: threading.Thread, *, drain_s: float) -> bool:
-    """Return whether the loop has ended; else only the end of the process can end it."""
+def wind_down(loop: Loop, thread: threading.Thread, *, drain_s: float) -> None:
+    """Let the loop end by itself, or see to it that nothing is lost when its process ends."""
     lease = loop.lease
     if lease and _is_worth_finishing(lease, drain_s):
         log_info("worker_draining", job=lease.claim.job.songhash)
@@ -24,7 +24,6 @@ def wind_down(loop: Loop, thread: threading.Thread, *, drain_s: float) -> bool:
     elif lease:
         _give_back(lease)
     thread.join(timeout=_UNWIND_S)
-    return not thread.is_alive()
 
 
 def _is_worth_finishing(lease: Lease, drain_s: float) -> bool:
@@ -37,8 +36,8 @@ def _give_back(lease: Lease) -> None:
         log_info("job_given_back", job=lease.claim.job.songhash, reason="the worker leaves")
 
 
-def exit_at_once() -> None:
-    """End the process though a thread of it is still at work."""
-    time.sleep(0.1)  # The last log lines are on their way.
+def end_process(exit_code: int) -> None:
+    """End at once: a thread may still be at work, and taking torch down takes seconds on a busy node."""
+    logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(exit_code)
