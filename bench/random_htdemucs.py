@@ -42,19 +42,30 @@ PUBLISHED: dict[str, Any] = {
     "t_layer_scale": True,
     "segment": Fraction(39, 5),
 }
-SMALL: dict[str, Any] = {**PUBLISHED, "channels": 8, "bottom_channels": 32, "t_heads": 4, "segment": Fraction(1)}
+SMALL: dict[str, Any] = {
+    **PUBLISHED,
+    "channels": 8,
+    "bottom_channels": 32,
+    "t_heads": 4,
+    "segment": Fraction(1),
+}
 
 #: Training begins with residual branches scaled almost to zero, where no error made in them could be heard.
-RESIDUAL_SCALE = (0.1, 0.5)
+LOUD_RESIDUALS = (0.1, 0.5)
 
 
-def random_htdemucs(configuration: dict[str, Any], *, seed: int) -> HTDemucs:
+def random_htdemucs(
+    configuration: dict[str, Any],
+    *,
+    seed: int,
+    residual_scale: tuple[float, float] | None = LOUD_RESIDUALS,
+) -> HTDemucs:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = HTDemucs(**configuration).eval()
-        for module in model.modules():
+        for module in model.modules() if residual_scale else ():
             if isinstance(module, ConvolutionLayerScale | TransformerLayerScale):
-                torch.nn.init.uniform_(module.scale, *RESIDUAL_SCALE)
+                torch.nn.init.uniform_(module.scale, *residual_scale)
     return model
 
 
@@ -92,7 +103,9 @@ def write_repository(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write, made if missing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bag", action="store_true", help="htdemucs_ft: four models, one for each stem")
@@ -105,7 +118,7 @@ def main() -> None:
         seed=options.seed,
         submodels=len(STEMS) if options.bag else 1,
     )
-    print(*sorted(path.name for path in folder.iterdir()), sep="\n")
+    print(*sorted(path.name for path in folder.iterdir()), sep="\n")  # noqa: T201
 
 
 if __name__ == "__main__":

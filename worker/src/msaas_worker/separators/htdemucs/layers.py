@@ -1,0 +1,98 @@
+"""HTDemucs' encoder and decoder layers over maps [batch, height, width, channels].
+
+The spectrogram's maps are (bins, frames); the waveform is a map of height 1, so that one class serves both.
+"""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from msaas_worker.separators.htdemucs.operators import (
+    Activation,
+    Arithmetic,
+    Convolution,
+    InterleavedConvolution,
+    TransposedConvolution,
+)
+from msaas_worker.separators.htdemucs.residual import ResidualBranch
+
+
+class Gated:
+    """GLU(x ∗ weight + bias): sigmoid and product are taken in by the convolutions."""
+
+    def __init__(self, convolution: Any, *, arithmetic: Arithmetic) -> None:
+        values, gates = _kernel(convolution).chunk(2)
+        value_bias, gate_bias = convolution.bias.detach().chunk(2)
+        padding = (values.shape[2] // 2, values.shape[3] // 2)
+        self._value = Convolution(values, value_bias, arithmetic=arithmetic, padding=padding)
+        self._gate = Convolution(gates, gate_bias, arithmetic=arithmetic, padding=padding)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._value.times(x, self._gate(x, "sigmoid"))
+
+
+class Residuals:
+    """The residual branches of a layer, added to it in place; a row of the map is one signal."""
+
+    def __init__(self, dconv: Any, *, width: int, arithmetic: Arithmetic) -> None:
+        layers = dconv.layers if dconv else ()
+        self._branches = [ResidualBranch(layer, width=width, arithmetic=arithmetic) for layer in layers]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, 1)
+        for branch in self._branches:
+            branch(rows)
+        return x
+
+
+class Encoder:
+    """One layer down, in height for the spectrogram and in width for the waveform."""
+
+    def __init__(self, layer: Any, *, width: int, arithmetic: Arithmetic) -> None:
+        self._dtype = arithmetic.dtype
+        self._stride = (layer.stride, 1) if layer.freq else (1, layer.stride)
+        self._down = Convolution(
+            _kernel(layer.conv),
+            layer.conv.bias,
+            arithmetic=arithmetic,
+            stride=self._stride,
+            padding=(layer.pad, 0) if layer.freq else (0, layer.pad),
+        )
+        self._residuals = Residuals(layer.dconv, width=width, arithmetic=arithmetic)
+        self._gated = Gated(layer.rewrite, arithmetic=arithmetic)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = F.pad(x.to(self._dtype), (0, 0, 0, -x.shape[2] % self._stride[1]))
+        return self._gated(self._residuals(self._down(x, "gelu")))
+
+
+class Decoder:
+    """One layer up; what comes out may be some columns wider than what went into the encoder."""
+
+    def __init__(self, layer: Any, *, width: int, arithmetic: Arithmetic) -> None:
+        self._dtype = arithmetic.dtype
+        self._activation: Activation = "none" if layer.last else "gelu"
+        self._gated = Gated(layer.rewrite, arithmetic=arithmetic)
+        self._residuals = Residuals(layer.dconv, width=width, arithmetic=arithmetic)
+        # The stems themselves are not rounded once more.
+        upwards = arithmetic.exact if layer.last else arithmetic
+        self._dtype_up = upwards.dtype
+        convolution = TransposedConvolution if layer.freq else InterleavedConvolution
+        self._up = convolution(
+            layer.conv_tr.weight.flatten(2),
+            layer.conv_tr.bias,
+            arithmetic=upwards,
+            stride=layer.stride,
+            padding=layer.pad,
+        )
+
+    def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
+        y = self._residuals(self._gated(x.to(self._dtype) + skip))
+        return self._up(y.to(self._dtype_up), self._activation)
+
+
+def _kernel(convolution: Any) -> Tensor:
+    """A kernel over time is one over a map of height 1."""
+    weight: Tensor = convolution.weight.detach()
+    return weight.unsqueeze(2) if weight.dim() == 3 else weight

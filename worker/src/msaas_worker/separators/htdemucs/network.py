@@ -1,0 +1,121 @@
+"""HTDemucs' forward pass arranged for the machine: the function that it is, up to rounding."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from msaas_worker.separators.htdemucs.layers import Decoder, Encoder
+from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
+from msaas_worker.separators.htdemucs.spectrogram import ComplexAsChannels, Magnitudes, Spectrogram, View
+from msaas_worker.separators.htdemucs.transformer import Transformer
+
+
+class Network:
+    """Separates segments [batch, 2, samples] of the training length into [batch, stems, 2, samples].
+
+    The `exact_levels` outermost levels compute in float32 whatever the arithmetic.
+    """
+
+    def __init__(self, model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> None:
+        self._stems = len(model.sources)
+        self.samples = int(model.segment * model.samplerate)
+        self._spectrogram = Spectrogram(size=model.nfft, samples=self.samples, device=arithmetic.device)
+        self._view: View = ComplexAsChannels() if model.cac else Magnitudes()
+        self._lengths = _lengths(model, self.samples)
+        levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
+        frames, lengths = self._spectrogram.frames, self._lengths[1:]
+        self._encoders = [
+            Encoder(layer, width=frames, arithmetic=level)
+            for layer, level in zip(model.encoder, levels, strict=True)
+        ]
+        self._encoders_t = [
+            Encoder(layer, width=length, arithmetic=level)
+            for layer, length, level in zip(model.tencoder, lengths, levels, strict=True)
+        ]
+        self._decoders = [
+            Decoder(layer, width=frames, arithmetic=level)
+            for layer, level in zip(model.decoder, levels[::-1], strict=True)
+        ]
+        self._decoders_t = [
+            Decoder(layer, width=length, arithmetic=level)
+            for layer, length, level in zip(model.tdecoder, lengths[::-1], levels[::-1], strict=True)
+        ]
+        embedding = model.freq_emb.weight[: self._spectrogram.bins // model.stride, None]
+        self._embedding = levels[0].constant(embedding * model.freq_emb_scale)
+        self._bottom = (
+            Bottom(model, frames=frames, steps=lengths[-1], arithmetic=arithmetic)
+            if model.crosstransformer
+            else None
+        )
+
+    @torch.inference_mode()
+    def __call__(self, mixture: Tensor) -> Tensor:
+        frames = self._spectrogram.analyse(mixture)
+        x, mean, deviation = _normalised(self._view.maps(frames))
+        xt, mean_t, deviation_t = _normalised(mixture.transpose(1, 2).unsqueeze(1))
+        x, xt = self._separate(x, xt)
+        maps = torch.addcmul(mean, x, deviation)
+        waves = self._spectrogram.synthesise(self._view.stems(maps, frames))
+        xt = torch.addcmul(mean_t, xt, deviation_t)[:, 0].unflatten(-1, (self._stems, 2))
+        return waves + xt.permute(0, 2, 3, 1)
+
+    def _separate(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
+        skips: list[Tensor] = []
+        skips_t: list[Tensor] = []
+        for encoder, encoder_t in zip(self._encoders, self._encoders_t, strict=True):
+            x, xt = encoder(x), encoder_t(xt)
+            if not skips:
+                x += self._embedding
+            skips.append(x)
+            skips_t.append(xt)
+        if self._bottom:
+            x, xt = self._bottom(x, xt)
+        lengths = self._lengths[-2::-1]
+        for decoder, decoder_t, length in zip(self._decoders, self._decoders_t, lengths, strict=True):
+            x = decoder(x, skips.pop())
+            xt = decoder_t(xt, skips_t.pop())[:, :, :length]
+        return x, xt
+
+
+class Bottom:
+    """Where the branches meet: the transformer, between products that widen and narrow the channels."""
+
+    def __init__(self, model: Any, *, frames: int, steps: int, arithmetic: Arithmetic) -> None:
+        self._dtype = arithmetic.dtype
+        self._widen, self._widen_t, self._narrow, self._narrow_t = (
+            Dense(layer.weight[:, :, 0], layer.bias, arithmetic=arithmetic)
+            for layer in (
+                model.channel_upsampler,
+                model.channel_upsampler_t,
+                model.channel_downsampler,
+                model.channel_downsampler_t,
+            )
+        )
+        bins = model.nfft // 2 // model.stride**model.depth
+        self._transformer = Transformer(
+            model.crosstransformer, bins=bins, frames=frames, steps=steps, arithmetic=arithmetic
+        )
+
+    def __call__(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self._widen(x.to(self._dtype).flatten(1, 2))
+        tokens_t = self._widen_t(xt[:, 0].to(self._dtype))
+        tokens, tokens_t = self._transformer(tokens, tokens_t)
+        tokens, tokens_t = self._narrow(tokens.to(self._dtype)), self._narrow_t(tokens_t.to(self._dtype))
+        return tokens.view(x.shape), tokens_t.unsqueeze(1)
+
+
+def _lengths(model: Any, samples: int) -> list[int]:
+    """The waveform's length at each level, from the outside in."""
+    lengths = [samples]
+    for layer in model.tencoder:
+        lengths.append(-(-lengths[-1] // layer.stride))
+    return lengths
+
+
+def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (x − mean) / deviation of each item, the mean and the deviation."""
+    dimensions = tuple(range(1, x.dim()))
+    mean = x.mean(dim=dimensions, keepdim=True)
+    deviation = x.std(dim=dimensions, keepdim=True)
+    return (x - mean) / (1e-5 + deviation), mean, deviation
