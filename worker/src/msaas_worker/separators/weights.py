@@ -66,7 +66,8 @@ def read_model(path: Path) -> Any:
     except ModelUnavailable:
         raise
     except Exception as error:  # Damaged files fail in as many ways as there are bytes.
-        raise ModelUnavailable(f"{path.name} cannot be loaded: {str(error).splitlines()[0][:200]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelUnavailable(f"{path.name} cannot be loaded: {reason[:200]}") from error
     return model.eval()
 
 
