@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from demucs.htdemucs import HTDemucs
 
+#: Power below which an error no longer counts: -60 dB.
+_SILENCE = 1e-6
+
 
 def spectrograms(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
     """`[batch, stems, channels, samples]` to complex `[batch, stems, channels, bins, frames]`."""
@@ -29,13 +32,26 @@ def magnitudes(model: HTDemucs, mixture: torch.Tensor) -> torch.Tensor:
 
 
 def spectral_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
-    """L1 on the magnitude each stem ought to have under the phase of the mixture (Erdogan et al. 2015)."""
+    """Distance to the magnitude a stem ought to have under the phase of the mixture (Erdogan et al. 2015)."""
     with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
         true = spectrograms(model, stems)
         mixture = true.sum(1)
         size = mixture.abs()
         wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
-    return (magnitudes(model, size).float() - wanted).abs().mean()
+    return distance(magnitudes(model, size).float(), wanted)
+
+
+def wave_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
+    """The same distance between waves, over both halves of the model."""
+    return distance(model(stems.sum(1)).float(), stems)
+
+
+def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Root mean square error of each stem, which is what SDR measures.
+
+    L1 would do on waves; on spectra, where most bins of a stem are empty, it teaches silence.
+    """
+    return ((estimates - true).square().flatten(2).mean(2) + _SILENCE).sqrt().mean()
 
 
 @torch.no_grad()

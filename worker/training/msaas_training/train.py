@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from msaas_training.desk import Library, draw_batch
 from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.songs import STEMS
-from msaas_training.spectral import silence_time_half, spectral_loss
+from msaas_training.spectral import silence_time_half, spectral_loss, wave_loss
 
 #: What `starter` is; the export writes it beside the weights.
 ARCHITECTURE: dict[str, Any] = {
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--example-seconds", type=float, default=3.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--spectral-share", type=float, default=0.8, help="of the time, before the wave")
+    parser.add_argument("--spectral-share", type=float, default=0.85, help="of the time, before the wave")
     parser.add_argument("--save-every-steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
@@ -153,11 +153,6 @@ def train_step(run: Run, *, stems: torch.Tensor, objective: Objective, rate: flo
     run.step += 1
     follow(run.average, run.model, keep=min(_EMA, run.step / (run.step + 10)))
     return float(loss.detach())
-
-
-def wave_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
-    """L1 on the wave of each stem."""
-    return (model(stems.sum(1)).float() - stems).abs().mean()
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from msaas_training.notes import SAMPLE_RATE_HZ
 
 Wave = NDArray[np.float64]
 SONG_S = 12.0
+#: Root mean square of every stem.
+LOUDNESS = 0.08
 _SAMPLES = int(SONG_S * SAMPLE_RATE_HZ)
 #: First two formants of a, e, i, o, u, Hz.
 _VOWELS_HZ = ((800, 1150), (400, 2000), (300, 2300), (450, 800), (325, 700))
@@ -78,7 +80,7 @@ def garage() -> NDArray[np.float32]:
 
 def _mix(drums: Wave, bass: Wave, other: Wave, vocals: Wave) -> NDArray[np.float32]:
     """Equal loudness; the other instruments a little to one side, with a short echo on the far one."""
-    level = [stem / (np.sqrt((stem**2).mean()) + 1e-9) * 0.08 for stem in (drums, bass, other, vocals)]
+    level = [stem / (np.sqrt((stem**2).mean()) + 1e-9) * LOUDNESS for stem in (drums, bass, other, vocals)]
     sides = [np.stack([stem, stem]) for stem in level]
     sides[2] = np.stack([1.2 * level[2], 0.7 * np.roll(level[2], 700)])
     return np.stack(sides).astype(np.float32)
