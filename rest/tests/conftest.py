@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rest.tests.service import SONG, Service, started
+from rest.tests.service import SERVER, SONG, Service, started
 
 from msaas.redis_clients import RedisAddress
 from tests.servers import RedisServer
@@ -41,10 +41,10 @@ def start(tmp_path: Path, redis_address: RedisAddress) -> Iterator[Start]:
     """Start further services, by default on a directory store; keyword arguments are their environment."""
     services = []
 
-    def start_one(**environment: str) -> Service:
+    def start_one(*, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
         (tmp_path / "store").mkdir(exist_ok=True)
         defaults = {"STORE_DIR": str(tmp_path / "store"), **_redis_environment(redis_address)}
-        services.append(started(tmp_path, **{**defaults, **environment}))
+        services.append(started(tmp_path, command=command, **{**defaults, **environment}))
         return services[-1]
 
     yield start_one

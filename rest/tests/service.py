@@ -106,7 +106,10 @@ class Service:
             self.process.wait()
 
 
-def started(folder: Path, **environment: str) -> Service:
+SERVER = (str(ROOT / "rest" / "rest-server.py"),)
+
+
+def started(folder: Path, *, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
     """Start a service, and wait until it answers; nothing of its environment is inherited."""
     port = free_port()
     log = folder / f"rest-{port}.log"
@@ -114,7 +117,7 @@ def started(folder: Path, **environment: str) -> Service:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_CHILD)}
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "rest" / "rest-server.py")],
+            [sys.executable, *command],
             env={**inherited, **environment},
             stdout=output,
             stderr=output,

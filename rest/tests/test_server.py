@@ -55,6 +55,28 @@ def test_many_slow_clients_hold_nobody_up(start: Start) -> None:
     assert THREADS >= 256
 
 
+IMPATIENT = """
+from msaas_rest import __main__, wsgi
+wsgi.IDLE_S = 1
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("sent", ["GET / HT", "POST /apiv1/separate HTTP/1.1\r\nContent-Length: 99\r\n\r\nx"])
+def test_clients_that_fall_silent_are_let_go(start: Start, sent: str) -> None:
+    service = start(command=("-c", IMPATIENT))
+    silent = [socket.create_connection(("127.0.0.1", service.settings.port)) for _ in range(THREADS + 10)]
+    try:
+        for client in silent:
+            client.sendall(sent.encode())
+        (serving,) = psutil.Process(service.process.pid).children()
+        wait_until(lambda: serving.num_threads() >= THREADS)
+        assert service.get("/healthz", timeout=10).ok
+    finally:
+        for client in silent:
+            client.close()
+
+
 def ended(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False

@@ -2,7 +2,6 @@
 
 from flask import Flask, Response, request
 
-from msaas_rest.body import limit_idling
 from msaas_rest.bootstrap import Parts
 from msaas_rest.buckets.routes import routes as bucket_routes
 from msaas_rest.guards import check_host, check_site
@@ -41,7 +40,6 @@ def create_app(parts: Parts) -> Flask:
 def _guard(app: Flask, *, allowed_hosts: tuple[str, ...]) -> None:
     @app.before_request
     def guard() -> None:
-        limit_idling(request.environ)
         if request.path not in _OPEN_PATHS:
             check_host(request.headers.get("Host", ""), allowed=allowed_hosts)
             check_site(request)

@@ -10,8 +10,6 @@ from msaas.errors import MalformedRequest
 from msaas_rest.budget import Share
 
 PIECE_BYTES = 256 * 1024
-#: A client that sends or takes nothing for so long is gone.
-_IDLE_S = 30.0
 #: A client that is still sending when it is refused hears of it only if its sending gets through.
 _DISCARD_S = 2.0
 _INPUT = "wsgi.input"
@@ -46,12 +44,6 @@ class MeteredInput:
 
 def meter(environ: dict[str, Any], *, share: Share, weight: int) -> None:
     environ[_INPUT] = MeteredInput(environ, share=share, weight=weight)
-
-
-def limit_idling(environ: dict[str, Any]) -> None:
-    """A read or a write that takes too long raises; gunicorn itself would wait for ever."""
-    if sock := environ.get("gunicorn.socket"):
-        sock.settimeout(_IDLE_S)
 
 
 def discard_rest(environ: dict[str, Any]) -> None:

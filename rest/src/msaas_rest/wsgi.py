@@ -1,9 +1,11 @@
 """gunicorn runs the app: one process, many threads, for most of them wait for a slow client."""
 
 import socket
+import struct
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 from msaas.redis_log import start_logging
 from msaas_rest.app import create_app
@@ -12,8 +14,20 @@ from msaas_rest.settings import RestSettings
 
 #: A slow client holds a thread, and so will an open event stream.
 THREADS = 256
+#: A client that sends or takes nothing for so long is gone.
+IDLE_S = 30
 #: Uploads under way at SIGTERM have this long; Kubernetes kills after 30 s.
 _GRACE_S = 15
+
+
+class PatientWorker(ThreadWorker):
+    """Waits for a client, but not for ever, as gunicorn itself would: each holds a thread."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        limit = struct.pack("ll", IDLE_S, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        super().enqueue_req(conn)
 
 
 class Server(BaseApplication):
@@ -43,7 +57,7 @@ def _gunicorn_options(settings: RestSettings) -> dict[str, Any]:
     return {
         "bind": f"{host}:{settings.port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": PatientWorker,
         "threads": THREADS,
         "worker_connections": 4 * THREADS,
         "graceful_timeout": _GRACE_S,
