@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from msaas.redis_clients import RedisAddress
+from tests.faults.report import FaultTable, figure
 from tests.servers import (
     RcloneServer,
     RedisServer,
@@ -14,6 +15,12 @@ from tests.servers import (
     redis_running,
     swift_running,
 )
+
+__all__ = ["figure"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(FaultTable())
 
 
 @pytest.fixture(scope="session")

@@ -95,9 +95,10 @@ class Wire:
     def _pump(self, source: socket.socket, sink: socket.socket, passed: Filter) -> None:
         try:
             while piece := source.recv(_PIECE_BYTES):
+                piece = passed(piece)
                 time.sleep(self.delay_s)
                 self._open.wait()
-                sink.sendall(passed(piece))
+                sink.sendall(piece)
             sink.shutdown(socket.SHUT_WR)
         except (OSError, Cut):
             _reset(source)

@@ -321,6 +321,16 @@ def test_an_entry_that_is_no_job_lies_with_the_dead_once(bench: QueueBench) -> N
     assert bench.queue.depth().in_flight == 0
 
 
+def test_an_empty_entry_is_an_entry(bench: QueueBench) -> None:
+    bench.push(b"")
+    bench.queue.enqueue(Job(SONG))
+    worker = bench.queue.consumer("w1")
+    for _ in range(2):
+        assert worker.take(timeout_s=AT_ONCE_S) == b""
+    worker.bury(b"", reason="It is empty.")
+    assert claimed(worker).job.songhash == SONG
+
+
 def test_the_oldest_dead_letters_are_dropped(bench: QueueBench) -> None:
     worker = bench.queue.consumer("w1")
     for number in range(POLICY.max_dead + 3):

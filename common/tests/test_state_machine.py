@@ -49,6 +49,7 @@ class Worker:
     name: str
     real: Any
     twin: Any
+    #: What it took and has not claimed.
     payload: bytes | None = None
 
 
@@ -104,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.accepted.add(song)
         self.pushed[song] += 1
 
-    @rule(payload=st.sampled_from([b"{", b"[]", b"\xff\xfe", b'{"songhash": 1}']))
+    @rule(payload=st.sampled_from([b"", b"{", b"[]", b"\xff\xfe", b'{"songhash": 1}']))
     def push_what_is_no_job(self, payload: bytes) -> None:
         self.raw.lpush(KEYS.waiting, payload)
         self.twin.push(payload)
@@ -127,10 +128,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert real in (twin, LOST)
         worker.payload = twin[1] if real == twin else None
 
-    @precondition(lambda self: any(worker.payload for worker in self.workers))
+    @precondition(lambda self: any(worker.payload is not None for worker in self.workers))
     @rule(target=leases, data=st.data(), lost=st.booleans())
     def claim(self, data: st.DataObject, lost: bool) -> Any:
-        worker = data.draw(st.sampled_from([each for each in self.workers if each.payload]))
+        worker = data.draw(st.sampled_from([each for each in self.workers if each.payload is not None]))
         payload, worker.payload = worker.payload or b"", None
         try:
             job = Job.decode(payload)
@@ -257,7 +258,7 @@ class QueueMachine(RuleBasedStateMachine):
         shift_times(self.raw, KEYS, 2 * POLICY.lease_s)
         self.real.reap()
         last = self.real.consumer("last")
-        while payload := last.take(timeout_s=0.001):
+        while (payload := last.take(timeout_s=0.001)) is not None:
             try:
                 last.finish(last.claim(Job.decode(payload), payload=payload), RESULT)
             except MalformedJob:

@@ -134,7 +134,8 @@ class RedisConsumer:
             at_hand: bytes | None = self._scripts["take"](
                 keys=[own, keys.alias, keys.waiting, keys.workers], args=[self._worker, self._policy.lease_s]
             )
-            return at_hand or self._next(own, min(timeout_s, BLOCK_S))
+            # An empty entry is an entry, too: somebody must bury it.
+            return at_hand if at_hand is not None else self._next(own, min(timeout_s, BLOCK_S))
 
     def _next(self, own: str, timeout_s: float) -> bytes | None:
         """Block on the server until something comes: moved, never popped."""
