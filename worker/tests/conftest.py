@@ -13,8 +13,9 @@ from msaas.tracks import Tracks
 from tests.servers import RedisServer, redis_running
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
+    """Models this small only wait for their threads; a model that is prepared asks for more."""
     torch.set_num_threads(1)
 
 

@@ -37,32 +37,35 @@ def channels_last(x: Tensor) -> Tensor:
     return (x.unsqueeze(2) if x.dim() == 3 else x).permute(0, 2, 3, 1).contiguous()
 
 
+def of_demucs(spectrum: Tensor) -> Tensor:
+    """[batch, (stems,) 2, bins, frames] → [batch, frames, (stems ·) 2, bins]."""
+    return spectrum.flatten(1, -3).permute(0, 3, 1, 2)
+
+
 def test_the_spectrogram_is_demucs_own(model: HTDemucs) -> None:
     mixture = torch.randn(2, 2, 44_100)
     spectrogram = Spectrogram(size=4_096, samples=44_100, device=torch.device("cpu"))
-    frames = spectrogram.analyse(mixture)
-    assert snr_db(model._spec(mixture), frames.transpose(-1, -2)) > 110
-    stems = torch.randn(2, 4, 2, *frames.shape[2:], dtype=torch.complex64)
-    assert snr_db(model._ispec(stems.transpose(-1, -2), 44_100), spectrogram.synthesise(stems)) > 110
+    assert snr_db(of_demucs(model._spec(mixture)), spectrogram.analyse(mixture)) > 110
+    stems = torch.randn(2, 4, 2, 2_048, 44, dtype=torch.complex64)
+    own = model._ispec(stems, 44_100).flatten(1, 2)
+    assert snr_db(own, spectrogram.synthesise(of_demucs(stems))) > 110
 
 
 def test_complex_maps_are_demucs_own(model: HTDemucs) -> None:
-    frames, view = torch.randn(2, 2, 44, 2_048, dtype=torch.complex64), ComplexAsChannels()
-    own = model._magnitude(frames.transpose(-1, -2))
-    assert torch.equal(view.maps(frames), own.permute(0, 2, 3, 1))
+    z, view = torch.randn(2, 2, 2_048, 44, dtype=torch.complex64), ComplexAsChannels()
+    assert torch.equal(view.maps(of_demucs(z)), channels_last(model._magnitude(z)))
     answer = torch.randn(2, 4, 4, 2_048, 44)
-    maps = answer.flatten(1, 2).permute(0, 2, 3, 1)
-    assert torch.equal(view.stems(maps, frames), model._mask(None, answer).transpose(-1, -2))
+    stems = view.stems(channels_last(answer.flatten(1, 2)), of_demucs(z))
+    assert torch.equal(stems, of_demucs(model._mask(None, answer)))
 
 
 def test_masks_are_demucs_own() -> None:
     masking = random_model(cac=False, wiener_iters=-1, end_iters=-1, t_layers=0, bottom_channels=0)
-    frames, view = torch.randn(2, 2, 44, 2_048, dtype=torch.complex64), Magnitudes()
-    z = frames.transpose(-1, -2)
-    assert torch.equal(view.maps(frames), masking._magnitude(z).permute(0, 2, 3, 1))
+    z, view = torch.randn(2, 2, 2_048, 44, dtype=torch.complex64), Magnitudes()
+    assert torch.equal(view.maps(of_demucs(z)), channels_last(masking._magnitude(z)))
     answer = torch.randn(2, 4, 2, 2_048, 44)
-    maps = answer.flatten(1, 2).permute(0, 2, 3, 1)
-    assert snr_db(masking._mask(z, answer), view.stems(maps, frames).transpose(-1, -2)) > 110
+    stems = view.stems(channels_last(answer.flatten(1, 2)), of_demucs(z))
+    assert snr_db(of_demucs(masking._mask(z, answer)), stems) > 110
 
 
 @each_arithmetic

@@ -18,7 +18,7 @@ from worker.tests.songs import decoded, noise
 from msaas_worker.decoded import Audio, DecodedSong
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
-from msaas_worker.separators.overlap_add import Runner, Segments
+from msaas_worker.separators.overlap_add import Runner, segments_of
 
 SEGMENT = 22_050
 FINE_TUNED = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
@@ -27,8 +27,10 @@ MIXED = [[1.0, 0, 1.0, 0.5], [0, 1.0, 0.25, 0.5]]
 
 def separator(bag: BagOfModels, *, batch: int = 1) -> DemucsSeparator:
     models = tuple(bag.models)
-    runners = tuple(Runner(Segments(model), model, batch=batch) for model in models)
-    return DemucsSeparator("htdemucs", Bag(models, tuple(map(tuple, bag.weights))), runners, "", "exact")
+    runners = tuple(Runner(segments_of(model), model, batch=batch) for model in models)
+    return DemucsSeparator(
+        "htdemucs", Bag(tuple(STEMS), tuple(map(tuple, bag.weights))), runners, "", "plain"
+    )
 
 
 def streamed(bag: BagOfModels, song: DecodedSong, *, stems: list[str] | None = None, batch: int = 1) -> Audio:
@@ -150,17 +152,17 @@ from types import SimpleNamespace
 from msaas_worker.decoded import DecodedSong
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
-from msaas_worker.separators.overlap_add import Runner, Segments
+from msaas_worker.separators.overlap_add import Runner, segments_of
 
 samples = {minutes} * 60 * 44100
 song = Path({str(folder)!r}) / "song"
 with open(song, "wb") as file:
     file.truncate(samples * 8)
-model = SimpleNamespace(samplerate=44100, segment=39 / 5, sources=["vocals"])
-runner = Runner(Segments(model), lambda mixture: mixture[:, None])
-separator = DemucsSeparator("htdemucs", Bag((model,), ((1.0,),)), (runner,), "", "exact")
+model = SimpleNamespace(samplerate=44100, segment=39 / 5)
+runner = Runner(segments_of(model), lambda mixture: mixture[:, None])
+separator = DemucsSeparator("htdemucs", Bag(("vocals",), ((1.0,),)), (runner,), "", "plain")
 stream = separator.separate(
-    DecodedSong(song, samples, 0.0, 1.0), stems=tuple(model.sources), on_progress=lambda done: None
+    DecodedSong(song, samples, 0.0, 1.0), stems=("vocals",), on_progress=lambda done: None
 )
 assert sum(region.shape[-1] for region in stream) == samples
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

@@ -16,8 +16,8 @@ _IDLE_S = 1.0
 _VISIBILITY_S = 30.0
 _THREADS = 4
 
-#: Delivers a body to a URL; raises `CallbackRefused` or `CallbackFailed`.
-Post = Callable[[str, bytes], None]
+#: Makes one attempt; raises `CallbackRefused` or `CallbackFailed`.
+Post = Callable[[Delivery], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Courier:
         if delivery is None:
             return False
         try:
-            self.post(delivery.url, delivery.body)
+            self.post(delivery)
         except CallbackRefused as error:
             self._settle(delivery, "refused", str(error))
         except CallbackFailed as error:

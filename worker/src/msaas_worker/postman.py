@@ -8,6 +8,8 @@ from typing import Self
 
 import requests
 
+from msaas.queue import Delivery
+from msaas_worker import webhooks
 from msaas_worker.destinations import DestinationRefused, GuardedAdapter
 from msaas_worker.settings import Network
 
@@ -31,7 +33,13 @@ class CallbackFailed(Exception):
     """The receiver did not take it this time."""
 
 
-def post(url: str, body: bytes, *, private: Sequence[Network] = (), attempt_s: float = _ATTEMPT_S) -> None:
+def post(
+    delivery: Delivery,
+    *,
+    private: Sequence[Network] = (),
+    secret: str | None = None,
+    attempt_s: float = _ATTEMPT_S,
+) -> None:
     """Deliver the body; redirects are not followed, and only 2xx is a success.
 
     Raises:
@@ -44,7 +52,7 @@ def post(url: str, body: bytes, *, private: Sequence[Network] = (), attempt_s: f
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         try:
-            status = _status(session, url, body)
+            status = _status(session, delivery, secret)
         except (DestinationRefused, *_MALFORMED) as error:
             raise CallbackRefused(str(error)) from None
         except (requests.exceptions.RequestException, OSError) as error:
@@ -53,11 +61,16 @@ def post(url: str, body: bytes, *, private: Sequence[Network] = (), attempt_s: f
         raise CallbackFailed(f"HTTP {status}")
 
 
-def _status(session: requests.Session, url: str, body: bytes) -> int:
-    headers = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
+def _status(session: requests.Session, delivery: Delivery, secret: str | None) -> int:
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "msaas",
+        "Accept-Encoding": "identity",
+        **webhooks.headers(delivery.id, delivery.body, secret=secret),
+    }
     with session.post(
-        url,
-        data=body,
+        delivery.url,
+        data=delivery.body,
         headers=headers,
         timeout=(_CONNECT_S, _READ_S),
         allow_redirects=False,

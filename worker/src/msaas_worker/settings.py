@@ -4,8 +4,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from msaas.settings import StoreSettings
 
@@ -22,6 +23,15 @@ def _networks(value: Any) -> Any:
     return tuple(ip_network(name.strip(), strict=False) for name in names.split(","))
 
 
+def _signing(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        try:
+            Webhook(secret.get_secret_value())
+        except (ValueError, EmptyWebhookSecretError):
+            raise ValueError("Input should be base64, with or without whsec_ before it") from None
+    return secret
+
+
 class WorkerSettings(StoreSettings):
     #: A folder with `<name>.yaml` beside the weights; asked before the hub.
     model_repo: Path | None = None
@@ -31,5 +41,11 @@ class WorkerSettings(StoreSettings):
     precision: Literal["auto", "exact", "fast"] = "auto"
     #: On SIGTERM a job that needs no longer than this is finished, any other given back.
     drain_seconds: float = Field(default=0.0, ge=0)
+    #: Signs callbacks as Standard Webhooks: base64, with or without `whsec_` before it.
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing)] = None
     #: Private networks that callbacks may reach: `1` for all of them, or CIDRs.
     callback_allow_private: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+
+    @property
+    def signing_secret(self) -> str | None:
+        return self.webhook_secret.get_secret_value() if self.webhook_secret else None

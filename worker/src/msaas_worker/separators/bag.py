@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,14 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bag:
-    """`weights[model][source]`; all models have the same `sources`."""
+    """`weights[model][source]`; all models have the same sources."""
 
-    models: tuple[Any, ...]
+    sources: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return tuple(self.models[0].sources)
 
     def rows(self, stems: Sequence[str]) -> list[int]:
         return [self.sources.index(stem) for stem in stems]

@@ -19,7 +19,7 @@ class DemucsSeparator:
     bag: Bag
     runners: tuple[Runner, ...]
     weights_sha256: str
-    precision: str
+    arithmetic: str
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ class DemucsSeparator:
 
     @property
     def engine(self) -> str:
-        return f"demucs-{demucs.__version__}/{self.device}/{self.precision}"
+        return f"demucs-{demucs.__version__}/{self.device}/{self.arithmetic}"
 
     def separate(
         self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress

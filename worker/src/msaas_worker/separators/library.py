@@ -15,13 +15,15 @@ from msaas_worker.separators import Separator
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.devices import choose_device, usable_cores
 from msaas_worker.separators.engine import DemucsSeparator
+from msaas_worker.separators.htdemucs import Prepared, prepare
+from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.overlap_add import Runner, Segments
+from msaas_worker.separators.overlap_add import Runner, segments_of
 from msaas_worker.separators.repository import ModelFiles, Repository
 from msaas_worker.separators.weights import checksum, read_model
 
-#: Segments run at once: on a processor one fills the caches.
-_BATCH = {"cpu": 1, "cuda": 8}
+#: Segments run at once; one alone leaves a GPU idle.
+_MIN_BATCH = {"cpu": 1, "cuda": 8}
 _STARTER_FOLDER = Path(__file__).parent / "starter"
 
 
@@ -55,7 +57,13 @@ class Library:
 
 
 def open_library(
-    *, default: str, repo: Path | None, fallback: str, device: str, precision: str, hub: Hub | None = None
+    *,
+    default: str,
+    repo: Path | None,
+    fallback: str,
+    device: str,
+    precision: Precision,
+    hub: Hub | None = None,
 ) -> Library:
     """Return the library of this process; nothing is loaded before it is asked for.
 
@@ -72,7 +80,7 @@ def open_library(
     return Library(load, default=default, fallback=fallback)
 
 
-def load_separator(model: str, repository: Repository, *, device: str, precision: str) -> Separator:
+def load_separator(model: str, repository: Repository, *, device: str, precision: Precision) -> Separator:
     """Raises `ModelUnavailable`, saying how to get the model."""
     if model == STARTER:
         return _separator(model, _starter_files(), device=device, precision=precision)
@@ -84,38 +92,44 @@ def _starter_files() -> ModelFiles:
     weights = _STARTER_FOLDER / f"{STARTER}.safetensors"
     if not weights.is_file():
         raise ModelUnavailable("This copy of the package was built without its starter model.")
-    return ModelFiles((weights,), {"models": [STARTER]}, "package")
+    return ModelFiles((weights,), {"models": [STARTER]}, is_foreign=False)
 
 
-def _separator(model: str, files: ModelFiles, *, device: str, precision: str) -> Separator:
+def _separator(model: str, files: ModelFiles, *, device: str, precision: Precision) -> Separator:
     checksums = [checksum(path) for path in files.weights]
-    bag = _bag(model, [read_model(path) for path in files.weights], files.bag)
-    separator = DemucsSeparator(
-        model,
-        bag,
-        tuple(_runner(each, device=device) for each in bag.models),
-        weights_sha256=_joined([each.sha256 for each in checksums]),
-        precision="exact",
-    )
+    models = [_shaped(model, read_model(path), files.bag.get("segment")) for path in files.weights]
+    prepared = [prepare(each, precision=precision, device=device, threads=usable_cores()) for each in models]
     for path, each in zip(files.weights, checksums, strict=True):
-        if not each.is_verified:
+        if not each.is_verified and files.is_foreign:
             log_info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
-    return separator
+    return DemucsSeparator(
+        model,
+        _bag(model, files),
+        tuple(_runner(each, ready, device) for each, ready in zip(models, prepared, strict=True)),
+        weights_sha256=_joined([each.sha256 for each in checksums]),
+        arithmetic=prepared[0].arithmetic,
+    )
 
 
-def _runner(model: Any, *, device: str) -> Runner:
-    return Runner(Segments(model), model.to(device), device=device, batch=_BATCH[device])
+def _runner(model: Any, prepared: Prepared, device: str) -> Runner:
+    batch = max(prepared.batch, _MIN_BATCH[device])
+    return Runner(segments_of(model), prepared.forward, device=device, batch=batch)
 
 
-def _bag(name: str, models: list[Any], definition: dict[str, Any]) -> Bag:
-    segment = definition.get("segment")
-    for model in models:
-        _check(name, model)
-        # A transformer cannot work on more than it was trained on.
-        if segment and (segment <= model.segment or not hasattr(model, "crosstransformer")):
-            model.segment = segment
-    weights = definition.get("weights") or [[1.0] * len(models[0].sources)] * len(models)
-    return Bag(tuple(models), tuple(tuple(map(float, row)) for row in weights))
+def _bag(model: str, files: ModelFiles) -> Bag:
+    sources = MODELS[model]
+    weights = files.bag.get("weights") or [[1.0] * len(sources)] * len(files.weights)
+    if [len(row) for row in weights] != [len(sources)] * len(files.weights):
+        raise ModelUnavailable(f"{model}.yaml has not a weight for each stem of each of its models.")
+    return Bag(sources, tuple(tuple(map(float, row)) for row in weights))
+
+
+def _shaped(name: str, model: Any, segment: float | None) -> Any:
+    """Check the model and give it the bag's segment; a transformer takes no more than it was trained on."""
+    _check(name, model)
+    if segment and (segment <= model.segment or not hasattr(model, "crosstransformer")):
+        model.segment = segment
+    return model
 
 
 def _check(name: str, model: Any) -> None:

@@ -43,13 +43,10 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Segments:
-    """Where the segments of a model lie; `length` and `stride` in samples."""
+    """Where the segments of a model lie, in samples; `padded` is the length it wants for a piece."""
 
-    model: Any
-
-    @property
-    def length(self) -> int:
-        return int(self.model.samplerate * self.model.segment)
+    length: int
+    padded: Callable[[int], int]
 
     @property
     def stride(self) -> int:
@@ -58,15 +55,18 @@ class Segments:
     def offsets(self, samples: int) -> range:
         return range(0, samples, self.stride)
 
-    def padded(self, samples: int) -> int:
-        """Return the length that the model wants for a piece of `samples`."""
-        return self.model.valid_length(samples) if hasattr(self.model, "valid_length") else samples
-
     def window(self) -> Tensor:
         half = self.length // 2
         rising, falling = torch.arange(1, half + 1), torch.arange(self.length - half, 0, -1)
         window = torch.cat([rising, falling])
         return window / window.max()
+
+
+def segments_of(model: Any) -> Segments:
+    length = int(model.samplerate * model.segment)
+    if getattr(model, "use_train_segment", False):
+        return Segments(length, lambda samples: length)
+    return Segments(length, getattr(model, "valid_length", lambda samples: samples))
 
 
 class Sums:

@@ -22,7 +22,8 @@ class ModelFiles:
 
     weights: tuple[Path, ...]
     bag: dict[str, Any]
-    source: str
+    #: Whether it came from outside this package.
+    is_foreign: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def in_folder(folder: Path, name: str) -> ModelFiles | None:
     if not definition.is_file():
         return None
     bag = read_bag(definition)
-    return ModelFiles(tuple(_weights(folder, each) for each in bag["models"]), bag, str(folder))
+    return ModelFiles(tuple(_weights(folder, each) for each in bag["models"]), bag)
 
 
 def read_bag(definition: Path) -> dict[str, Any]:
@@ -105,4 +106,4 @@ def _weights(folder: Path, signature: str) -> Path:
 def _from_hub(name: str, fetch: Callable[[str], Path]) -> ModelFiles:
     bag = read_bag(fetch(f"{name}.yaml"))
     weights = tuple(fetch(f"{signature}.safetensors") for signature in bag["models"])
-    return ModelFiles(weights, bag, "hub")
+    return ModelFiles(weights, bag)
