@@ -7,10 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from worker.tests.service import Service
 from worker.tests.songs import song_mp3
 
@@ -18,9 +21,10 @@ from msaas.jobs import Callback, Job
 from msaas.queue import Delivery
 from msaas.redis_clients import RedisAddress
 from msaas.redis_outbox import RedisOutbox
+from msaas_worker import postman
 from msaas_worker.callbacks import Courier
 from msaas_worker.destinations import is_allowed
-from msaas_worker.postman import CallbackFailed, CallbackRefused, post
+from msaas_worker.postman import CallbackFailed, CallbackRefused
 from tests.servers import wait_until
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
@@ -86,6 +90,11 @@ def sends_a_gigabyte(request: BaseHTTPRequestHandler) -> None:
     request.end_headers()
     for _ in range(1024):
         request.wfile.write(bytes(1024 * 1024))
+
+
+def post(url: str, body: bytes, **options: Any) -> None:
+    """One attempt to deliver this body there."""
+    postman.post(Delivery("msg_1", "abc", url, body, "pending", 1), **options)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -199,10 +208,8 @@ class Scripted:
 
     def __init__(self, *script: Exception | None) -> None:
         self._script = list(script)
-        self.sent: list[tuple[str, bytes]] = []
 
-    def __call__(self, url: str, body: bytes) -> None:
-        self.sent.append((url, body))
+    def __call__(self, delivery: Delivery) -> None:
         if error := self._script.pop(0):
             raise error
 
@@ -285,3 +292,22 @@ def test_a_worker_refuses_a_private_destination_and_the_job_is_done(service: Ser
     service.queue.enqueue(Job(job_id, callback=Callback("http://localhost:5000", {})))
     assert service.wait_for_end(job_id).state == "done"
     worker.wait_until_said("callback_refused")
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize("secret", [None, SECRET])
+def test_a_receiver_can_check_who_sent_it(secret: str | None, outbox: RedisOutbox) -> None:
+    with receiving(says(200)) as receiver:
+        added = outbox.add(Callback(receiver.url, {"a": "ä"}), job_id="abc")
+        Courier(outbox, partial(post, private=LOOPBACK), threading.Event(), secret).deliver_next()
+    [headers], [body] = receiver.headers, receiver.bodies
+    assert headers["webhook-id"] == added
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
+    if secret:
+        assert Webhook(secret).verify(body, headers) == {"a": "ä"}
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(body + b" ", headers)
+    else:
+        assert "webhook-signature" not in headers

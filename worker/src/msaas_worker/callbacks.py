@@ -1,12 +1,14 @@
 """Callbacks are delivered off the path of the jobs, and again with growing delays for hours."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from msaas import log_debug, log_info
 from msaas.errors import QueueUnavailable
 from msaas.queue import Delivery, Outbox
+from msaas_worker import webhooks
 from msaas_worker.postman import CallbackFailed, CallbackRefused
 
 #: Before each further attempt; after the last one the callback is dead.
@@ -16,8 +18,11 @@ _IDLE_S = 1.0
 _VISIBILITY_S = 30.0
 _THREADS = 4
 
-#: Makes one attempt; raises `CallbackRefused` or `CallbackFailed`.
-Post = Callable[[Delivery], None]
+
+class Post(Protocol):
+    """Makes one attempt. Raises `CallbackRefused`, `CallbackFailed`."""
+
+    def __call__(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Courier:
     outbox: Outbox
     post: Post
     stopping: threading.Event
+    #: Signs what is sent.
+    secret: str | None = None
 
     def start(self) -> None:
         for number in range(_THREADS):
@@ -44,7 +51,8 @@ class Courier:
         if delivery is None:
             return False
         try:
-            self.post(delivery)
+            headers = webhooks.headers(delivery.id, delivery.body, secret=self.secret)
+            self.post(delivery.url, delivery.body, headers=headers)
         except CallbackRefused as error:
             self._settle(delivery, "refused", str(error))
         except CallbackFailed as error:

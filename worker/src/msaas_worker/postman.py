@@ -2,14 +2,13 @@
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Self
 
 import requests
 
-from msaas.queue import Delivery
-from msaas_worker import webhooks
 from msaas_worker.destinations import DestinationRefused, GuardedAdapter
 from msaas_worker.settings import Network
 
@@ -34,10 +33,11 @@ class CallbackFailed(Exception):
 
 
 def post(
-    delivery: Delivery,
+    url: str,
+    body: bytes,
     *,
+    headers: Mapping[str, str] = MappingProxyType({}),
     private: Sequence[Network] = (),
-    secret: str | None = None,
     attempt_s: float = _ATTEMPT_S,
 ) -> None:
     """Deliver the body; redirects are not followed, and only 2xx is a success.
@@ -52,7 +52,7 @@ def post(
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         try:
-            status = _status(session, delivery, secret)
+            status = _status(session, url, body, headers)
         except (DestinationRefused, *_MALFORMED) as error:
             raise CallbackRefused(str(error)) from None
         except (requests.exceptions.RequestException, OSError) as error:
@@ -61,17 +61,12 @@ def post(
         raise CallbackFailed(f"HTTP {status}")
 
 
-def _status(session: requests.Session, delivery: Delivery, secret: str | None) -> int:
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "msaas",
-        "Accept-Encoding": "identity",
-        **webhooks.headers(delivery.id, delivery.body, secret=secret),
-    }
+def _status(session: requests.Session, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    ours = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
     with session.post(
-        delivery.url,
-        data=delivery.body,
-        headers=headers,
+        url,
+        data=body,
+        headers={**ours, **headers},
         timeout=(_CONNECT_S, _READ_S),
         allow_redirects=False,
         stream=True,
