@@ -5,12 +5,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -21,10 +20,9 @@ from msaas.jobs import Callback, Job
 from msaas.queue import Delivery
 from msaas.redis_clients import RedisAddress
 from msaas.redis_outbox import RedisOutbox
-from msaas_worker import postman
 from msaas_worker.callbacks import Courier
 from msaas_worker.destinations import is_allowed
-from msaas_worker.postman import CallbackFailed, CallbackRefused
+from msaas_worker.postman import CallbackFailed, CallbackRefused, post
 from tests.servers import wait_until
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
@@ -90,11 +88,6 @@ def sends_a_gigabyte(request: BaseHTTPRequestHandler) -> None:
     request.end_headers()
     for _ in range(1024):
         request.wfile.write(bytes(1024 * 1024))
-
-
-def post(url: str, body: bytes, **options: Any) -> None:
-    """One attempt to deliver this body there."""
-    postman.post(Delivery("msg_1", "abc", url, body, "pending", 1), **options)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -209,7 +202,7 @@ class Scripted:
     def __init__(self, *script: Exception | None) -> None:
         self._script = list(script)
 
-    def __call__(self, delivery: Delivery) -> None:
+    def __call__(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> None:
         if error := self._script.pop(0):
             raise error
 

@@ -1,4 +1,4 @@
-"""What a receiver trusts a callback by, as Standard Webhooks has it: one id over all attempts, a signature."""
+"""What a receiver trusts a callback by (Standard Webhooks): one id over all attempts, and a signature."""
 
 from datetime import UTC, datetime
 
