@@ -38,7 +38,14 @@ def spectral_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
         mixture = true.sum(1)
         size = mixture.abs()
         wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
-    return distance(magnitudes(model, size).float(), wanted)
+    estimates = magnitudes(model, size).float()
+    return (distance(estimates, wanted) + distance(shares(estimates) * size[:, None], wanted)) / 2
+
+
+def shares(estimates: torch.Tensor) -> torch.Tensor:
+    """What part of a mixture each stem gets once the residual is shared out."""
+    powers = estimates.square() + _SILENCE
+    return powers / powers.sum(1, keepdim=True)
 
 
 def wave_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
