@@ -93,6 +93,8 @@ class Loop:
     def _ending(self, lease: Lease) -> Callable[[], None]:
         """Do the job and return what is to be said to the queue."""
         claim, consumer = lease.claim, self.consumer
+        if self.stopping.is_set():  # It came in the very moment of the signal.
+            return lease.give_back
         try:
             result = self.handle(lease)
         except LeaseLost:

@@ -1,0 +1,219 @@
+"""How each kind of failure ends a job, on the queue's twin in memory."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from msaas.errors import (
+    LeaseLost,
+    ModelUnavailable,
+    MsaasError,
+    SongMissing,
+    SongTooLong,
+    StoreUnavailable,
+    UndecodableSong,
+)
+from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue import QueuePolicy, Result
+from msaas.testing import InMemoryQueue
+from msaas_worker.consumer import Handle, Loop
+from msaas_worker.lease import Lease
+from msaas_worker.scratch import Scratch
+from msaas_worker.shutdown import wind_down
+from tests.servers import wait_until
+
+ID = "a" * 64
+POLICY = QueuePolicy(lease_s=0.6)
+DONE = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+
+
+@pytest.fixture
+def queue() -> InMemoryQueue:
+    return InMemoryQueue(policy=POLICY)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msaas_worker.consumer._TAKE_S", 0.01)
+    monkeypatch.setattr("msaas_worker.consumer._QUEUE_AWAY_S", 0.01)
+    monkeypatch.setattr("msaas_worker.consumer._FIRST_STORE_DELAY_S", 0.05)
+
+
+def raising(*errors: Exception | None) -> Handle:
+    """A handler that fails as often as told, and then does the job."""
+    script = list(errors)
+
+    def handle(lease: Lease) -> Result:
+        if script and (error := script.pop(0)):
+            raise error
+        return DONE
+
+    return handle
+
+
+class Running:
+    """A loop in a thread of its own."""
+
+    def __init__(self, queue: InMemoryQueue, handle: Handle, *, worker: str = "one") -> None:
+        self.loop = Loop(queue.consumer(worker), handle, POLICY, threading.Event())
+        self.thread = threading.Thread(target=self.loop.run, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.loop.stopping.set()
+        wind_down(self.loop, self.thread, drain_s=0)
+
+
+def state_after(queue: InMemoryQueue, handle: Handle, ends: Callable[[JobStatus], bool]) -> JobStatus:
+    queue.enqueue(Job(ID))
+    running = Running(queue, handle)
+    wait_until(lambda: (found := queue.status(ID)) and ends(found), timeout_s=10)
+    running.stop()
+    status = queue.status(ID)
+    assert status
+    return status
+
+
+def is_over(status: JobStatus) -> bool:
+    return status.state in (JobState.DONE, JobState.FAILED)
+
+
+@pytest.mark.parametrize("error", [SongMissing, SongTooLong, UndecodableSong, ModelUnavailable])
+def test_what_no_further_attempt_can_mend_fails_at_once(
+    error: type[MsaasError], queue: InMemoryQueue
+) -> None:
+    status = state_after(queue, raising(error("Because.")), is_over)
+    assert status.error
+    assert (status.state, status.attempts) == (JobState.FAILED, 1)
+    assert (status.error.code, status.error.detail) == (error().code, "Because.")
+
+
+def test_what_nobody_expected_is_tried_again(queue: InMemoryQueue) -> None:
+    status = state_after(queue, raising(RuntimeError("out of luck")), is_over)
+    assert (status.state, status.attempts) == (JobState.DONE, 2)
+
+
+def test_what_always_happens_ends_with_its_reason(queue: InMemoryQueue) -> None:
+    status = state_after(queue, raising(*[OSError("No space left on device")] * 3), is_over)
+    assert status.error
+    assert (status.state, status.attempts, status.error.code) == ("failed", 3, "separation_failed")
+    assert status.error.detail == "OSError: No space left on device"
+    assert queue.depth().dead == 1
+
+
+def test_a_store_that_is_away_costs_no_attempt(queue: InMemoryQueue) -> None:
+    handle = raising(*[StoreUnavailable()] * 3)
+    queue.enqueue(Job(ID))
+    running = Running(queue, handle)
+    wait_until(lambda: (queue.reap() or True) and is_over(queue.status(ID) or JobStatus(ID, JobState.QUEUED)))
+    running.stop()
+    status = queue.status(ID)
+    assert status
+    assert (status.state, status.attempts) == (JobState.DONE, 1)
+
+
+def test_a_job_whose_lease_is_lost_is_left_alone(queue: InMemoryQueue) -> None:
+    taken = threading.Event()
+
+    def robbed(lease: Lease) -> Result:
+        queue.consumer("one").give_back(lease.claim)
+        taken.set()
+        lease.confirm()
+        raise AssertionError("the lease was confirmed")
+
+    queue.enqueue(Job(ID))
+    running = Running(queue, robbed)
+    assert taken.wait(5)
+    running.stop()
+    assert queue.waiting() == [ID]
+
+
+def test_a_job_that_comes_with_the_signal_to_stop_is_given_back(queue: InMemoryQueue) -> None:
+    queue.enqueue(Job(ID))
+    loop = Loop(queue.consumer("one"), raising(), POLICY, threading.Event())
+    payload = loop.consumer.take(timeout_s=0)
+    assert payload
+    loop.stopping.set()
+    loop._work(payload)
+    status = queue.status(ID)
+    assert status
+    assert (status.state, status.attempts) == (JobState.QUEUED, 0)
+
+
+def lease_on(queue: InMemoryQueue, *, on_stall: Callable[[str], None] = lambda job_id: None) -> Lease:
+    queue.enqueue(Job(ID))
+    consumer = queue.consumer("one")
+    payload = consumer.take(timeout_s=0)
+    assert payload
+    claim = consumer.claim(Job(ID), payload=payload)
+    return Lease(consumer, claim, policy=POLICY, on_stall=on_stall)
+
+
+def test_a_lease_is_kept_as_long_as_the_job_moves(queue: InMemoryQueue) -> None:
+    with lease_on(queue) as lease:
+        for step in range(30):
+            lease.moved(step / 30)
+            time.sleep(0.05)
+            assert queue.reap() == []
+
+
+def test_progress_is_told_between_renewals(queue: InMemoryQueue) -> None:
+    with lease_on(queue) as lease:
+        lease.tell(model="htdemucs", device="cpu")
+        lease.moved(0.5)
+        wait_until(lambda: (found := queue.status(ID)) and (found.progress, found.model) == (0.5, "htdemucs"))
+
+
+def test_a_job_that_does_not_move_hangs(queue: InMemoryQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msaas_worker.lease._STALL_RENEWALS", 3)
+    stalled: list[str] = []
+    with lease_on(queue, on_stall=stalled.append):
+        wait_until(lambda: stalled == [ID], timeout_s=5)
+
+
+def test_what_has_a_limit_of_its_own_does_not_hang(
+    queue: InMemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msaas_worker.lease._STALL_RENEWALS", 3)
+    stalled: list[str] = []
+    with lease_on(queue, on_stall=stalled.append) as lease, lease.unwatched():
+        time.sleep(2)
+    assert stalled == []
+
+
+def test_a_job_whose_lease_is_lost_still_hangs(queue: InMemoryQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msaas_worker.lease._STALL_RENEWALS", 3)
+    stalled: list[str] = []
+    with lease_on(queue, on_stall=stalled.append) as lease:
+        queue.consumer("one").give_back(lease.claim)
+        wait_until(lambda: stalled == [ID], timeout_s=5)
+
+
+def test_the_first_step_after_a_loss_ends_the_work(queue: InMemoryQueue) -> None:
+    with lease_on(queue) as lease:
+        lease.give_back()
+        with pytest.raises(LeaseLost):
+            lease.moved(0.5)
+
+
+def test_what_remains_is_told_from_what_is_done(queue: InMemoryQueue) -> None:
+    with lease_on(queue) as lease:
+        assert lease.eta_s() == float("inf")
+        time.sleep(0.2)
+        lease.moved(0.5)
+        assert lease.eta_s() == pytest.approx(0.2, abs=0.15)
+
+
+def test_scratch_of_a_living_worker_stays_and_of_a_dead_one_goes(tmp_path: Path) -> None:
+    living = Scratch(tmp_path)
+    dead = Scratch(tmp_path)
+    dead._lock.close()
+    folders = {living._folder, dead._folder}
+    third = Scratch(tmp_path)
+    assert set(tmp_path.iterdir()) & folders == {living._folder}
+    living.remove()
+    third.remove()
+    assert list(tmp_path.iterdir()) == []
