@@ -48,7 +48,14 @@ FAULTS: dict[str, Fault] = {
     ),
     "S2": Fault("song deleted between enqueue and work", "failed for good, reason says so, 1 attempt"),
     "D1": Fault("/tmp full", "fails cleanly, the next small one works; 0 files left"),
-    "O1": Fault("decode child over its memory", "worker lives; a named error"),
+    "O1": Fault(
+        "decode child over its memory",
+        "worker lives; a named error",
+        also=(
+            "worker/tests/test_decoding.py::test_a_decoder_that_runs_out_of_memory_harms_nobody",
+            "worker/tests/test_decoding.py::test_a_decoder_that_never_ends_is_ended",
+        ),
+    ),
     "U1": Fault(
         "body 10× the limit, chunked and endless",
         "413; memory grows ≤ 2× the limit",
@@ -71,7 +78,11 @@ FAULTS: dict[str, Fault] = {
     "W1": Fault("callback receiver misbehaves", "delivered exactly when 2xx; ≤ 15 s; ≤ 8 KiB; one id"),
     "W2": Fault("≥ 60 URLs to private places", "100 % refused at connect; ≥ 10 public forms allowed"),
     "W3": Fault("receiver dead for 1,000 jobs", "job throughput within 5 %"),
-    "H2": Fault("path and id fuzz", "404/400; no store call with an unvalidated key"),
+    "H2": Fault(
+        "path and id fuzz",
+        "404/400; no store call with an unvalidated key",
+        also=("rest/tests/test_ids.py",),
+    ),
     "L1": Fault("soak: short jobs with random faults", "0 lost, memory flat, Redis keys bounded"),
     "M": Fault("state machine on a real Redis", "every job in one place; a stale token changes nothing"),
 }

@@ -133,9 +133,9 @@ def test_three_idle_minutes_harm_nobody(house: House, crew: Crew, figure: Figure
     figure(f"idle 185 s: no exception, the next push taken after {taken_s * 1000:.0f} ms")
 
 
-#: A piece of each reply, or of each request, that belongs to the step and to no other.
+#: What the request holds and what its reply holds. A worker that waits has asked long ago.
 LOST = {
-    "move": (b"BLMOVE", b"songhash"),
+    "move": (b"", b"songhash"),
     "claim": (b"EVALSHA", b"claimed"),
     "finish": (b'"drums"', b":1\r\n"),
 }
@@ -146,7 +146,7 @@ class LoseOne:
 
     def __init__(self, between: Wire, request: bytes, reply: bytes) -> None:
         self._request, self._reply = request, reply
-        self._asked = False
+        self._asked = not request
         self.lost = 0
         between.requests, between.replies = self._see, self._lose
 

@@ -23,7 +23,12 @@ class Worker:
 
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self.log = log
-        command = [sys.executable, "-m", "tests.faults.worker_process"]
+        command = [
+            *_on_a_disk(environment.pop("DISK", "")),
+            sys.executable,
+            "-m",
+            "tests.faults.worker_process",
+        ]
         with open(log, "wb") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
 
@@ -65,6 +70,15 @@ class Worker:
         self.signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0, self.log.read_text()[-3000:]
         return time.monotonic() - began
+
+
+def _on_a_disk(size_and_folder: str) -> list[str]:
+    """Give the process a disk of its own there, for `4m:/folder` one of 4 MB."""
+    if not size_and_folder:
+        return []
+    size, folder = size_and_folder.split(":")
+    mount = f'mount -t tmpfs -o size={size} tmpfs {folder} && exec "$@"'
+    return ["unshare", "-rm", "sh", "-c", mount, "sh"]
 
 
 @dataclass

@@ -15,6 +15,8 @@ from msaas_worker.settings import Network
 
 Address = IPv4Address | IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: Not public, though `is_global` of some Pythons says so: IPv4-compatible, a site's own NAT64, site-local.
+_NOT_PUBLIC = [ipaddress.ip_network(each) for each in ("::/96", "64:ff9b:1::/48", "fec0::/10")]
 
 
 class DestinationRefused(Exception):
@@ -26,6 +28,8 @@ def is_allowed(address: Address, private: Sequence[Network]) -> bool:
     address = _translated(address)
     if any(address in network for network in private):
         return True
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -1,0 +1,119 @@
+"""Songs that are none, songs that lie, and no room to put them: the worker lives and says what was wrong."""
+
+import resource
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msaas.errors import MsaasError
+from msaas.jobs import JobState
+from msaas_worker.decoded import SAMPLERATE
+from msaas_worker.decoding import decode
+from tests.faults.conftest import House
+from tests.faults.mutations import mutations
+from tests.faults.songs import song
+from tests.faults.workers import Crew
+
+Figure = Callable[[str], None]
+MUTATIONS = dict(mutations())
+#: What a crowded machine adds to the start of a process is not the decoder's.
+LIMIT_S, LIMIT_BYTES = 10.0, 1.5 * 2**30
+#: MP3 has at least 8 kbit/s.
+MIN_BYTES_PER_S = 1000
+
+
+def outcome(mp3: bytes, folder: Path) -> str:
+    """Return `decoded` for a right result, else the name of the error; anything else raises."""
+    (folder / "song.mp3").write_bytes(mp3)
+    try:
+        decoded = decode(folder / "song.mp3", folder / "song.f32", max_duration_s=7200)
+    except MsaasError as error:
+        return error.code
+    samples = decoded.read(0, decoded.samples)
+    assert np.isfinite(samples).all()
+    assert 0 < decoded.samples <= (len(mp3) / MIN_BYTES_PER_S + 1) * SAMPLERATE
+    return "decoded"
+
+
+def decode_all(names: list[str], folder: Path) -> str:
+    """Return the figures."""
+    slowest_s, outcomes = 0.0, Counter[str]()
+    for name in names:
+        began = time.monotonic()
+        found = outcome(MUTATIONS[name], folder)
+        took_s = time.monotonic() - began
+        assert took_s <= LIMIT_S, name
+        slowest_s = max(slowest_s, took_s)
+        outcomes[found] += 1
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak <= LIMIT_BYTES
+    return f"{len(names)} songs: {dict(outcomes)}, slowest {slowest_s:.1f} s, peak ≤ {peak / 2**20:.0f} MiB"
+
+
+@pytest.mark.fault("A1")
+def test_every_tenth_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
+    assert len(MUTATIONS) >= 200
+    assert outcome(MUTATIONS["whole"], tmp_path) == "decoded"
+    figure(decode_all(list(MUTATIONS)[5::10], tmp_path))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+@pytest.mark.fault("A1")
+def test_every_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
+    figure(decode_all(list(MUTATIONS), tmp_path))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+@pytest.mark.fault("A1")
+def test_no_mutated_song_ends_a_worker(house: House, crew: Crew, figure: Figure) -> None:
+    worker = crew.start()
+    ids = list(dict.fromkeys(house.send(mp3) for mp3 in MUTATIONS.values()))
+    statuses = house.ended(*ids, timeout_s=1200)
+    assert worker.is_alive()
+    assert len(crew.workers) == 1
+    assert {each.error.code for each in statuses if each.error} <= {"undecodable_song", "song_too_long"}
+    assert all(each.state is JobState.DONE or each.error for each in statuses)
+    house.nothing_is_left()
+    done = sum(each.state is JobState.DONE for each in statuses)
+    figure(f"one worker, {len(ids)} songs: {done} separated, {len(ids) - done} refused, 0 deaths")
+
+
+def may_mount() -> bool:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return False
+    mounted = subprocess.run(
+        [unshare, "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+    )
+    return mounted.returncode == 0
+
+
+@pytest.mark.fault("D1")
+def test_a_full_disk_fails_one_job_and_not_the_next(house: House, crew: Crew, figure: Figure) -> None:
+    if not may_mount():
+        pytest.skip("this machine does not let us mount a small disk")
+    crew.scratch.mkdir()
+    worker = crew.start(DISK=f"4m:{crew.scratch}")
+    large = house.send(song(0, seconds=30))
+    [failed] = house.ended(large)
+    small = house.send(song(1))
+    [done] = house.ended(small)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code) == (JobState.FAILED, "separation_failed")
+    assert done.state is JobState.DONE
+    assert worker.is_alive()
+    disk = Path(f"/proc/{worker.process.pid}/root{crew.scratch}")
+    assert files_in(disk) == {"lock", "heartbeat"}
+    figure(f"4 MB: {failed.error.detail.rstrip('.')}; the next small one done; 0 files left")
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
