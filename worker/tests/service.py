@@ -20,6 +20,7 @@ from tests.servers import RedisServer, wait_until
 
 #: Scaled down from a minute, with room for a crowded machine.
 POLICY = QueuePolicy(lease_s=3.0)
+_SCRIPTS = Path(__file__).parents[1]
 _START_S = 60.0
 _JOB_S = 90.0
 _ENDS = (JobState.DONE, JobState.FAILED)
@@ -32,12 +33,10 @@ def store_in(folder: Path) -> Tracks:
 
 
 class Worker:
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self._log = log
         with open(log, "wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "msaas_worker"], env=environment, stdout=output, stderr=output
-            )
+            self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
     def output(self) -> str:
         return self._log.read_text()
@@ -95,10 +94,17 @@ class Service:
             "LEASE_SECONDS": str(POLICY.lease_s),
         }
 
-    def start_worker(self, **settings: str) -> Worker:
-        worker = Worker({**self._environment, **settings}, self._folder / f"{len(self.workers)}.log")
+    def start_worker(self, *, script: str | None = None, **settings: str) -> Worker:
+        command = [sys.executable, *([str(_SCRIPTS / script)] if script else ["-m", "msaas_worker"])]
+        log = self._folder / f"{len(self.workers)}.log"
+        worker = Worker(command, {**self._environment, **settings}, log)
         self.workers.append(worker)
         return worker
+
+    def run(self, script: str, *arguments: str) -> str:
+        command = [sys.executable, str(_SCRIPTS / script), *arguments]
+        told = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True)
+        return told.stdout
 
     def close(self) -> None:
         for worker in self.workers:

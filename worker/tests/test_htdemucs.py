@@ -122,7 +122,7 @@ def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def quiet_model() -> HTDemucs:
     """As training begins: what is rounded in the residual branches is not heard."""
-    return random_htdemucs(SMALL, seed=0, residual_scale=None)
+    return random_htdemucs(SMALL, seed=0)
 
 
 @pytest.mark.usefixtures("bfloat16")

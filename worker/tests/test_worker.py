@@ -9,7 +9,9 @@ from worker.tests.songs import song_mp3
 
 from msaas.jobs import Job, JobState
 from msaas.manifest import Manifest
-from tests.servers import redis_running
+from msaas.songs import song_hash
+from msaas.tracks import Tracks
+from tests.servers import S3Access, redis_running
 
 #: Long enough to be met in the middle.
 LONG = song_mp3(60)
@@ -142,6 +144,24 @@ def test_a_malformed_setting_is_named(service: Service) -> None:
     worker = service.start_worker(PRECISION="roughly")
     assert worker.exit_code() == 1
     assert worker.output().startswith("A setting is wrong. PRECISION")
+
+
+def test_the_stems_go_to_an_s3_store_too(service: Service, s3_server: S3Access) -> None:
+    service.tracks = Tracks(s3_server.store())
+    worker = service.start_worker(STORE_DIR="", **s3_server.environment)
+    worker.wait_until_said("worker_started")
+    job_id = service.enqueue(song_mp3(1))
+    assert service.wait_for_end(job_id).state is JobState.DONE
+    assert len({file.sha256 for file in service.manifest(job_id).stems.values()}) == 4
+
+
+def test_the_scripts_people_type_start_a_worker_and_push_a_job(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(song_mp3(1))
+    told = service.run("send-request.py", str(tmp_path / "song.mp3"))
+    job_id = song_hash(song_mp3(1))
+    assert told == f"{job_id} queued: song.mp3\n"
+    service.start_worker(script="worker-server.py")
+    assert service.wait_for_end(job_id).state is JobState.DONE
 
 
 def test_redis_is_reached_as_kubernetes_injects_it(service: Service) -> None:
