@@ -23,12 +23,8 @@ class Worker:
 
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self.log = log
-        command = [
-            *_on_a_disk(environment.pop("DISK", "")),
-            sys.executable,
-            "-m",
-            "tests.faults.worker_process",
-        ]
+        on_disk = _on_a_disk(environment.pop("DISK", ""))
+        command = [*on_disk, sys.executable, "-m", "tests.faults.worker_process"]
         with open(log, "wb") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
 
