@@ -14,6 +14,7 @@ import requests
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.queue import JobQueue, Outbox, Result
+from msaas.redis_clients import connect
 from msaas.stems import FOUR_STEMS
 from msaas.tracks import Tracks
 from msaas_rest.bootstrap import bootstrap
@@ -25,7 +26,10 @@ SONG = min((ROOT / "data").glob("*.mp3"))
 #: MPEG-1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes, 1152 samples.
 FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
-_NOT_FOR_THE_CHILD = ("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_")
+_NOT_FOR_THE_CHILD = (
+    *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
+    *("API_", "RATE_"),
+)
 
 
 @dataclass
@@ -61,6 +65,11 @@ class Service:
     @property
     def queue(self) -> JobQueue:
         return bootstrap(self.settings).queue
+
+    @property
+    def redis(self) -> Any:
+        """Redis itself, for what no protocol tells."""
+        return connect(self.settings.redis_address)
 
     @property
     def outbox(self) -> Outbox:

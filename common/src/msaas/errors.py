@@ -74,6 +74,22 @@ class SongTooLong(MsaasError):
     """The song lasts too long."""
 
 
+class Unauthorized(MsaasError):
+    """This takes an API key."""
+
+
+class MissingKey(Unauthorized):
+    """The API key is missing."""
+
+
+class WrongKey(Unauthorized):
+    """The API key is not known."""
+
+
+class TooManyRequests(MsaasError):
+    """This client calls too often."""
+
+
 class CrossSiteRequest(MsaasError):
     """A web page of another site may not do this."""
 

@@ -31,6 +31,11 @@ class Keys:
         return f"{self.waiting}:outbox"
 
     @property
+    def rates(self) -> str:
+        """Prefix: how often each client called."""
+        return f"{self.waiting}:rates"
+
+    @property
     def own_prefix(self) -> str:
         return f"{self.waiting}:own:"
 

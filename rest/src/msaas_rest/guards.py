@@ -16,6 +16,15 @@ _LOCAL_NAMES = {
     f"{_SERVICE}.default.svc",
     f"{_SERVICE}.default.svc.cluster.local",
 }
+#: What a browser must not do with an answer, unless its route says otherwise.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 

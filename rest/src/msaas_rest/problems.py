@@ -16,6 +16,8 @@ from msaas_rest.body import discard_rest
 #: The first class an error is an instance of decides.
 STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownHost: HTTPStatus.MISDIRECTED_REQUEST,
     errors.CrossSiteRequest: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -36,22 +38,27 @@ _logger = logging.getLogger("msaas")
 
 
 def answer_problems(app: Flask) -> None:
-    app.register_error_handler(errors.MsaasError, _named)
-    app.register_error_handler(RequestEntityTooLarge, lambda _: _named(errors.SongTooLarge()))
+    app.register_error_handler(errors.MsaasError, problem)
+    app.register_error_handler(RequestEntityTooLarge, lambda _: problem(errors.SongTooLarge()))
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(OSError, _of_the_machine)
     app.register_error_handler(Exception, _unforeseen)
 
 
-def _named(error: errors.MsaasError) -> Response:
+def problem(error: errors.MsaasError, *, retry_after_s: int | None = None) -> Response:
     status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
     # Whoever waits for a stem asks for it again and again.
     log = log_debug if status is HTTPStatus.NOT_FOUND else log_info
     log("request_refused", code=error.code, path=request.path, detail=error.detail)
     kind = f"urn:msaas:error:{error.code}"
-    return _problem(
+    response = _problem(
         status, kind=kind, title=error.title, detail=error.detail or error.title, reason=str(error)
     )
+    if retry_after_s:
+        response.headers["Retry-After"] = str(retry_after_s)
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="msaas"'
+    return response
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -70,7 +77,7 @@ def _of_http(error: HTTPException) -> Response:
 
 def _of_the_machine(error: OSError) -> Response:
     if error.errno == errno.ENOSPC:
-        return _named(errors.TooBusy("There is no room for the upload."))
+        return problem(errors.TooBusy("There is no room for the upload."))
     return _unforeseen(error)
 
 

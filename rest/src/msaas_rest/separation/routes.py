@@ -6,7 +6,7 @@ from flask import Blueprint, request
 
 from msaas_rest.bootstrap import Parts
 from msaas_rest.separation.reading import submission_of
-from msaas_rest.separation.use_case import Separation
+from msaas_rest.separation.use_case import Separation, check_room
 
 
 def routes(parts: Parts) -> Blueprint:
@@ -24,7 +24,7 @@ def routes(parts: Parts) -> Blueprint:
     @blueprint.post("/apiv1/separate")
     def separate() -> dict[str, Any]:
         # Asked first: an upload that cannot be announced need not be read.
-        parts.queue.ping()
+        check_room(parts.queue, max_queued=settings.max_queued)
         with (
             parts.budget.share() as share,
             submission_of(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from msaas.errors import ObjectNotFound
+from msaas.errors import ObjectNotFound, QueueFull
 from msaas.jobs import Callback, Job
 from msaas.queue import JobQueue, Outbox
 from msaas.redis_log import log_info
@@ -21,6 +21,14 @@ class Submission:
     size_bytes: int
     options: Options
     callback: Callback | None = None
+
+
+def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
+    """Raises `QueueFull` when enough jobs wait, `QueueUnavailable` when nobody can say."""
+    depth = queue.depth()
+    waiting = depth.waiting + depth.delayed
+    if max_queued is not None and waiting >= max_queued:
+        raise QueueFull(f"{waiting} songs wait.")
 
 
 @dataclass(frozen=True)
