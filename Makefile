@@ -39,7 +39,7 @@ check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
-	$(BIN)/python -m pytest -m chaos
+	$(BIN)/python -m pytest -m "(chaos or fault) and not cluster and not bench"
 
 bench: $(STAMP) ## speed and memory, paired with stock demucs
 	$(BIN)/python bench/run.py

@@ -343,11 +343,17 @@ def run(server: RedisServer, *, sequences: int) -> None:
         between.close()
 
 
-def test_every_job_ends_whatever_happens(redis_server: RedisServer) -> None:
+@pytest.mark.fault("M")
+def test_every_job_ends_whatever_happens(redis_server: RedisServer, figure: Callable[[str], None]) -> None:
     run(redis_server, sequences=200)
+    figure("200 sequences")
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(1800)
-def test_every_job_ends_whatever_happens_at_length(redis_server: RedisServer) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.fault("M")
+def test_every_job_ends_whatever_happens_at_length(
+    redis_server: RedisServer, figure: Callable[[str], None]
+) -> None:
     run(redis_server, sequences=2000)
+    figure("2,000 sequences of up to 30 steps")

@@ -95,6 +95,7 @@ class Crew:
         self.scratch.mkdir(parents=True, exist_ok=True)
         environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "TMPDIR": str(self.scratch),
             "OMP_NUM_THREADS": "1",
             **self.environment,
