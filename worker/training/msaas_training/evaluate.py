@@ -60,11 +60,13 @@ def main() -> None:
 
 
 def separated(model: HTDemucs, mixture: NDArray[np.float32], *, shared: bool = False) -> NDArray[np.float32]:
-    """As the service does it: overlapping segments, no random shift."""
-    tensor = torch.from_numpy(mixture)
+    """As the service does it: centred and scaled by the whole song, overlapping segments, no random shift."""
+    mean, std = mixture.mean(), mixture.mean(0).std() + 1e-8
+    centred = torch.from_numpy((mixture - mean) / std)[None]
     with torch.no_grad():
-        stems = apply_model(model, tensor[None], shifts=0, split=True, overlap=0.25)[0]
-        return (shared_out(stems, mixture=tensor) if shared else stems).numpy()
+        stems = apply_model(model, centred, shifts=0, split=True, overlap=0.25)
+        found = shared_out(stems, mixtures=centred) if shared else stems
+    return np.asarray(found[0].numpy() * std + mean)
 
 
 def measured(splitter: Splitter, *, songs: Mapping[str, list[NDArray[np.float32]]]) -> dict[str, Scores]:
