@@ -48,11 +48,6 @@ def shares(estimates: torch.Tensor) -> torch.Tensor:
     return powers / powers.sum(1, keepdim=True)
 
 
-def wave_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
-    """The same distance between waves, over both halves of the model."""
-    return distance(model(stems.sum(1)).float(), stems)
-
-
 def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     """Root mean square error of each stem, which is what SDR measures.
 
@@ -63,7 +58,7 @@ def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def silence_time_half(model: HTDemucs) -> None:
-    """Until the wave is trained on, the other half adds nothing."""
+    """The half that works on the wave is not trained, and adds nothing."""
     last = model.tdecoder[-1].conv_tr
     last.weight.zero_()
     last.bias.zero_()

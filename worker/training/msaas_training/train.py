@@ -6,7 +6,7 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from msaas_training.desk import Library, draw_batch
 from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.songs import STEMS
-from msaas_training.spectral import silence_time_half, spectral_loss, wave_loss
+from msaas_training.spectral import silence_time_half, spectral_loss
 
 #: What `starter` is; the export writes it beside the weights.
 ARCHITECTURE: dict[str, Any] = {
@@ -39,8 +39,6 @@ _WARM_UP_STEPS = 30
 _FLAT_SHARE = 0.3
 _CLIP = 1.0
 _EMA = 0.995
-#: A model and true stems in, a loss out.
-Objective = Callable[[HTDemucs, torch.Tensor], torch.Tensor]
 _REFRESH_EVERY_STEPS = 100
 
 
@@ -52,7 +50,6 @@ class Plan:
     batch: int
     example_s: float
     device: str
-    spectral_share: float
     save_every_steps: int
     seed: int = 3
 
@@ -92,7 +89,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--example-seconds", type=float, default=3.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--spectral-share", type=float, default=0.85, help="of the time, before the wave")
     parser.add_argument("--save-every-steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
@@ -102,7 +98,6 @@ def main() -> None:
         batch=given.batch,
         example_s=given.example_seconds,
         device=given.device,
-        spectral_share=given.spectral_share,
         save_every_steps=given.save_every_steps,
     )
     train(Library.at(given.cache / "train"), folder=given.cache / "checkpoints", plan=plan)
@@ -120,8 +115,7 @@ def train(library: Library, *, folder: Path, plan: Plan) -> Run:
             break
         started = time.monotonic()
         batch = torch.from_numpy(stems).to(plan.device)
-        objective = spectral_loss if share < plan.spectral_share else wave_loss
-        loss = train_step(run, stems=batch, objective=objective, rate=_RATE * pace(run.step, share))
+        loss = train_step(run, stems=batch, rate=_RATE * pace(run.step, share))
         run.trained_s += time.monotonic() - started
         report(run, loss=loss, share=share, library=library)
         if run.step % plan.save_every_steps == 0:
@@ -140,13 +134,13 @@ def pace(step: int, share: float) -> float:
     )
 
 
-def train_step(run: Run, *, stems: torch.Tensor, objective: Objective, rate: float) -> float:
-    """One step, in bfloat16 where that is safe; halves the objective does not touch stay as they are."""
+def train_step(run: Run, *, stems: torch.Tensor, rate: float) -> float:
+    """One step, in bfloat16 where that is safe; the time half has no gradient and stays silent."""
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.optimiser.zero_grad(set_to_none=True)
     with torch.autocast(stems.device.type, torch.bfloat16):
-        loss = objective(run.model.train(), stems)
+        loss = spectral_loss(run.model.train(), stems)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), _CLIP)
     run.optimiser.step()
