@@ -102,7 +102,7 @@ make_secrets() {
   access=${access:-${MINIO_ACCESS_KEY:-$(random_key 20)}} secret=${secret:-${MINIO_SECRET_KEY:-$(random_key 40)}}
   secret default minio "access-key=$access" "secret-key=$secret"
   if has minio-ns; then
-    if ! kubectl get namespace minio-ns >/dev/null 2>&1; then kubectl create namespace minio-ns >&2; fi
+    kubectl apply -f minio/k8s/namespace.yaml >&2
     secret minio-ns minio "access-key=$access" "secret-key=$secret"
   fi
 }

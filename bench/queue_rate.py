@@ -1,0 +1,68 @@
+"""How many jobs a second one Redis with an AOF `always` takes through their life: what a queue is enough for.
+
+python -m bench.queue_rate --jobs 500 --clients 1 8
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from msaas.jobs import Job
+from msaas.queue import Result
+from msaas.redis_clients import RedisAddress
+from msaas.redis_queue import RedisQueue
+from msaas.songs import song_hash
+from tests.servers import redis_running
+
+#: A job of some minutes publishes its progress about so often.
+_RENEWALS = 20
+_RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+
+
+def live(address: RedisAddress, *, client: int, jobs: int) -> None:
+    """Put, take, claim, renew and finish one job after the other."""
+    queue = RedisQueue(address)
+    consumer = queue.consumer(f"bench-{client}")
+    for number in range(jobs):
+        queue.enqueue(Job(song_hash(f"{client} {number}".encode())))
+        payload = consumer.take(timeout_s=5)
+        assert payload
+        claim = consumer.claim(Job.decode(payload), payload=payload)
+        for step in range(_RENEWALS):
+            consumer.renew(claim, progress=step / _RENEWALS)
+        consumer.finish(claim, _RESULT)
+
+
+def rate(address: RedisAddress, *, clients: int, jobs: int) -> float:
+    threads = [
+        threading.Thread(target=live, args=(address,), kwargs={"client": client, "jobs": jobs // clients})
+        for client in range(clients)
+    ]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return clients * (jobs // clients) / (time.monotonic() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
+    options = parser.parse_args()
+    sys.stdout.write("| clients | jobs a second |\n|---|---|\n")
+    with tempfile.TemporaryDirectory() as folder, redis_running(Path(folder), aof=True) as redis:
+        for clients in options.clients:
+            redis.client().flushall()
+            found = rate(redis.address, clients=clients, jobs=options.jobs)
+            sys.stdout.write(f"| {clients} | {found:.0f} |\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Dockerfiles and the compose file keep the rules of the manifests."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.manifests.policies import SETTINGS, complaint_of_image, names_of_settings
+from tests.manifests.rendering import KUSTOMIZATIONS, ROOT, Manifest, rendered
+
+DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+#: Whose they are, when not ours.
+_FOREIGN_ENV = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "HOME", "HF_HUB_OFFLINE"}
+
+
+def version() -> str:
+    found: str = tomllib.loads((ROOT / "common" / "pyproject.toml").read_text())["project"]["version"]
+    return found
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_an_image_is_built_in_stages_and_runs_as_nobody(dockerfile: Path) -> None:
+    build, final = dockerfile.read_text().split("\nFROM ")[1:]
+    assert "AS build" in build
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", final, flags=re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "msaas_\w+"\]$', final, flags=re.MULTILINE)
+    assert "pip uninstall -y pip setuptools wheel" in final
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_a_base_image_has_a_version(dockerfile: Path) -> None:
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile.read_text(), flags=re.MULTILINE)
+    assert complaint_of_image(base) is None
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_the_environment_of_an_image_is_read_by_somebody(dockerfile: Path) -> None:
+    service = dockerfile.parent.name
+    final = dockerfile.read_text().split("\nFROM ")[-1]
+    names = set(re.findall(r"\b([A-Z_]+)=", "".join(re.findall(r"^ENV .*$", final, flags=re.MULTILINE))))
+    assert names - _FOREIGN_ENV <= names_of_settings(SETTINGS[service])
+
+
+def test_only_the_worker_has_torch() -> None:
+    assert [path.parent.name for path in DOCKERFILES if "torch" in path.read_text()] == ["worker"]
+
+
+def test_images_bear_the_version_of_the_code(tmp_path: Path) -> None:
+    ours = {
+        container["image"]
+        for name in KUSTOMIZATIONS
+        for container in _containers(rendered(name, tmp_path))
+        if container["image"].startswith("msaas-")
+    } | {service["image"] for service in COMPOSE["services"].values() if "build" in service}
+    assert ours
+    assert {image.partition(":")[2] for image in ours} == {version()}
+
+
+def _containers(manifests: list[Manifest]) -> list[dict[str, Any]]:
+    pods = [each["spec"]["template"]["spec"] for each in manifests if "template" in each.get("spec", {})]
+    return [container for pod in pods for container in pod["containers"]]
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_compose_gives_a_service_what_it_reads_and_no_more_than_it_needs(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert complaint_of_image(service["image"]) is None
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "mem_limit" in service
+    if settings := SETTINGS.get(name):
+        assert service["environment"].keys() <= names_of_settings(settings)
+
+
+def test_compose_writes_no_secret_down() -> None:
+    given = {
+        name: value
+        for service in COMPOSE["services"].values()
+        for name, value in service.get("environment", {}).items()
+        if re.search("PASSWORD|KEY|AUTH|ROOT", name)
+    }
+    assert given
+    assert [name for name, value in given.items() if not re.fullmatch(r"\$\{\w+:\?.*\}", value)] == []

@@ -1,0 +1,70 @@
+"""The scripts that people run: clean, and true to the manifests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.manifests.rendering import ROOT, kustomize, render_folder
+
+SCRIPTS = [*sorted(ROOT.glob("*.sh")), ROOT / ".ci" / "run"]
+DEPLOY = ROOT / "deploy-all.sh"
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(each) for each in command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    found = run(Path(sys.executable).with_name("shellcheck"), script)
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("*.sh")), ids=lambda path: path.name)
+def test_a_script_says_how_it_is_used(script: Path) -> None:
+    assert run(script, "--help").stdout.startswith("usage: ")
+    assert run(script, "--no-such-option").returncode == 2
+
+
+@pytest.fixture
+def _kubectl() -> None:
+    if kustomize()[0] != "kubectl":
+        pytest.skip("the scripts render with kubectl")
+
+
+@pytest.mark.usefixtures("_kubectl")
+def test_a_dry_run_prints_what_would_be_applied() -> None:
+    printed = list(yaml.safe_load_all(run(DEPLOY, "--dry-run").stdout))
+    assert printed == render_folder(ROOT / "deploy/overlays/local")
+
+
+@pytest.mark.usefixtures("_kubectl")
+def test_images_come_from_the_registry_that_is_named() -> None:
+    options = ["--registry", "r.example:5000/msaas", "--tag", "1.2.3", "--with", "gpu"]
+    mirror = ["--image", "quay.io/minio/minio=mirror.example/minio:7"]
+    text = run(DEPLOY, "--dry-run", *options, *mirror).stdout
+    images = sorted({line.split("image: ")[1] for line in text.splitlines() if " image: " in line})
+    assert images == [
+        "mirror.example/minio:7",
+        "r.example:5000/msaas/msaas-logs:1.2.3",
+        "r.example:5000/msaas/msaas-rest:1.2.3",
+        "r.example:5000/msaas/msaas-worker-gpu:1.2.3",
+        "redis:7.4.7-alpine",
+    ]
+
+
+@pytest.mark.usefixtures("_kubectl")
+def test_an_overlay_that_is_not_there_is_named() -> None:
+    refused = run(DEPLOY, "--overlay", "nowhere", "--dry-run")
+    assert refused.returncode == 1
+    assert "there is no kustomization in nowhere" in refused.stderr
+
+
+def test_a_run_leaves_nothing_behind() -> None:
+    run(DEPLOY, "--dry-run")
+    assert list((ROOT / "deploy").glob(".run.*")) == []
