@@ -46,6 +46,10 @@ class InvalidId(MalformedRequest):
     """The id is not one this service gives out."""
 
 
+class CallbackNotReady(MsaasError):
+    """The callback has nothing to tell."""
+
+
 class NotAnMp3(MsaasError):
     """The song is not an MP3."""
 
@@ -107,6 +111,10 @@ class NotFound(MsaasError):
 
 class JobNotFound(NotFound):
     """There is no such job."""
+
+
+class CallbackNotFound(NotFound):
+    """There is no such callback."""
 
 
 class TrackNotFound(NotFound):

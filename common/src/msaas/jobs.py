@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from msaas.errors import InvalidId, MalformedJob
+from msaas.errors import InvalidCallback, InvalidId, MalformedJob
 from msaas.songs import parse_id
+from msaas.webhook_secrets import parse_webhook_secret
 
 #: A job names a song and its options; whatever is longer than this is no job.
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -23,10 +24,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Callback:
-    """Whom to tell when the stems are stored, and what to tell (None: the id and the state)."""
+    """Whom to tell when the stems are stored, what to tell (None: the id and the state), signed how."""
 
     url: str
     data: Any = None
+    #: Signs it in place of the service's own.
+    secret: str | None = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        secret = {"secret": self.secret} if self.secret else {}
+        return {"url": self.url, "data": self.data, **secret}
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Job:
         if self.model:
             message["model"] = self.model
         if self.callback:
-            message["callback"] = {"url": self.callback.url, "data": self.callback.data}
+            message["callback"] = self.callback.as_json()
         return json.dumps(message, separators=(",", ":")).encode()
 
     @classmethod
@@ -87,7 +94,15 @@ def _job_from(message: dict[str, Any]) -> Job:
 def _callback_from(value: Any) -> Callback | None:
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return None
-    return Callback(value["url"], value.get("data"))
+    return Callback(value["url"], value.get("data"), _secret_from(value.get("secret")))
+
+
+def _secret_from(value: Any) -> str | None:
+    """A message comes from anybody; with a secret that is none its callback is signed as all others are."""
+    try:
+        return parse_webhook_secret(value) if isinstance(value, str) else None
+    except InvalidCallback:
+        return None
 
 
 @dataclass(frozen=True)
@@ -123,9 +138,9 @@ class JobStatus:
             "attempts": self.attempts,
             "stems": list(self.stems),
             "error": vars(self.error) if self.error else None,
-            "created_at": _rfc3339(self.created_at),
-            "started_at": _rfc3339(self.started_at),
-            "finished_at": _rfc3339(self.finished_at),
+            "created_at": rfc3339(self.created_at),
+            "started_at": rfc3339(self.started_at),
+            "finished_at": rfc3339(self.finished_at),
             "eta_s": self._eta_s(now),
         }
 
@@ -136,7 +151,7 @@ class JobStatus:
         return round(elapsed_s * (1 - self.progress) / self.progress, 1)
 
 
-def _rfc3339(unix_s: float | None) -> str | None:
+def rfc3339(unix_s: float | None) -> str | None:
     if unix_s is None:
         return None
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msaas.errors import AttemptsExhausted
@@ -12,6 +12,10 @@ from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 
 #: A dead letter keeps this much of an entry, enough to see where it came from.
 _LETTER_BYTES = 16 * 1024
+#: A job shows so many of its callbacks.
+MAX_LISTED = 100
+#: Callbacks that can be sent once more: their job has ended.
+REDELIVERABLE = ("pending", "delivered", "refused", "dead")
 #: Only a finished job has progress 1.
 NEARLY_DONE = 0.9999
 EXHAUSTED = JobError("attempts_exhausted", AttemptsExhausted().title, "It was given up.")
@@ -25,7 +29,7 @@ class QueuePolicy:
     max_attempts: int = 3
     #: A state nobody asks for is forgotten; the manifest still answers `done`.
     job_ttl_s: int = 7 * 24 * 3600
-    #: Dead letters beyond this number are dropped, oldest first.
+    #: Dead letters, and dead callbacks, beyond this number are dropped, oldest first.
     max_dead: int = 1000
 
     @property
@@ -147,21 +151,34 @@ class Outbox(Protocol):
     def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
         """Try again later."""
 
+    def redeliver(self, delivery_id: str, *, job_id: str) -> "Delivery":
+        """Let it be sent once more, now, under the same id and with all its attempts before it.
+
+        Raises:
+            CallbackNotFound: this job has no such callback.
+            CallbackNotReady: the job has not ended yet, or ended so that there is nothing to tell.
+        """
+
     def deliveries(self, job_id: str) -> "list[Delivery]":
-        """Return what became of the callbacks of a job."""
+        """Return what became of the latest callbacks of a job, oldest first."""
+
+    def dead(self) -> "list[Delivery]":
+        """Return what was given up, newest first."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """`body` is the JSON to POST."""
+    """`body` is the JSON to POST, `due_at` when that is tried next, `secret` what signs it for once."""
 
     id: str
     job_id: str
-    url: str
-    body: bytes
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
     state: str
     attempts: int
     detail: str = ""
+    due_at: float | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 def new_delivery_id() -> str:

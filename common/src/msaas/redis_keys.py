@@ -31,6 +31,11 @@ class Keys:
         return f"{self.waiting}:outbox"
 
     @property
+    def dead_callbacks(self) -> str:
+        """List: ids of the deliveries that were given up, newest first."""
+        return f"{self.outbox}:dead"
+
+    @property
     def rates(self) -> str:
         """Prefix: how often each client called."""
         return f"{self.waiting}:rates"
@@ -69,5 +74,5 @@ class Keys:
 
     @staticmethod
     def deliveries(job_id: str) -> str:
-        """Set: ids of all deliveries of this job, for who asks."""
+        """Sorted set: ids of the latest deliveries of this job, for who asks."""
         return f"job:{job_id}:deliveries"

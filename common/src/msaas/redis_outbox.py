@@ -2,8 +2,9 @@
 
 import json
 
+from msaas.errors import CallbackNotFound, CallbackNotReady
 from msaas.jobs import Callback
-from msaas.queue import Delivery, QueuePolicy, new_delivery_id
+from msaas.queue import REDELIVERABLE, Delivery, QueuePolicy, new_delivery_id
 from msaas.redis_clients import RedisAddress, connect, our_errors
 from msaas.redis_keys import Keys
 from msaas.redis_queue import callback_args
@@ -49,18 +50,43 @@ class RedisOutbox:
     def _settle(self, delivery_id: str, *, state: str, detail: str, delay: str) -> None:
         with our_errors():
             self._scripts["settle"](
-                keys=[self._keys.outbox, self._keys.delivery(delivery_id)],
-                args=[delivery_id, state, detail, self._policy.job_ttl_s, delay],
+                keys=self._settling_keys(delivery_id),
+                args=[delivery_id, state, detail, self._policy.job_ttl_s, delay, self._policy.max_dead],
             )
+
+    def redeliver(self, delivery_id: str, *, job_id: str) -> Delivery:
+        with our_errors():
+            state = self._scripts["redeliver"](
+                keys=self._settling_keys(delivery_id),
+                args=[delivery_id, job_id, self._policy.job_ttl_s, *REDELIVERABLE],
+            ).decode()
+        if state == "absent":
+            raise CallbackNotFound(delivery_id)
+        if state != "pending":
+            raise CallbackNotReady(f"It is {state}.")
+        return next(iter(self._found([delivery_id.encode()])))
 
     def deliveries(self, job_id: str) -> list[Delivery]:
         with our_errors():
-            ids = sorted(self._redis.smembers(self._keys.deliveries(job_id)))
-            found = [(each, self._redis.hgetall(self._keys.delivery(each.decode()))) for each in ids]
-        return [_delivery(each, fields) for each, fields in found if fields]
+            return self._found(self._redis.zrange(self._keys.deliveries(job_id), 0, -1))
+
+    def dead(self) -> list[Delivery]:
+        with our_errors():
+            return self._found(self._redis.lrange(self._keys.dead_callbacks, 0, -1))
+
+    def _settling_keys(self, delivery_id: str) -> list[str]:
+        return [self._keys.outbox, self._keys.delivery(delivery_id), self._keys.dead_callbacks]
+
+    def _found(self, ids: list[bytes]) -> list[Delivery]:
+        pipe = self._redis.pipeline(transaction=False)
+        for each in ids:
+            pipe.hgetall(self._keys.delivery(each.decode())).zscore(self._keys.outbox, each)
+        answers = iter(pipe.execute())
+        found = zip(ids, answers, answers, strict=True)
+        return [_delivery(each, fields, due_at) for each, fields, due_at in found if fields]
 
 
-def _delivery(delivery_id: bytes, fields: dict[bytes, bytes]) -> Delivery:
+def _delivery(delivery_id: bytes, fields: dict[bytes, bytes], due_at: float | None = None) -> Delivery:
     job_id = fields[b"job_id"].decode()
     plain = json.dumps({"songhash": job_id, "state": fields.get(b"job_state", b"done").decode()}).encode()
     return Delivery(
@@ -71,4 +97,6 @@ def _delivery(delivery_id: bytes, fields: dict[bytes, bytes]) -> Delivery:
         state=fields[b"state"].decode(),
         attempts=int(fields[b"attempts"]),
         detail=fields.get(b"detail", b"").decode(),
+        due_at=due_at,
+        secret=fields.get(b"secret", b"").decode() or None,
     )

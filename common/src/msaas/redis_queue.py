@@ -269,10 +269,11 @@ class RedisConsumer:
             raise LeaseLost(claim.job.songhash)
 
 
-def callback_args(callback: Callback | None) -> tuple[str, str]:
+def callback_args(callback: Callback | None) -> tuple[str, str, str]:
     if callback is None:
-        return "", ""
-    return callback.url, "" if callback.data is None else json.dumps(callback.data)
+        return "", "", ""
+    data = "" if callback.data is None else json.dumps(callback.data)
+    return callback.url, data, callback.secret or ""
 
 
 def _id_or_none(payload: bytes) -> str | None:

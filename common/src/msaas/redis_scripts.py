@@ -21,7 +21,7 @@ _JOB_STEPS = (
     "leave",
     "reap",
 )
-_CALLBACK_STEPS = ("put_down", "due", "settle")
+_CALLBACK_STEPS = ("put_down", "due", "settle", "redeliver")
 _NAMES = (*_JOB_STEPS, *_CALLBACK_STEPS)
 
 

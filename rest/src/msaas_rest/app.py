@@ -4,6 +4,7 @@ from flask import Flask, Response, g, request
 
 from msaas_rest.bootstrap import Parts
 from msaas_rest.buckets.routes import routes as bucket_routes
+from msaas_rest.callbacks.routes import routes as callback_routes
 from msaas_rest.guards import SECURITY_HEADERS, check_host, check_site
 from msaas_rest.health.metrics import Metrics
 from msaas_rest.health.routes import count_requests
@@ -30,7 +31,14 @@ def create_app(parts: Parts) -> Flask:
     answer_problems(app)
     _guard(app, parts.settings)
     count_requests(app, metrics)
-    features = [separation_routes, waiting_routes, track_routes, job_routes, model_routes]
+    features = [
+        separation_routes,
+        waiting_routes,
+        track_routes,
+        job_routes,
+        callback_routes,
+        model_routes,
+    ]
     if parts.settings.debug_endpoints:
         features.append(bucket_routes)
     for routes in features:

@@ -21,6 +21,7 @@ STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.UnknownHost: HTTPStatus.MISDIRECTED_REQUEST,
     errors.CrossSiteRequest: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.CallbackNotReady: HTTPStatus.CONFLICT,
     errors.SongTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.SongTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotAnMp3: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -1,12 +1,12 @@
 -- KEYS own, claims, job, callbacks, delivery, deliveries, dead, outbox, workers
 -- ARGV payload, job id, token, last token, worker, lease, max attempts, ttl, dead letter, max dead,
---      delivery prefix, error, delivery id ('' for none), url, data ('' for none)
+--      delivery prefix, error, delivery id ('' for none), url, data and secret ('' for none)
 local own, claims, job, callbacks, delivery, deliveries, dead, outbox, workers = unpack(KEYS)
 local payload, job_id, token, last_token, worker, lease, max_attempts, ttl, letter, max_dead,
-  delivery_prefix, error_json, delivery_id, url, data = unpack(ARGV)
+  delivery_prefix, error_json, delivery_id, url, data, secret = unpack(ARGV)
 
 if not redis.call('LPOS', own, payload) then return {'gone'} end
-await_callback(callbacks, delivery, deliveries, delivery_id, job_id, url, data, ttl)
+await_callback(callbacks, delivery, deliveries, delivery_id, job_id, url, data, secret, ttl)
 
 local state = redis.call('HGET', job, 'state')
 local held = state == 'running' and tonumber(redis.call('HGET', job, 'lease_until')) > now()

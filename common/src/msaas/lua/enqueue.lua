@@ -1,9 +1,10 @@
 -- KEYS waiting, delayed, job, callbacks, delivery, deliveries, workers
--- ARGV payload, model, delivery id ('' for none), job id, url, data ('' for none), ttl, own prefix
+-- ARGV payload, model, delivery id ('' for none), job id, url, data and secret ('' for none), ttl,
+--      own prefix
 local waiting, delayed, job, callbacks, delivery, deliveries, workers = unpack(KEYS)
-local payload, model, delivery_id, job_id, url, data, ttl, own_prefix = unpack(ARGV)
+local payload, model, delivery_id, job_id, url, data, secret, ttl, own_prefix = unpack(ARGV)
 
-await_callback(callbacks, delivery, deliveries, delivery_id, job_id, url, data, ttl)
+await_callback(callbacks, delivery, deliveries, delivery_id, job_id, url, data, secret, ttl)
 
 local function lies_with_a_worker(entry)
   for _, worker in ipairs(redis.call('ZRANGE', workers, 0, -1)) do

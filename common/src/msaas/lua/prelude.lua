@@ -12,11 +12,15 @@ local function stamp()
   return after(0)
 end
 
-local function describe_delivery(delivery, deliveries, id, job_id, url, data, ttl)
+local MAX_LISTED = 100
+
+local function describe_delivery(delivery, deliveries, id, job_id, url, data, secret, ttl)
   redis.call('HSET', delivery, 'job_id', job_id, 'url', url, 'state', 'waiting', 'attempts', 0)
   if data ~= '' then redis.call('HSET', delivery, 'data', data) end
+  if secret ~= '' then redis.call('HSET', delivery, 'secret', secret) end
   redis.call('EXPIRE', delivery, ttl)
-  redis.call('SADD', deliveries, id)
+  redis.call('ZADD', deliveries, stamp(), id)
+  redis.call('ZREMRANGEBYRANK', deliveries, 0, -MAX_LISTED - 1)
   redis.call('EXPIRE', deliveries, ttl)
 end
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
-from msaas.errors import QueueUnavailable
+from msaas.errors import CallbackNotFound, CallbackNotReady, QueueUnavailable
 from msaas.jobs import Callback
-from msaas.queue import Delivery, new_delivery_id
+from msaas.queue import MAX_LISTED, REDELIVERABLE, Delivery, new_delivery_id
 
 
 class InMemoryOutbox:
@@ -19,6 +19,7 @@ class InMemoryOutbox:
         self._clock = clock
         self._deliveries: dict[str, Delivery] = {}
         self._due: dict[str, float] = {}
+        self._dead: list[str] = []
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, callback: Callback, *, job_id: str) -> str:
@@ -35,23 +36,40 @@ class InMemoryOutbox:
             if due_at <= now:
                 found = self._deliveries[delivery_id]
                 self._deliveries[delivery_id] = found = replace(found, attempts=found.attempts + 1)
-                self._due[delivery_id] = now + visibility_s
+                self._set_due(delivery_id, now + visibility_s)
                 return found
         return None
 
     def settle(self, delivery_id: str, *, state: str, detail: str = "") -> None:
         self._answer()
-        self._due.pop(delivery_id, None)
+        self._set_due(delivery_id, None)
         self._deliveries[delivery_id] = replace(self._deliveries[delivery_id], state=state, detail=detail)
+        if state == "dead":
+            self._dead.insert(0, delivery_id)
 
     def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
         self.settle(delivery_id, state="pending", detail=detail)
-        self._due[delivery_id] = self._clock() + delay_s
+        self._set_due(delivery_id, self._clock() + delay_s)
+
+    def redeliver(self, delivery_id: str, *, job_id: str) -> Delivery:
+        self._answer()
+        found = self._deliveries.get(delivery_id)
+        if found is None or found.job_id != job_id:
+            raise CallbackNotFound(delivery_id)
+        if found.state not in REDELIVERABLE:
+            raise CallbackNotReady(f"It is {found.state}.")
+        self._deliveries[delivery_id] = replace(found, state="pending", attempts=0, detail="")
+        self._dead = [each for each in self._dead if each != delivery_id]
+        self._set_due(delivery_id, self._clock())
+        return self._deliveries[delivery_id]
 
     def deliveries(self, job_id: str) -> list[Delivery]:
         self._answer()
-        found = (each for each in self._deliveries.values() if each.job_id == job_id)
-        return sorted(found, key=lambda each: each.id)
+        return [each for each in self._deliveries.values() if each.job_id == job_id][-MAX_LISTED:]
+
+    def dead(self) -> list[Delivery]:
+        self._answer()
+        return [self._deliveries[each] for each in self._dead]
 
     def expect(self, delivery_id: str, callback: Callback, *, job_id: str) -> None:
         """Let a callback wait for its job; it counts once, however often its message is delivered."""
@@ -72,7 +90,14 @@ class InMemoryOutbox:
         found = self._deliveries[delivery_id]
         body = found.body if job_state == "done" else _plain(found.job_id, job_state)
         self._deliveries[delivery_id] = replace(found, state="pending", body=body)
-        self._due[delivery_id] = self._clock()
+        self._set_due(delivery_id, self._clock())
+
+    def _set_due(self, delivery_id: str, due_at: float | None) -> None:
+        self._deliveries[delivery_id] = replace(self._deliveries[delivery_id], due_at=due_at)
+        if due_at is None:
+            self._due.pop(delivery_id, None)
+        else:
+            self._due[delivery_id] = due_at
 
     def _answer(self) -> None:
         if self.away:
@@ -82,7 +107,15 @@ class InMemoryOutbox:
 def _delivery(delivery_id: str, callback: Callback, job_id: str) -> Delivery:
     plain = callback.data is None
     body = _plain(job_id, "done") if plain else json.dumps(callback.data).encode()
-    return Delivery(delivery_id, job_id, url=callback.url, body=body, state="waiting", attempts=0)
+    return Delivery(
+        delivery_id,
+        job_id,
+        url=callback.url,
+        body=body,
+        state="waiting",
+        attempts=0,
+        secret=callback.secret,
+    )
 
 
 def _plain(job_id: str, state: str) -> bytes:

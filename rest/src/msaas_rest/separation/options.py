@@ -10,6 +10,7 @@ from msaas.errors import InvalidCallback, UnknownModel
 from msaas.jobs import Callback
 from msaas.songs import with_variant
 from msaas.stems import MODELS, parse_model
+from msaas.webhook_secrets import parse_webhook_secret
 
 _VARIANT_DIGITS = 12
 #: What a callback may carry; it waits in Redis.
@@ -49,7 +50,7 @@ def parse_callback(value: Any) -> Callback | None:
     """Accept any URL: whether it may be called is decided when it is, and never refuses the song.
 
     Raises:
-        InvalidCallback: it is not an object with a url, or too long.
+        InvalidCallback: it is not an object with a url, too long, or its secret cannot sign.
     """
     if value is None:
         return None
@@ -62,4 +63,7 @@ def parse_callback(value: Any) -> Callback | None:
         raise InvalidCallback(f"It has more than {_CALLBACK_BYTES} bytes.")
     if any(0xD800 <= ord(character) < 0xE000 for character in url):
         raise InvalidCallback("Its url is not Unicode text.")
-    return Callback(url, value.get("data"))
+    secret = value.get("secret")
+    if secret is not None and not isinstance(secret, str):
+        raise InvalidCallback("Its secret is not a text.")
+    return Callback(url, value.get("data"), parse_webhook_secret(secret) if secret else None)

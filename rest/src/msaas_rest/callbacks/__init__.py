@@ -1,0 +1,1 @@
+"""What became of the callbacks of a job."""
