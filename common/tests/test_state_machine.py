@@ -4,7 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,7 +25,7 @@ from common.tests.backends import Clock, shift_times
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueUnavailable
 from msaas.jobs import Callback, Job, JobError
 from msaas.queue import Claim, QueuePolicy, Result
-from msaas.redis_clients import RedisAddress
+from msaas.redis_clients import RedisAddress, connect
 from msaas.redis_keys import Keys
 from msaas.redis_queue import RedisQueue
 from msaas.testing import InMemoryQueue
@@ -328,17 +330,19 @@ def run(server: RedisServer, *, sequences: int) -> None:
         pass
 
     Machine.server, Machine.between, Machine.raw = server, between, server.client()
-    Machine.real = RedisQueue(address, policy=POLICY)
     try:
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=sequences,
-                stateful_step_count=30,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        # A crowded machine may be slow to answer, and here only a reply that we lose is lost.
+        with mock.patch("msaas.redis_queue.connect", partial(connect, timeout_s=20.0)):
+            Machine.real = RedisQueue(address, policy=POLICY)
+            run_state_machine_as_test(
+                Machine,
+                settings=settings(
+                    max_examples=sequences,
+                    stateful_step_count=30,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
     finally:
         between.close()
 
