@@ -134,7 +134,7 @@ def test_a_decoder_that_sleeps_is_ended_with_all_its_children(
         f"    open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
         "    time.sleep(600)\n"
     )
-    monkeypatch.setattr("msaas_worker.decoding._START_CPU_S", 1)
+    monkeypatch.setattr("msaas_worker.decoding._WALL_PER_CPU_S", 0.5)
     with pytest.raises(UndecodableSong, match="did not end"):
         decode_with(asleep, tmp_path, monkeypatch)
     assert is_gone(int((tmp_path / "child").read_text()))

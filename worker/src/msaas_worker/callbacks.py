@@ -1,5 +1,6 @@
 """Callbacks are delivered off the path of the jobs, and again with growing delays for hours."""
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from msaas import log_debug, log_info
 from msaas.errors import QueueUnavailable
 from msaas.queue import Delivery, Outbox
 from msaas_worker import webhooks
-from msaas_worker.postman import CallbackFailed, CallbackRefused
+from msaas_worker.postman import CallbackFailed, CallbackRefused, CallbackUnwanted
 
-#: Before each further attempt; after the last one the callback is dead.
-_DELAYS_S = (2, 10, 60, 300, 900, 3600, 2 * 3600, 4 * 3600)
+_HOUR_S = 3600
+#: Before each further attempt, as Standard Webhooks has it; after the last one the callback is dead.
+_DELAYS_S = (5, 300, 1800, *(hours * _HOUR_S for hours in (2, 5, 10, 14, 20, 24)))
+#: Each delay is up to so much shorter or longer: those of a receiver that was away do not come all at once.
+_JITTER = 0.2
 _IDLE_S = 1.0
 #: Longer than any attempt: nobody else takes it meanwhile; no longer, for who holds it may have died.
 _VISIBILITY_S = 30.0
@@ -44,6 +48,9 @@ class Courier:
                     self.stopping.wait(_IDLE_S)
             except QueueUnavailable:
                 self.stopping.wait(_IDLE_S)
+            except Exception as error:
+                log_info("callback_stumbled", reason=type(error).__name__)
+                self.stopping.wait(_IDLE_S)
 
     def deliver_next(self) -> bool:
         """Deliver what is due; return whether there was anything."""
@@ -51,12 +58,18 @@ class Courier:
         if delivery is None:
             return False
         try:
-            headers = webhooks.headers(delivery.id, delivery.body, secret=self.secret)
+            secret = delivery.secret or self.secret
+            headers = webhooks.headers(delivery.id, delivery.body, secret=secret)
             self.post(delivery.url, delivery.body, headers=headers)
         except CallbackRefused as error:
             self._settle(delivery, "refused", str(error))
+        except CallbackUnwanted as error:
+            self._settle(delivery, "dead", str(error))
         except CallbackFailed as error:
             self._try_again(delivery, str(error))
+        except Exception as error:
+            # Whatever it is, it must not end the thread, nor come again for ever.
+            self._try_again(delivery, type(error).__name__)
         else:
             self._settle(delivery, "delivered")
         return True
@@ -64,8 +77,10 @@ class Courier:
     def _try_again(self, delivery: Delivery, reason: str) -> None:
         if delivery.attempts > len(_DELAYS_S):
             return self._settle(delivery, "dead", reason)
-        delay_s = _DELAYS_S[delivery.attempts - 1]
-        log_debug("callback_delayed", job=delivery.job_id, id=delivery.id, delay_s=delay_s, reason=reason)
+        delay_s = _DELAYS_S[delivery.attempts - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)
+        log_debug(
+            "callback_delayed", job=delivery.job_id, id=delivery.id, delay_s=round(delay_s), reason=reason
+        )
         self.outbox.again(delivery.id, delay_s=delay_s, detail=reason)
 
     def _settle(self, delivery: Delivery, state: str, reason: str = "") -> None:

@@ -18,7 +18,7 @@ _START_CPU_S = 5
 #: Song seconds decoded and resampled in one second, at the very least.
 _MIN_SPEED = 100
 #: A crowded machine gives a process a part of its time only.
-_WALL_PER_CPU_S = 4
+_WALL_PER_CPU_S = 10
 
 
 def decode(mp3: Path, frames: Path, *, max_duration_s: int) -> DecodedSong:

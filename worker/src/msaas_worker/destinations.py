@@ -2,7 +2,9 @@
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -12,11 +14,22 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
 from msaas_worker.settings import Network
+from msaas_worker.short_answers import ShortAnswer
 
 Address = IPv4Address | IPv6Address
+Targets = list[tuple[Any, ...]]
+#: Where DNS64 is at work, every IPv4 receiver has an address of these, which stands for its own.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: Not public, though `is_global` of some Pythons says so: IPv4-compatible, a site's own NAT64, site-local.
-_NOT_PUBLIC = [ipaddress.ip_network(each) for each in ("::/96", "64:ff9b:1::/48", "fec0::/10")]
+#: All that was ever given out to the public; mapped, compatible and local addresses lie outside.
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+#: Not public, though `is_global` of some Pythons says so: tunnels (Teredo, 6to4 and its relays) lead anywhere.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(each)
+    for each in ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24", "100.64.0.0/10")
+]
+#: With the time to connect to as many addresses, still less than an attempt.
+_RESOLVE_S = 4.0
+_MAX_TARGETS = 3
 
 
 class DestinationRefused(Exception):
@@ -30,7 +43,8 @@ def is_allowed(address: Address, private: Sequence[Network]) -> bool:
         return True
     if any(address in network for network in _NOT_PUBLIC):
         return False
-    return address.is_global and not address.is_multicast
+    is_given_out = address.version == 4 or address in _PUBLIC_V6
+    return is_given_out and address.is_global and not address.is_multicast
 
 
 def _translated(address: Address) -> Address:
@@ -39,7 +53,7 @@ def _translated(address: Address) -> Address:
         return address
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+    return address.ipv4_mapped or address
 
 
 def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network]) -> socket.socket:
@@ -49,12 +63,12 @@ def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network
         DestinationRefused: one of its addresses is private: a public name has none of these.
         OSError: it has no address, or none answers.
     """
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    found = _resolved(host.strip("[]"), port)
     for *_, target in found:
         if not is_allowed(ipaddress.ip_address(str(target[0]).split("%")[0]), private):
-            raise DestinationRefused(f"{host} is {target[0]}.")
+            raise DestinationRefused(f"{host} leads to a private address.")
     failure = OSError(f"{host} has no address")
-    for family, kind, protocol, _, target in found:
+    for family, kind, protocol, _, target in found[:_MAX_TARGETS]:
         connection = socket.socket(family, kind, protocol)
         connection.settimeout(timeout_s)
         try:
@@ -64,6 +78,20 @@ def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network
             connection.close()
             failure = error
     raise failure
+
+
+def _resolved(host: str, port: int) -> Targets:
+    """Ask in a thread of its own, for the resolver knows no limit of ours. Raises `OSError`, `UnicodeError`."""
+    answer: Future[Targets] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    return answer.result(timeout=_RESOLVE_S)
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -90,8 +118,9 @@ def _guarded_pools(
         on_connect(made)
         return made
 
-    plain = type("GuardedConnection", (HTTPConnection,), {"_new_conn": new_connection})
-    secure = type("GuardedSecureConnection", (HTTPSConnection,), {"_new_conn": new_connection})
+    ours = {"_new_conn": new_connection, "response_class": ShortAnswer}
+    plain = type("GuardedConnection", (HTTPConnection,), dict(ours))
+    secure = type("GuardedSecureConnection", (HTTPSConnection,), dict(ours))
     return {
         "http": type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("GuardedSecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),

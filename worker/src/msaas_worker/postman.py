@@ -15,7 +15,7 @@ from msaas_worker.settings import Network
 _CONNECT_S = 3.0
 _READ_S = 10.0
 _ATTEMPT_S = 15.0
-_MAX_ANSWER_BYTES = 8 * 1024
+_GONE = 410
 _MALFORMED = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -32,6 +32,10 @@ class CallbackFailed(Exception):
     """The receiver did not take it this time."""
 
 
+class CallbackUnwanted(CallbackFailed):
+    """The receiver says that it will never take it (410, as Standard Webhooks has it)."""
+
+
 def post(
     url: str,
     body: bytes,
@@ -44,6 +48,7 @@ def post(
 
     Raises:
         CallbackRefused: the URL is malformed, or its destination is private.
+        CallbackUnwanted: the receiver wants none any more.
         CallbackFailed: nobody answered in time, or not with 2xx.
     """
     with _Deadline(attempt_s) as deadline, requests.Session() as session:
@@ -53,10 +58,15 @@ def post(
         session.mount("https://", adapter)
         try:
             status = _status(session, url, body, headers)
-        except (DestinationRefused, *_MALFORMED) as error:
+        except DestinationRefused as error:
             raise CallbackRefused(str(error)) from None
+        except _MALFORMED:
+            # What `requests` says of it holds the URL, and that may hold a password.
+            raise CallbackRefused("The URL is malformed.") from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise CallbackFailed(type(error).__name__) from error
+    if status == _GONE:
+        raise CallbackUnwanted(f"HTTP {status}")
     if not 200 <= status < 300:
         raise CallbackFailed(f"HTTP {status}")
 
@@ -71,7 +81,6 @@ def _status(session: requests.Session, url: str, body: bytes, headers: Mapping[s
         allow_redirects=False,
         stream=True,
     ) as response:
-        response.raw.read(_MAX_ANSWER_BYTES)
         return response.status_code
 
 
@@ -82,6 +91,7 @@ class _Deadline:
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._twins: list[socket.socket] = []
+        self._is_over = False
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -95,8 +105,11 @@ class _Deadline:
     def watch(self, connection: socket.socket) -> None:
         # TLS takes the socket over; a duplicate still reaches the connection.
         self._twins.append(connection.dup())
+        if self._is_over:
+            self._cut()
 
     def _cut(self) -> None:
+        self._is_over = True
         for twin in self._twins:
             with suppress(OSError):
                 twin.shutdown(socket.SHUT_RDWR)

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
-from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
+from msaas.errors import InvalidCallback
 from msaas.settings import StoreSettings
+from msaas.webhook_secrets import parse_webhook_secret
 
 Network = IPv4Network | IPv6Network
 
@@ -26,9 +27,9 @@ def _networks(value: Any) -> Any:
 def _signing(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None:
         try:
-            Webhook(secret.get_secret_value())
-        except (ValueError, EmptyWebhookSecretError):
-            raise ValueError("Input should be base64, with or without whsec_ before it") from None
+            parse_webhook_secret(secret.get_secret_value())
+        except InvalidCallback as error:
+            raise ValueError(error.detail) from None
     return secret
 
 
