@@ -20,6 +20,7 @@ import psutil
 from bench.random_htdemucs import PUBLISHED, SMALL, write_repository
 
 from msaas.directory_store import DirectoryStore
+from msaas.errors import QueueUnavailable
 from msaas.jobs import Job, JobState
 from msaas.redis_queue import RedisQueue
 from msaas.songs import song_hash
@@ -97,7 +98,10 @@ def measure(minutes: float, *, redis: RedisServer, models: Path, folder: Path) -
 
 
 def _ended(queue: RedisQueue, job_id: str) -> bool:
-    status = queue.status(job_id)
+    try:
+        status = queue.status(job_id)
+    except QueueUnavailable:  # A busy machine.
+        return False
     if status and status.state is JobState.FAILED:
         raise RuntimeError(status.error)
     return status is not None and status.state is JobState.DONE

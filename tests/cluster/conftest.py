@@ -28,7 +28,8 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def song() -> bytes:
-    return new_song(ROOT / "data" / "engine-room.mp3")
+    """Long enough to be caught at it."""
+    return new_song(ROOT / "data" / "engine-room.mp3", times=6)
 
 
 @pytest.fixture

@@ -60,11 +60,11 @@ def wait(true: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> float:
     return time.monotonic() - started
 
 
-def new_song(song: Path) -> bytes:
-    """Return the song as nobody has sent it before: an ID3 tag gives it a hash of its own."""
+def new_song(song: Path, *, times: int = 1) -> bytes:
+    """Return the song, so many times over, under a new hash: an ID3 tag makes it another file."""
     comment = b"\0\0\0" + secrets.token_bytes(32).hex().encode()
     frame = b"PRIV" + len(comment).to_bytes(4, "big") + b"\0\0" + comment
-    return b"ID3\3\0\0" + bytes([0, 0, 0, len(frame)]) + frame + song.read_bytes()
+    return b"ID3\3\0\0" + bytes([0, 0, 0, len(frame)]) + frame + song.read_bytes() * times
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_a_new_version_rolls_out_and_the_song_at_work_is_finished(api: Api, song
 
 
 def test_redis_restarts_and_no_song_is_lost(api: Api, figure: Figure) -> None:
-    ids = [api.send(new_song(song)) for song in SONGS]
+    ids = [api.send(new_song(song, times=6)) for song in SONGS]
     wait(lambda: any(api.is_under_way(job_id) for job_id in ids))
     restarted_at = time.monotonic()
     kubectl("delete", "pod", "redis-0", "--grace-period=0", "--force")
@@ -155,7 +155,7 @@ def drained(node: str) -> Iterator[None]:
 
 
 def test_a_node_is_drained_and_no_song_is_lost(api: Api) -> None:
-    ids = [api.send(new_song(song)) for song in SONGS]
+    ids = [api.send(new_song(song, times=6)) for song in SONGS]
     wait(lambda: any(api.is_under_way(job_id) for job_id in ids))
     with drained(pods("worker")[0]["spec"]["nodeName"]):
         pass
