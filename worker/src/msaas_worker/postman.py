@@ -65,6 +65,9 @@ def post(
             raise CallbackRefused("The URL is malformed.") from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise CallbackFailed(type(error).__name__) from error
+        if deadline.is_over:
+            # What had come by then may look like an answer.
+            raise CallbackFailed(f"No answer within {attempt_s:g} s")
     if status == _GONE:
         raise CallbackUnwanted(f"HTTP {status}")
     if not 200 <= status < 300:
@@ -91,6 +94,7 @@ class _Deadline:
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._twins: list[socket.socket] = []
+        self.is_over = False
         self._is_over = False
 
     def __enter__(self) -> Self:
@@ -109,6 +113,7 @@ class _Deadline:
             self._cut()
 
     def _cut(self) -> None:
+        self.is_over = True
         self._is_over = True
         for twin in self._twins:
             with suppress(OSError):
