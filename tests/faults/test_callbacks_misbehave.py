@@ -307,7 +307,7 @@ def test_a_dead_receiver_slows_no_job(house: House, crew: Crew, receiver: Receiv
     assert slower <= 0.05
 
 
-def batch_s(house: House, numbers: Iterator[int], callback: Callback | None, *, jobs: int = 40) -> float:
+def batch_s(house: House, numbers: Iterator[int], callback: Callback | None, *, jobs: int = 20) -> float:
     ids = [house.put(song(next(numbers), seconds=0.5)) for _ in range(jobs)]
     for job_id in ids:
         house.queue.enqueue(Job(job_id, callback=callback))
