@@ -22,7 +22,7 @@ Targets = list[tuple[Any, ...]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 #: All that was ever given out to the public; mapped, compatible and local addresses lie outside.
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
-#: Not public, though `is_global` of some Pythons says so: tunnels (Teredo, 6to4 and its relays) lead anywhere.
+#: Not public, though `is_global` of some Pythons says so; tunnels (Teredo, 6to4, its relays) lead anywhere.
 _NOT_PUBLIC = [
     ipaddress.ip_network(each)
     for each in ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24", "100.64.0.0/10")
@@ -81,7 +81,7 @@ def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network
 
 
 def _resolved(host: str, port: int) -> Targets:
-    """Ask in a thread of its own, for the resolver knows no limit of ours. Raises `OSError`, `UnicodeError`."""
+    """Ask in a thread of its own: the resolver knows no limit of ours. Raises `OSError`, `UnicodeError`."""
     answer: Future[Targets] = Future()
 
     def ask() -> None:
