@@ -5,6 +5,7 @@ Random weights run as fast as trained ones, so that speed and rounding can be me
     python bench/random_htdemucs.py --out DIR           # htdemucs as published: 41.98 M parameters
     python bench/random_htdemucs.py --out DIR --bag     # htdemucs_ft: four of them, one for each stem
     python bench/random_htdemucs.py --out DIR --small   # the same network, 1 s segments, 40 ms a segment
+    python bench/random_htdemucs.py --out DIR --loud    # residual branches at full strength
     demucs --repo DIR -n htdemucs song.mp3
 """
 
@@ -50,7 +51,8 @@ SMALL: dict[str, Any] = {
     "segment": Fraction(1),
 }
 
-#: Training begins with residual branches scaled almost to zero, where no error made in them could be heard.
+#: Training begins with residual branches scaled almost to zero, where no error made in them is heard; how
+#: loud it leaves them differs from model to model.
 LOUD_RESIDUALS = (0.1, 0.5)
 
 
@@ -58,7 +60,7 @@ def random_htdemucs(
     configuration: dict[str, Any],
     *,
     seed: int,
-    residual_scale: tuple[float, float] | None = LOUD_RESIDUALS,
+    residual_scale: tuple[float, float] | None = None,
 ) -> HTDemucs:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -85,13 +87,19 @@ def package(model: HTDemucs) -> bytes:
 
 
 def write_repository(
-    folder: Path, *, name: str, configuration: dict[str, Any], seed: int = 0, submodels: int = 1
+    folder: Path,
+    *,
+    name: str,
+    configuration: dict[str, Any],
+    seed: int = 0,
+    submodels: int = 1,
+    residual_scale: tuple[float, float] | None = None,
 ) -> Path:
     """A `MODEL_REPO` with one bag called `name`; of several submodels each one makes one stem."""
     folder.mkdir(parents=True, exist_ok=True)
     signatures = []
     for index in range(submodels):
-        content = package(random_htdemucs(configuration, seed=seed + index))
+        content = package(random_htdemucs(configuration, seed=seed + index, residual_scale=residual_scale))
         checksum = hashlib.sha256(content).hexdigest()[:8]
         signatures.append(f"{name.replace('_', '')}{seed + index}")
         (folder / f"{signatures[-1]}-{checksum}.th").write_bytes(content)
@@ -110,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bag", action="store_true", help="htdemucs_ft: four models, one for each stem")
     parser.add_argument("--small", action="store_true", help="the same network at a size for tests")
+    parser.add_argument("--loud", action="store_true", help="residual branches at full strength")
     options = parser.parse_args()
     folder = write_repository(
         options.out,
@@ -117,6 +126,7 @@ def main() -> None:
         configuration=SMALL if options.small else PUBLISHED,
         seed=options.seed,
         submodels=len(STEMS) if options.bag else 1,
+        residual_scale=LOUD_RESIDUALS if options.loud else None,
     )
     print(*sorted(path.name for path in folder.iterdir()), sep="\n")  # noqa: T201
 

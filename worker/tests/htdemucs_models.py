@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from bench.random_htdemucs import SMALL, random_htdemucs
+from bench.random_htdemucs import LOUD_RESIDUALS, SMALL, random_htdemucs
 from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ PLAIN = Arithmetic(torch.float32, CPU, packed=False)
 
 def random_model(**changes: Any) -> HTDemucs:
     """Norms too, which training begins with ones and zeros."""
-    model = random_htdemucs({**SMALL, **changes}, seed=0)
+    model = random_htdemucs({**SMALL, **changes}, seed=0, residual_scale=LOUD_RESIDUALS)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for module in model.modules():

@@ -63,8 +63,9 @@ class Encoder:
         self._gated = Gated(layer.rewrite, arithmetic=arithmetic)
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = F.pad(x.to(self._dtype), (0, 0, 0, -x.shape[2] % self._stride[1]))
-        return self._gated(self._residuals(self._down(x, "gelu")))
+        missing = -x.shape[2] % self._stride[1]
+        x = F.pad(x, (0, 0, 0, missing)) if missing else x
+        return self._gated(self._residuals(self._down(x.to(self._dtype), "gelu")))
 
 
 class Decoder:

@@ -57,8 +57,8 @@ class Network:
         x, xt = self._separate(x, xt)
         maps = torch.addcmul(mean, x, deviation)
         waves = self._spectrogram.synthesise(self._view.stems(maps, frames))
-        xt = torch.addcmul(mean_t, xt, deviation_t)[:, 0].unflatten(-1, (self._stems, 2))
-        return waves + xt.permute(0, 2, 3, 1)
+        waves += torch.addcmul(mean_t, xt, deviation_t)[:, 0].transpose(1, 2)
+        return waves.unflatten(1, (self._stems, 2))
 
     def _separate(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         skips: list[Tensor] = []

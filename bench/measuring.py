@@ -1,0 +1,83 @@
+"""Pairs of runs, the second of each the one that is measured against the first, and what their ratios say."""
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
+
+_SIZE = 2_048
+_RUNS = 12
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run: the clock on the wall, and the processor time of all threads."""
+
+    wall_s: float
+    cpu_s: float
+
+    @staticmethod
+    def of(run: Callable[[], object]) -> "Cost":
+        wall, cpu = time.perf_counter(), _cpu_s()
+        run()
+        return Cost(time.perf_counter() - wall, _cpu_s() - cpu)
+
+
+def _cpu_s() -> float:
+    """Of this process and of the children that it has waited for."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
+@dataclass
+class Pairs:
+    """`before` is the reference; a ratio above 1 says how much faster the other one was."""
+
+    before: list[Cost] = field(default_factory=list)
+    after: list[Cost] = field(default_factory=list)
+
+    def add(self, reference: Cost, other: Cost) -> None:
+        self.before.append(reference)
+        self.after.append(other)
+
+    def summary(self) -> dict[str, float]:
+        walls = [one.wall_s / two.wall_s for one, two in zip(self.before, self.after, strict=True)]
+        cpus = [one.cpu_s / two.cpu_s for one, two in zip(self.before, self.after, strict=True)]
+        return {
+            "ratio": statistics.median(walls),
+            "ratio_min": min(walls),
+            "ratio_max": max(walls),
+            "cpu_ratio": statistics.median(cpus),
+            "reference_s": statistics.median(cost.wall_s for cost in self.before),
+            "seconds": statistics.median(cost.wall_s for cost in self.after),
+            "fastest_s": min(cost.wall_s for cost in self.after),
+            "cpu_s": statistics.median(cost.cpu_s for cost in self.after),
+            "pairs": len(walls),
+        }
+
+
+def matmul_peaks(*, threads: int) -> dict[str, float]:
+    """GFLOP/s of a product of matrices on `threads` threads, by their processor time, the best of several."""
+    peaks = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        name, operand = str(dtype).removeprefix("torch."), torch.randn(_SIZE, _SIZE).to(dtype)
+        packed = Dense(operand, None, arithmetic=Arithmetic(dtype, torch.device("cpu"), packed=True))
+        peaks[f"{name} torch"] = threads * _gflop_per_cpu_s(torch.mm, operand, operand)
+        peaks[f"{name} packed"] = threads * _gflop_per_cpu_s(packed, operand)
+    return peaks
+
+
+def _gflop_per_cpu_s(product: Callable[..., object], *operands: torch.Tensor) -> float:
+    fastest = min(Cost.of(lambda: product(*operands)).cpu_s for _ in range(_RUNS))
+    return 2 * _SIZE**3 / fastest / 1e9
+
+
+def load() -> float:
+    """How many others wanted the processor, over the last minute."""
+    return os.getloadavg()[0]

@@ -1,0 +1,132 @@
+"""The model stage, warm: ours against `demucs.apply.apply_model` in float32, on the same mixture and weights.
+
+    python -m bench.model_stage [--repo DIR] [--pairs 5] [--segments 4] [--json FILE]
+
+Runs alternate in one process, with the same number of threads and the same allocator for both, so that what
+is left is the model. Beside each ratio stands the signal-to-noise ratio against demucs' stems, and the share
+of the matrix product's peak, measured in the same run, both per second of processor time. On a machine that
+others use too, times on the clock say nothing; the ratio of processor times with `--threads 1` still does.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from bench.measuring import Cost, Pairs, load, matmul_peaks
+from bench.random_htdemucs import PUBLISHED, write_repository
+from demucs.apply import apply_model
+from demucs.pretrained import get_model
+from torch import Tensor
+
+from msaas_worker.decoded import DecodedSong
+from msaas_worker.separators.devices import usable_cores
+from msaas_worker.separators.htdemucs import prepare
+from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
+from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
+
+#: Of htdemucs; 85 of them are in attention, which torch's own counter does not see on a processor.
+_GFLOP_PER_SEGMENT = 335
+#: What `Mixture` divides by is this and the song's deviation; so that it is 1.
+_TINY = 1e-8
+
+
+def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    mixture = probe_mixture(segments * segments_of(model).stride, samplerate=model.samplerate)
+    song = _written(mixture, folder / "mixture.f32")
+    peaks = matmul_peaks(threads=threads)
+
+    def stock() -> Tensor:
+        stems: Tensor = apply_model(model, mixture, shifts=0, split=True, overlap=0.25)
+        return stems
+
+    runs: dict[str, Callable[[], object]] = {"stock": stock}
+    rows: dict[str, dict[str, Any]] = {"stock": {"arithmetic": "float32", "snr_db": float("nan")}}
+    reference = stock()
+    for precision in ("exact", "auto"):
+        prepared = prepare(model, precision=precision, threads=threads)
+        runner = Runner(segments_of(model), prepared, batch=prepared.batch)
+        runs[precision] = lambda runner=runner: _separate(runner, song)
+        snr_db = signal_to_noise_db(reference, _separate(runner, song)[None])
+        rows[precision] = {"arithmetic": prepared.arithmetic, "snr_db": snr_db}
+    measured = {name: Pairs() for name in runs}
+    for _ in range(pairs):
+        cost = Cost.of(stock)
+        for name, run in runs.items():
+            measured[name].add(cost, Cost.of(run))
+    for name, row in rows.items():
+        row |= measured[name].summary()
+        row["gflops"] = threads * segments * _GFLOP_PER_SEGMENT / row["cpu_s"]
+        row["times_real_time"] = song.samples / model.samplerate / row["seconds"]
+        kind = row["arithmetic"].split("+")[0]
+        row["of_peak"] = row["gflops"] / peaks[f"{kind} torch"]
+        row["of_packed_peak"] = row["gflops"] / peaks[f"{kind} packed"]
+    return {"rows": rows, "peaks_gflops": peaks, "segments": segments, "threads": threads, "load": load()}
+
+
+def _written(mixture: Tensor, path: Path) -> DecodedSong:
+    mixture[0].T.contiguous().numpy().tofile(path)
+    return DecodedSong(path, mixture.shape[-1], mean=0.0, std=1.0 - _TINY)
+
+
+def _separate(runner: Runner, song: DecodedSong) -> Tensor:
+    return torch.cat(list(runner.regions(Mixture(song), on_segments=lambda count: None)), dim=-1)
+
+
+_COLUMNS = {
+    "arithmetic": "{arithmetic}",
+    "ratio (min-max)": "{ratio:.2f} ({ratio_min:.2f}-{ratio_max:.2f})",
+    "in CPU time": "{cpu_ratio:.2f}",
+    "SNR dB": "{snr_db:.1f}",
+    "× real time": "{times_real_time:.2f}",
+    "GFLOP/s": "{gflops:.0f}",
+    "of torch's matmul": "{of_peak:.2f}",
+    "of oneDNN's": "{of_packed_peak:.2f}",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    lines = [" | ".join(["", "against stock", *_COLUMNS, ""]).strip(), "|---" * (len(_COLUMNS) + 1) + "|"]
+    for name, row in result["rows"].items():
+        cells = [name, *(form.format(**row) for form in _COLUMNS.values())]
+        lines.append(" | ".join(["", *cells, ""]).strip())
+    peaks = ", ".join(f"{name} {value:.0f}" for name, value in result["peaks_gflops"].items())
+    lines.append(
+        f"\nPeaks, GFLOP/s on {result['threads']} threads: {peaks}. Load average {result['load']:.1f}."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repo", type=Path, help="a MODEL_REPO with htdemucs; random weights without it")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--segments", type=int, default=4, help="how long the mixture is")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        repo = options.repo or write_repository(Path(folder), name="htdemucs", configuration=PUBLISHED)
+        model = get_model("htdemucs", repo=repo).models[0].eval()
+        result = measure(
+            model,
+            pairs=options.pairs,
+            segments=options.segments,
+            threads=options.threads,
+            folder=Path(folder),
+        )
+    print(table(result))  # noqa: T201
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
