@@ -21,8 +21,8 @@ from tests.servers import RedisServer, wait_until
 #: Scaled down from a minute, with room for a crowded machine.
 POLICY = QueuePolicy(lease_s=3.0)
 _SCRIPTS = Path(__file__).parents[1]
-_START_S = 60.0
-_JOB_S = 90.0
+_START_S = 120.0
+_JOB_S = 240.0
 _ENDS = (JobState.DONE, JobState.FAILED)
 
 

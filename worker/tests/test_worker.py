@@ -14,7 +14,7 @@ from msaas.tracks import Tracks
 from tests.servers import S3Access, redis_running
 
 #: Long enough to be met in the middle.
-LONG = song_mp3(60)
+LONG = song_mp3(40)
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def test_a_terminated_worker_gives_its_job_back_within_5_s(service: Service) -> 
 
 
 def test_a_terminated_worker_finishes_a_job_that_needs_no_longer_than_it_may(service: Service) -> None:
-    worker = service.start_worker(DRAIN_SECONDS="60")
+    worker = service.start_worker(DRAIN_SECONDS="600")
     job_id = service.enqueue(LONG)
     service.wait_for_the_middle(job_id)
-    assert worker.terminate(timeout_s=60) == 0
+    assert worker.terminate(timeout_s=240) == 0
     assert service.status(job_id).state is JobState.DONE
 
 
@@ -83,7 +83,7 @@ def test_a_job_given_back_five_times_is_held_to_its_end(service: Service) -> Non
     service.redis.hset(f"job:{job_id}", "give_backs", 5)
     worker = service.start_worker()
     service.wait_for_the_middle(job_id)
-    assert worker.terminate(timeout_s=60) == 0
+    assert worker.terminate(timeout_s=240) == 0
     assert service.status(job_id).state is JobState.DONE
 
 
