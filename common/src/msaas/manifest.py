@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from msaas.errors import UnknownStem
 
@@ -25,6 +25,8 @@ class Manifest:
     samples: int
     samplerate: int
     stems: Mapping[str, StemFile]
+    #: What the request asked for beside the defaults.
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()

@@ -59,7 +59,8 @@ class Handler:
         return None
 
     def _separate(self, lease: Lease, separator: Separator, folder: Path) -> Manifest:
-        job_id = lease.claim.job.songhash
+        job = lease.claim.job
+        job_id = job.songhash
         song = self._decoded(lease, folder)
         stems = MODELS[separator.model]
         regions = separator.separate(
@@ -75,6 +76,7 @@ class Handler:
             samples=song.samples,
             samplerate=SAMPLERATE,
             stems={stem: self._store(lease, stem, mp3) for stem, mp3 in mp3s.items()},
+            options={"model": job.model} if job.model else {},
         )
         lease.confirm()
         self.tracks.put_manifest(manifest)
