@@ -1,0 +1,34 @@
+"""A second segment runs in the memory of the first."""
+
+import subprocess
+import sys
+
+import pytest
+
+_SEGMENTS = """
+import resource, torch
+from bench.random_htdemucs import SMALL, random_htdemucs
+from msaas_worker.separators.htdemucs import prepare
+from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
+
+assert {keep} is False or keep_freed_memory()
+torch.set_num_threads(1)
+separate = prepare(random_htdemucs(SMALL, seed=0), precision="exact")
+faults = []
+for _ in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    separate(torch.randn(1, 2, 44_100))
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(faults[2:]))
+"""
+
+
+def _page_faults(*, keep: bool) -> int:
+    script = _SEGMENTS.format(keep=keep)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+def test_freed_memory_is_kept_for_the_next_segment() -> None:
+    assert _page_faults(keep=True) < _page_faults(keep=False) / 10
