@@ -1,6 +1,7 @@
 """What every queue does, in memory and on each server."""
 
 import threading
+import time
 
 import pytest
 
@@ -537,3 +538,34 @@ def test_a_twin_lets_its_consumers_wait() -> None:
     twin = InMemoryQueue()
     threading.Timer(0.05, lambda: twin.enqueue(Job(SONG))).start()
     assert twin.consumer("w1").take(timeout_s=5)
+
+
+# What goes on
+
+
+def test_a_song_is_open_until_all_its_jobs_have_ended(bench: QueueBench) -> None:
+    variant = f"{SONG}.0123456789ab"
+    bench.queue.enqueue(Job(SONG))
+    bench.queue.enqueue(Job(variant))
+    bench.push(b"{no job")
+    worker = bench.queue.consumer("w1")
+    first = claimed(worker)
+    assert bench.queue.open_songs() == {SONG}
+    worker.finish(first, RESULT)
+    worker.give_back(claimed(worker), delay_s=60)
+    assert bench.queue.open_songs() == {SONG}
+    bench.pass_time(61)
+    bench.queue.reap()
+    while (payload := worker.take(timeout_s=0.01)) is not None:
+        if payload.startswith(b"{no"):
+            worker.bury(payload, reason="malformed")
+        else:
+            worker.finish(worker.claim(Job.decode(payload), payload=payload), RESULT)
+    assert bench.queue.open_songs() == set()
+
+
+def test_of_many_one_has_its_turn(bench: QueueBench) -> None:
+    assert [bench.queue.take_turn("sweep", every_s=0.5) for _ in range(3)] == [True, False, False]
+    assert bench.queue.take_turn("other", every_s=0.5)
+    time.sleep(0.6)
+    assert bench.queue.take_turn("sweep", every_s=0.5)

@@ -78,6 +78,12 @@ class JobQueue(Protocol):
 
     def depth(self) -> "Depth": ...
 
+    def open_songs(self) -> set[str]:
+        """Return the hashes of all songs that jobs wait for or work on."""
+
+    def take_turn(self, task: str, *, every_s: float) -> bool:
+        """Whether the caller may do this now; if so, nobody else may for `every_s`."""
+
     def status(self, job_id: str) -> JobStatus | None: ...
 
     def consumer(self, worker: str) -> "Consumer":

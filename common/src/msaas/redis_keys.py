@@ -52,6 +52,10 @@ class Keys:
     def delivery_prefix(self) -> str:
         return f"{self.waiting}:delivery:"
 
+    def turn(self, task: str) -> str:
+        """Exists while it is nobody's turn to do it."""
+        return f"{self.waiting}:turn:{task}"
+
     def own(self, worker: str) -> str:
         """List: what this worker took."""
         return self.own_prefix + worker

@@ -24,6 +24,7 @@ from msaas.queue import (
 from msaas.redis_clients import BLOCK_S, RedisAddress, connect, connect_blocking, our_errors
 from msaas.redis_keys import Keys
 from msaas.redis_scripts import Scripts
+from msaas.songs import source_of
 
 
 class RedisQueue:
@@ -85,6 +86,18 @@ class RedisQueue:
                 pipe.llen(keys.own(worker))
             waiting, alias, delayed, dead, *own = pipe.execute()
         return Depth(waiting=waiting + alias, in_flight=sum(own), delayed=delayed, dead=dead)
+
+    def open_songs(self) -> set[str]:
+        keys = self._keys
+        with our_errors():
+            entries = self._scripts["open_entries"](
+                keys=[keys.delayed, keys.workers, keys.waiting, keys.alias], args=[keys.own_prefix]
+            )
+        return {source_of(job_id) for entry in entries if (job_id := _id_or_none(entry))}
+
+    def take_turn(self, task: str, *, every_s: float) -> bool:
+        with our_errors():
+            return bool(self._redis.set(self._keys.turn(task), 1, nx=True, px=max(1, int(every_s * 1000))))
 
     def status(self, job_id: str) -> JobStatus | None:
         with our_errors():

@@ -20,6 +20,7 @@ _JOB_STEPS = (
     "bury",
     "leave",
     "reap",
+    "open_entries",
 )
 _CALLBACK_STEPS = ("put_down", "due", "settle", "redeliver")
 _NAMES = (*_JOB_STEPS, *_CALLBACK_STEPS)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO
@@ -17,8 +18,17 @@ from msaas.storage import ObjectStore, StoredObject
 _SPOOL_BYTES = 16 * 1024 * 1024
 
 
+#: A song that comes again is stored again, unless it is younger: so it has all its time before it is old.
+_YOUNG_S = 3600.0
+
+
 def stem_file(job_id: str, stem: str) -> str:
     return f"{job_id}-{stem}.mp3"
+
+
+def job_of(name: str) -> str:
+    """Return the job whose stem or manifest bears this name."""
+    return name.removesuffix(".json") if name.endswith(".json") else name.rpartition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,8 @@ class Tracks:
     def put_song(self, songhash: str, mp3: BinaryIO, *, size_bytes: int) -> None:
         """Store the song unless it is there: its name is its content."""
         try:
-            if self.store.stat(self.input_bucket, f"{songhash}.mp3").size_bytes == size_bytes:
+            found = self.store.stat(self.input_bucket, f"{songhash}.mp3")
+            if found.size_bytes == size_bytes and time.time() - found.modified_at < _YOUNG_S:
                 return
         except ObjectNotFound:
             pass

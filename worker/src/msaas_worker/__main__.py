@@ -20,6 +20,7 @@ from msaas_worker.consumer import Loop
 from msaas_worker.handler import Handler
 from msaas_worker.heartbeat import Heartbeat
 from msaas_worker.postman import post
+from msaas_worker.retention import Retention, start_retention
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separators
 from msaas_worker.separators.library import open_library
@@ -66,6 +67,9 @@ def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Ev
     prepare(tracks)
     queue = RedisQueue(settings.redis_address, keys=settings.keys, policy=settings.policy)
     start_sweeping(queue, every_s=settings.policy.sweep_s, stopping=stopping)
+    if settings.retention_hours:
+        retention = Retention(tracks, settings.retention_hours * 3600, spared=[queue.open_songs])
+        start_retention(retention, queue, stopping=stopping)
     outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
     deliver = partial(post, private=settings.callback_allow_private)
     Courier(outbox, deliver, stopping, settings.signing_secret).start()

@@ -42,6 +42,8 @@ class WorkerSettings(StoreSettings):
     precision: Literal["auto", "exact", "fast"] = "auto"
     #: On SIGTERM a job that needs no longer than this is finished, any other given back.
     drain_seconds: float = Field(default=0.0, ge=0)
+    #: Songs and stems older than this are deleted; without it they stay.
+    retention_hours: float | None = Field(default=None, gt=0)
     #: Signs callbacks as Standard Webhooks: base64, with or without `whsec_` before it.
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing)] = None
     #: Private networks that callbacks may reach: `1` for all of them, or CIDRs.

@@ -47,6 +47,8 @@ class Ledger:
         self.own: defaultdict[str, list[bytes]] = defaultdict(list)
         self.claims: defaultdict[str, dict[bytes, str]] = defaultdict(dict)
         self.workers: dict[str, float] = {}
+        #: By task: until when it is nobody's turn.
+        self.turns: dict[str, float] = {}
         #: Newest first.
         self.letters: list[dict[str, object]] = []
 

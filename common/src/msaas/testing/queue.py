@@ -5,6 +5,7 @@ from dataclasses import replace
 from msaas.errors import MalformedJob, QueueFull
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue import EXHAUSTED, Depth, new_delivery_id
+from msaas.songs import source_of
 from msaas.testing.consumer import InMemoryConsumer
 from msaas.testing.ledger import Ledger, Record
 
@@ -44,13 +45,7 @@ class InMemoryQueue(Ledger):
 
     def waiting(self) -> list[str]:
         self.answer()
-        ids = []
-        for payload in self.entries:
-            try:
-                ids.append(Job.decode(payload).songhash)
-            except MalformedJob:
-                continue
-        return ids
+        return [job_id for job_id in map(_id_or_none, self.entries) if job_id]
 
     def depth(self) -> Depth:
         self.answer()
@@ -58,6 +53,18 @@ class InMemoryQueue(Ledger):
         return Depth(
             len(self.entries), in_flight=in_flight, delayed=len(self.delayed), dead=len(self.letters)
         )
+
+    def open_songs(self) -> set[str]:
+        self.answer()
+        entries = [*self.entries, *self.delayed, *(entry for own in self.own.values() for entry in own)]
+        return {source_of(job_id) for job_id in map(_id_or_none, entries) if job_id}
+
+    def take_turn(self, task: str, *, every_s: float) -> bool:
+        self.answer()
+        if self.turns.get(task, 0.0) > self.clock():
+            return False
+        self.turns[task] = self.clock() + every_s
+        return True
 
     def status(self, job_id: str) -> JobStatus | None:
         self.answer()
@@ -98,3 +105,10 @@ class InMemoryQueue(Ledger):
         else:
             self.lay_with_the_dead(payload, reason=EXHAUSTED.code)
             self.end(record, JobState.FAILED, error=EXHAUSTED)
+
+
+def _id_or_none(payload: bytes) -> str | None:
+    try:
+        return Job.decode(payload).songhash
+    except MalformedJob:
+        return None
