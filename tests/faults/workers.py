@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,16 @@ class Worker:
 
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self.log = log
+        self.started_at = datetime.now(UTC)
         on_disk = _on_a_disk(environment.pop("DISK", ""))
         command = [*on_disk, sys.executable, "-m", "tests.faults.worker_process"]
         with open(log, "wb") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    def start_s(self) -> float:
+        """How long it took to be ready, 0 if it never was."""
+        ready = [datetime.fromisoformat(each["time"]) for each in self.said("worker_started")]
+        return (ready[0] - self.started_at).total_seconds() if ready else 0.0
 
     def events(self) -> list[dict[str, Any]]:
         found = []
