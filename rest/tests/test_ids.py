@@ -19,7 +19,10 @@ from msaas_rest.budget import Budget
 from msaas_rest.settings import RestSettings
 
 _KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
-_ROUTES = ("track/{0}/{1}", "track/{0}-{1}", "track/{0}", "remove/{0}/{1}", "remove/{0}-{1}", "job/{0}")
+_ROUTES = (
+    *("track/{0}/{1}", "track/{0}-{1}", "track/{0}", "remove/{0}/{1}", "remove/{0}-{1}"),
+    *("job/{0}", "job/{0}/callbacks"),
+)
 _ALLOWED = {200, 400, 404, 422}
 
 
