@@ -56,12 +56,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     options = parser.parse_args()
-    sys.stdout.write("| clients | jobs a second |\n|---|---|\n")
+    sys.stdout.write("| clients | jobs a second | bytes a job that is done |\n|---|---|---|\n")
     with tempfile.TemporaryDirectory() as folder, redis_running(Path(folder), aof=True) as redis:
         for clients in options.clients:
             redis.client().flushall()
+            before = redis.client().info("memory")["used_memory"]
             found = rate(redis.address, clients=clients, jobs=options.jobs)
-            sys.stdout.write(f"| {clients} | {found:.0f} |\n")
+            size = (redis.client().info("memory")["used_memory"] - before) / options.jobs
+            sys.stdout.write(f"| {clients} | {found:.0f} | {size:.0f} |\n")
 
 
 if __name__ == "__main__":
