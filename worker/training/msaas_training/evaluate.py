@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ from msaas_worker.separators.residual import shared_out
 #: Songs of each test set; `heard` only tells how much worse unheard voices fare.
 TEST_SETS = {"near": 12, "far": 12, "heard": 12}
 _UNHEARD = ("near", "far")
-#: A mixture in, four stems out.
-Splitter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+#: A mixture in, the stems of each column out.
+Splitter = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -43,45 +44,61 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--only", nargs="+", choices=("mixture", "dsp", "starter"), help="some of the columns"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = load_safetensors_model(given.weights).float().eval()
     splitters: dict[str, Splitter] = {
-        "mixture / 4": lambda mixture: np.stack([mixture / len(STEMS)] * len(STEMS)),
-        "DSP splitter": baseline.split,
+        "mixture": lambda mixture: {"mixture / 4": np.stack([mixture / len(STEMS)] * len(STEMS))},
+        "dsp": lambda mixture: {"DSP splitter": baseline.split(mixture)},
         "starter": lambda mixture: separated(model, mixture),
-        "starter, shared out": lambda mixture: separated(model, mixture, shared=True),
     }
     songs = {
         name: [read(p) for p in ensure(given.cache, set_name=name, songs=n)] for name, n in TEST_SETS.items()
     }
-    for line in table({name: measured(splitter, songs=songs) for name, splitter in splitters.items()}):
-        print(line)
+    results: dict[str, dict[str, Scores]] = {}
+    for name in given.only or splitters:
+        results |= measured(splitters[name], songs=songs)
+    print("\n".join(table(results)))
 
 
-def separated(model: HTDemucs, mixture: NDArray[np.float32], *, shared: bool = False) -> NDArray[np.float32]:
+def separated(model: HTDemucs, mixture: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """As the service does it: centred and scaled by the whole song, overlapping segments, no random shift."""
     mean, std = mixture.mean(), mixture.mean(0).std() + 1e-8
     centred = torch.from_numpy((mixture - mean) / std)[None]
     with torch.no_grad():
         stems = apply_model(model, centred, shifts=0, split=True, overlap=0.25)
-        found = shared_out(stems, mixtures=centred) if shared else stems
-    return np.asarray(found[0].numpy() * std + mean)
+        shared = shared_out(stems, mixtures=centred)
+    return {
+        "starter, as it comes": np.asarray(stems[0].numpy() * std + mean),
+        "starter": np.asarray(shared[0].numpy() * std + mean),
+    }
 
 
-def measured(splitter: Splitter, *, songs: Mapping[str, list[NDArray[np.float32]]]) -> dict[str, Scores]:
-    return {name: score(splitter, songs=some) for name, some in songs.items()}
+def measured(
+    splitter: Splitter, *, songs: Mapping[str, list[NDArray[np.float32]]]
+) -> dict[str, dict[str, Scores]]:
+    """The scores of each column, set by set."""
+    columns: dict[str, dict[str, Scores]] = {}
+    for name, some in songs.items():
+        for column, scores in score(splitter, songs=some).items():
+            columns.setdefault(column, {})[name] = scores
+    return columns
 
 
-def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> Scores:
-    sdr, sums, spent_s = [], [], 0.0
+def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> dict[str, Scores]:
+    sdr, sums, spent_s = defaultdict(list), defaultdict(list), 0.0
     for stems in songs:
         mixture, started = stems.sum(0), time.process_time()
-        estimates = splitter(mixture)
+        columns = splitter(mixture)
         spent_s += time.process_time() - started
-        sdr.append([sdr_db(true, estimate) for true, estimate in zip(stems, estimates, strict=True)])
-        sums.append(sdr_db(mixture, estimates.sum(0)))
-    return Scores(np.array(sdr), np.array(sums), len(songs) * SONG_S / spent_s)
+        for column, estimates in columns.items():
+            sdr[column].append([sdr_db(*pair) for pair in zip(stems, estimates, strict=True)])
+            sums[column].append(sdr_db(mixture, estimates.sum(0)))
+    speed = len(songs) * SONG_S / spent_s
+    return {name: Scores(np.array(sdr[name]), np.array(sums[name]), speed) for name in sdr}
 
 
 def table(results: Mapping[str, Mapping[str, Scores]]) -> list[str]:
