@@ -1,5 +1,6 @@
 """Pairs of runs, the second of each the one that is measured against the first, and what their ratios say."""
 
+import ctypes
 import os
 import resource
 import statistics
@@ -11,6 +12,8 @@ import torch
 
 from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
 
+#: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_MMAP_MAX of glibc's malloc.h.
+_GLIBC_DEFAULTS = {-1: 64 << 20, -2: 128 << 10, -3: 32 << 20, -4: 65_536}
 _SIZE = 2_048
 _RUNS = 12
 
@@ -76,6 +79,13 @@ def matmul_peaks(*, threads: int) -> dict[str, float]:
 def _gflop_per_cpu_s(product: Callable[..., object], *operands: torch.Tensor) -> float:
     fastest = min(Cost.of(lambda: product(*operands)).cpu_s for _ in range(_RUNS))
     return 2 * _SIZE**3 / fastest / 1e9
+
+
+def forget_freed_memory() -> None:
+    """glibc as it comes, once its thresholds have grown to what large tensors make of them."""
+    mallopt = ctypes.CDLL(None).mallopt
+    for name, value in _GLIBC_DEFAULTS.items():
+        mallopt(name, value)
 
 
 def load() -> float:

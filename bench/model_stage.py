@@ -2,21 +2,24 @@
 
     python -m bench.model_stage [--repo DIR] [--pairs 5] [--segments 4] [--json FILE]
 
-Runs alternate in one process, with the same number of threads and the same allocator for both, so that what
-is left is the model. Beside each ratio stands the signal-to-noise ratio against demucs' stems, and the share
-of the matrix product's peak, measured in the same run, both per second of processor time. On a machine that
-others use too, times on the clock say nothing; the ratio of processor times with `--threads 1` still does.
+Runs alternate in one process, with the same number of threads. `stock` is demucs as it comes, and against
+itself the noise; `stock kept` has our allocator settings, so that what is left is the model. Beside each
+ratio stands the signal-to-noise ratio against demucs' stems, and the share of the matrix product's peak,
+measured in the same run, both per second of processor time. On a machine that others use too, times on the
+clock say nothing; the ratio of processor times with `--threads 1` still does.
 """
 
 import argparse
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench.measuring import Cost, Pairs, load, matmul_peaks
+from bench.measuring import Cost, Pairs, forget_freed_memory, load, matmul_peaks
 from bench.random_htdemucs import PUBLISHED, write_repository
 from demucs.apply import apply_model
 from demucs.pretrained import get_model
@@ -26,18 +29,27 @@ from msaas_worker.decoded import DecodedSong
 from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import prepare
 from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
-from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.precision import Precision, probe_mixture, signal_to_noise_db
 from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
 
 #: Of htdemucs; 85 of them are in attention, which torch's own counter does not see on a processor.
 _GFLOP_PER_SEGMENT = 335
 #: What `Mixture` divides by is this and the song's deviation; so that it is 1.
 _TINY = 1e-8
+PRECISIONS: tuple[Precision, ...] = ("exact", "auto")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is held against demucs, and how true it was."""
+
+    run: Callable[[], object]
+    arithmetic: str = "float32"
+    snr_db: float = float("nan")
 
 
 def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    keep_freed_memory()
     mixture = probe_mixture(segments * segments_of(model).stride, samplerate=model.samplerate)
     song = _written(mixture, folder / "mixture.f32")
     peaks = matmul_peaks(threads=threads)
@@ -46,28 +58,48 @@ def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path
         stems: Tensor = apply_model(model, mixture, shifts=0, split=True, overlap=0.25)
         return stems
 
-    runs: dict[str, Callable[[], object]] = {"stock": stock}
-    rows: dict[str, dict[str, Any]] = {"stock": {"arithmetic": "float32", "snr_db": float("nan")}}
-    reference = stock()
-    for precision in ("exact", "auto"):
+    candidates = {"stock": Candidate(stock), "stock kept": Candidate(stock)}
+    candidates |= _ours(model, song, reference=stock(), threads=threads)
+    measured = {name: Pairs() for name in candidates}
+    for _ in range(pairs):
+        forget_freed_memory()
+        cost = Cost.of(stock)
+        for name, candidate in candidates.items():
+            measured[name].add(cost, Cost.of(candidate.run))
+            keep_freed_memory()
+    seconds, gflop = song.samples / model.samplerate, segments * _GFLOP_PER_SEGMENT
+    rows = {
+        name: _row(candidate, measured[name], peaks, seconds=seconds, gflop=gflop * threads)
+        for name, candidate in candidates.items()
+    }
+    return {"rows": rows, "peaks_gflops": peaks, "segments": segments, "threads": threads, "load": load()}
+
+
+def _ours(model: Any, song: DecodedSong, *, reference: Tensor, threads: int) -> dict[str, Candidate]:
+    candidates = {}
+    for precision in PRECISIONS:
         prepared = prepare(model, precision=precision, threads=threads)
         runner = Runner(segments_of(model), prepared, batch=prepared.batch)
-        runs[precision] = lambda runner=runner: _separate(runner, song)
-        snr_db = signal_to_noise_db(reference, _separate(runner, song)[None])
-        rows[precision] = {"arithmetic": prepared.arithmetic, "snr_db": snr_db}
-    measured = {name: Pairs() for name in runs}
-    for _ in range(pairs):
-        cost = Cost.of(stock)
-        for name, run in runs.items():
-            measured[name].add(cost, Cost.of(run))
-    for name, row in rows.items():
-        row |= measured[name].summary()
-        row["gflops"] = threads * segments * _GFLOP_PER_SEGMENT / row["cpu_s"]
-        row["times_real_time"] = song.samples / model.samplerate / row["seconds"]
-        kind = row["arithmetic"].split("+")[0]
-        row["of_peak"] = row["gflops"] / peaks[f"{kind} torch"]
-        row["of_packed_peak"] = row["gflops"] / peaks[f"{kind} packed"]
-    return {"rows": rows, "peaks_gflops": peaks, "segments": segments, "threads": threads, "load": load()}
+        run = partial(_separate, runner, song)
+        snr_db = signal_to_noise_db(reference, run()[None])
+        candidates[precision] = Candidate(run, prepared.arithmetic, snr_db)
+    return candidates
+
+
+def _row(
+    candidate: Candidate, measured: Pairs, peaks: dict[str, float], *, seconds: float, gflop: float
+) -> dict[str, Any]:
+    summary = measured.summary()
+    kind, gflops = candidate.arithmetic.split("+")[0], gflop / summary["cpu_s"]
+    return {
+        "arithmetic": candidate.arithmetic,
+        "snr_db": candidate.snr_db,
+        **summary,
+        "times_real_time": seconds / summary["seconds"],
+        "gflops": gflops,
+        "of_peak": gflops / peaks[f"{kind} torch"],
+        "of_packed_peak": gflops / peaks[f"{kind} packed"],
+    }
 
 
 def _written(mixture: Tensor, path: Path) -> DecodedSong:

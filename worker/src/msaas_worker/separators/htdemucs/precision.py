@@ -11,8 +11,10 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
 
 Precision = Literal["auto", "exact", "fast"]
 
-#: The signal-to-noise ratio against float32 that every stem must have.
-TRUE_ENOUGH_DB = {"auto": 45.0, "fast": 40.0}
+#: A song's ratio lies within this of the probe's.
+_MARGIN_DB = 1.0
+#: The signal-to-noise ratio against float32 that every stem of the probe must have.
+TRUE_ENOUGH_DB = {"auto": 45.0 + _MARGIN_DB, "fast": 40.0 + _MARGIN_DB}
 #: A processor that only emulates bfloat16 is slower with it.
 _WORTHWHILE = 1.5
 
