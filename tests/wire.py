@@ -96,7 +96,8 @@ class Wire:
         try:
             while piece := source.recv(_PIECE_BYTES):
                 piece = passed(piece)
-                time.sleep(self.delay_s)
+                if self.delay_s:
+                    time.sleep(self.delay_s)
                 self._open.wait()
                 sink.sendall(piece)
             sink.shutdown(socket.SHUT_WR)

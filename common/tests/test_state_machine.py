@@ -74,6 +74,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     server: ClassVar[RedisServer]
     between: ClassVar[Wire]
+    #: A client whose connections lead through it.
+    by_wire: ClassVar[Any]
     real: ClassVar[RedisQueue]
     raw: ClassVar[Any]
 
@@ -94,7 +96,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(song=st.sampled_from(SONGS), callback=st.booleans(), lost=st.booleans())
     def enqueue(self, song: str, callback: bool, lost: bool) -> None:
         job = Job(song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None)
-        real = self.ask(lambda: self.real.enqueue(job), lost=lost)
+        real = self.ask(self.real, lambda: self.real.enqueue(job), lost=lost)
         twin = outcome(lambda: self.twin.enqueue(job))
         assert real in (twin, LOST)
         self.accepted.add(song)
@@ -125,7 +127,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), lost=st.booleans())
     def take(self, data: st.DataObject, lost: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
-        real = self.ask(lambda: worker.real.take(timeout_s=0.001), lost=lost)
+        real = self.ask(worker.real, lambda: worker.real.take(timeout_s=0.001), lost=lost)
         twin = outcome(lambda: worker.twin.take(timeout_s=0.0))
         assert real in (twin, LOST)
         worker.payload = twin[1] if real == twin else None
@@ -138,11 +140,11 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             job = Job.decode(payload)
         except MalformedJob:
-            self.ask(lambda: worker.real.bury(payload, reason="malformed"), lost=lost)
+            self.ask(worker.real, lambda: worker.real.bury(payload, reason="malformed"), lost=lost)
             worker.twin.bury(payload, reason="malformed")
             return multiple()
         heard_of = worker.twin._last_token
-        real = self.ask(lambda: worker.real.claim(job, payload=payload), lost=lost)
+        real = self.ask(worker.real, lambda: worker.real.claim(job, payload=payload), lost=lost)
         twin = outcome(lambda: worker.twin.claim(job, payload=payload))
         if real == LOST:
             worker.twin._last_token = heard_of
@@ -174,8 +176,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def both(self, lease: Lease, step: str, *args: Any, lost: bool, **kwargs: Any) -> None:
         before = self.everything()
-        real = self.ask(lambda: getattr(lease.worker.real, step)(lease.real, *args, **kwargs), lost=lost)
-        twin = outcome(lambda: getattr(lease.worker.twin, step)(lease.twin, *args, **kwargs))
+        worker = lease.worker
+        real = self.ask(
+            worker.real, lambda: getattr(worker.real, step)(lease.real, *args, **kwargs), lost=lost
+        )
+        twin = outcome(lambda: getattr(worker.twin, step)(lease.twin, *args, **kwargs))
         assert real in (twin, LOST)
         if twin[0] == "LeaseLost":
             assert self.everything() == before, "a stale token changed something"
@@ -192,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject, lost: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
         self.workers.remove(worker)
-        self.ask(worker.real.leave, lost=lost)
+        self.ask(worker.real, worker.real.leave, lost=lost)
         worker.twin.leave()
 
     @rule(seconds=st.sampled_from(STEPS_S))
@@ -202,7 +207,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def reap(self, lost: bool) -> None:
-        real = self.ask(self.real.reap, lost=lost)
+        real = self.ask(self.real, self.real.reap, lost=lost)
         twin = outcome(self.twin.reap)
         assert real in (twin, LOST)
 
@@ -277,12 +282,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Tools
 
-    def ask(self, call: Callable[[], Any], *, lost: bool) -> Outcome:
-        """Do it on the real queue; if `lost`, the server does it and the answer never arrives."""
+    def ask(self, end: Any, call: Callable[[], Any], *, lost: bool) -> Outcome:
+        """Do it at this end of the real queue; if `lost`, the server does it and its answer never arrives."""
         if not lost:
             return outcome(call)
         losing = LoseReply(self.between, marker=b"EVALSHA")
-        with pytest.raises(QueueUnavailable):
+        by_wire = mock.patch.object(end._redis, "connection_pool", self.by_wire.connection_pool)
+        with by_wire, pytest.raises(QueueUnavailable):
             call()
         assert losing.lost == 1
         return LOST
@@ -324,16 +330,16 @@ def id_of(payload: bytes) -> str | None:
 
 def run(server: RedisServer, *, sequences: int) -> None:
     between = Wire("127.0.0.1", server.port)
-    address = RedisAddress(between.host, between.port)
 
     class Machine(QueueMachine):
         pass
 
     Machine.server, Machine.between, Machine.raw = server, between, server.client()
+    Machine.by_wire = connect(RedisAddress(between.host, between.port), timeout_s=20.0)
     try:
         # A crowded machine may be slow to answer, and here only a reply that we lose is lost.
         with mock.patch("msaas.redis_queue.connect", partial(connect, timeout_s=20.0)):
-            Machine.real = RedisQueue(address, policy=POLICY)
+            Machine.real = RedisQueue(server.address, policy=POLICY)
             run_state_machine_as_test(
                 Machine,
                 settings=settings(

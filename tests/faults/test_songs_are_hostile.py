@@ -3,7 +3,6 @@
 import resource
 import shutil
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.faults.workers import Crew
 
 Figure = Callable[[str], None]
 MUTATIONS = dict(mutations())
-#: What a crowded machine adds to the start of a process is not the decoder's.
+#: Of the processor: what others on a crowded machine take is not the decoder's.
 LIMIT_S, LIMIT_BYTES = 10.0, 1.5 * 2**30
 #: MP3 has at least 8 kbit/s.
 MIN_BYTES_PER_S = 1000
@@ -45,15 +44,20 @@ def decode_all(names: list[str], folder: Path) -> str:
     """Return the figures."""
     slowest_s, outcomes = 0.0, Counter[str]()
     for name in names:
-        began = time.monotonic()
+        began_s = childrens_cpu_s()
         found = outcome(MUTATIONS[name], folder)
-        took_s = time.monotonic() - began
+        took_s = childrens_cpu_s() - began_s
         assert took_s <= LIMIT_S, name
         slowest_s = max(slowest_s, took_s)
         outcomes[found] += 1
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert peak <= LIMIT_BYTES
-    return f"{len(names)} songs: {dict(outcomes)}, slowest {slowest_s:.1f} s, peak ≤ {peak / 2**20:.0f} MiB"
+    return f"{len(names)} songs: {dict(outcomes)}, at most {slowest_s:.1f} s of CPU, peak ≤ {peak / 2**20:.0f} MiB"
+
+
+def childrens_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.fault("A1")
