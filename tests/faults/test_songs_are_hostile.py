@@ -52,7 +52,8 @@ def decode_all(names: list[str], folder: Path) -> str:
         outcomes[found] += 1
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert peak <= LIMIT_BYTES
-    return f"{len(names)} songs: {dict(outcomes)}, at most {slowest_s:.1f} s of CPU, peak ≤ {peak / 2**20:.0f} MiB"
+    limits = f"at most {slowest_s:.1f} s of CPU and {peak / 2**20:.0f} MiB"
+    return f"{len(names)} songs: {dict(outcomes)}, {limits}"
 
 
 def childrens_cpu_s() -> float:
