@@ -217,3 +217,23 @@ def test_scratch_of_a_living_worker_stays_and_of_a_dead_one_goes(tmp_path: Path)
     living.remove()
     third.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_outlasts_the_time_to_drain_is_given_back(queue: InMemoryQueue) -> None:
+    stuck = threading.Event()
+
+    def almost_done(lease: Lease) -> Result:
+        time.sleep(0.1)
+        lease.moved(0.99)
+        stuck.set()
+        time.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+    queue.enqueue(Job(ID))
+    running = Running(queue, almost_done)
+    assert stuck.wait(5)
+    told_at = time.monotonic()
+    running.loop.stopping.set()
+    wind_down(running.loop, running.thread, drain_s=0.3)
+    assert time.monotonic() - told_at < 5
+    assert queue.waiting() == [ID]

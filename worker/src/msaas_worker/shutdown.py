@@ -20,9 +20,10 @@ def wind_down(loop: Loop, thread: threading.Thread, *, drain_s: float) -> None:
     lease = loop.lease
     if lease and _is_worth_finishing(lease, drain_s):
         log_info("worker_draining", job=lease.claim.job.songhash)
-        thread.join()
-    elif lease:
-        _give_back(lease)
+        # An estimate may be wrong, and the queue may be away: the time that was granted is all there is.
+        thread.join(None if lease.is_held() else drain_s)
+    if loop.lease:
+        _give_back(loop.lease)
     thread.join(timeout=_UNWIND_S)
 
 
