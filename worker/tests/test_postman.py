@@ -285,7 +285,7 @@ def test_an_outbox_that_cannot_be_read_ends_no_thread(outbox: RedisOutbox, redis
     for key in redis.scan_iter("*:delivery:*"):
         redis.hdel(key, "url")
     courier = Courier(outbox, Raising(None), threading.Event())
-    courier.start()
+    threading.Thread(target=courier.run, daemon=True).start()
     try:
         wait_until(lambda: redis.hget(next(redis.scan_iter("*:delivery:*")), "attempts") == b"1", timeout_s=5)
         outbox.add(Callback("http://there/"), job_id="whole")
