@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from msaas.jobs import Callback
+from msaas.queue import Outbox
 from msaas.redis_clients import RedisAddress
 from msaas.redis_outbox import RedisOutbox
+from msaas.testing import InMemoryOutbox
 from msaas_worker import callbacks, destinations, postman
 from msaas_worker.callbacks import Courier
 from msaas_worker.destinations import is_allowed
@@ -221,7 +223,7 @@ class Raising:
             raise self._error
 
 
-def deliver(outbox: RedisOutbox, post: Raising) -> Courier:
+def deliver(outbox: Outbox, post: Raising) -> Courier:
     courier = Courier(outbox, post, threading.Event(), OWN_SECRET)
     assert courier.deliver_next()
     return courier
@@ -257,7 +259,8 @@ def test_a_callback_is_tried_for_days_as_standard_webhooks_has_it(outbox: RedisO
     assert [(each.state, each.attempts, each.detail) for each in outbox.dead()] == [("dead", 10, "HTTP 500")]
 
 
-def test_callbacks_that_failed_together_do_not_come_again_together(outbox: RedisOutbox) -> None:
+def test_callbacks_that_failed_together_do_not_come_again_together() -> None:
+    outbox = InMemoryOutbox(clock=lambda: 1000.0)
     for _ in range(20):
         outbox.add(Callback("http://there/"), job_id="song")
         deliver(outbox, Raising(CallbackFailed("HTTP 500")))
