@@ -115,9 +115,10 @@ class RedisServer(Server):
         return redis.Redis(port=self.port)
 
     def commands(self) -> list[list[str]]:
-        # The shebang of valkey's child options would read a config from the working folder; name none.
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        return [[self._binary, *options, "--maxmemory-policy", "noeviction", *self._options]]
+        # Ten times a second, the default, is how exactly a blocking call ends.
+        options += ["--hz", "500", "--maxmemory-policy", "noeviction"]
+        return [[self._binary, *options, *self._options]]
 
     def answers(self) -> bool:
         try:
