@@ -41,8 +41,8 @@ check: $(STAMP) ## ruff, mypy, import-linter
 chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
 	$(BIN)/python -m pytest -m "(chaos or fault) and not cluster and not bench"
 
-bench: $(STAMP) ## speed and memory, paired with stock demucs
-	$(BIN)/python bench/run.py
+bench: $(STAMP) ## speed of the model stage, paired with stock demucs
+	$(BIN)/python -m bench.model_stage
 
 cluster-test: $(STAMP) ## against the cluster KUBECONFIG points to
 	$(BIN)/python -m pytest -m cluster tests/cluster

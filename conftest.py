@@ -41,7 +41,8 @@ def redis_address(redis_server: RedisServer) -> RedisAddress:
     return redis_server.address
 
 
-@pytest.fixture(scope="session")
+# One for each module: a server that had lived through a whole run was seen to keep a processor busy.
+@pytest.fixture(scope="module")
 def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
     with rclone_running(tmp_path_factory.mktemp("rclone")) as server:
         yield server
