@@ -371,6 +371,24 @@ def test_a_worker_that_leaves_with_a_lease_is_reaped_once_it_is_over(bench: Queu
     assert bench.queue.reap() == [SONG]
 
 
+def test_an_entry_that_was_refused_once_is_not_lost_later(bench: QueueBench) -> None:
+    bench.push(SONG.encode())
+    bench.push(SONG.encode())
+    first, second = bench.queue.consumer("w1"), bench.queue.consumer("w2")
+    claimed(first)
+    bench.pass_time(POLICY.lease_s - 1)
+    first.beat()
+    bench.pass_time(2)
+    current = claimed(second)  # The first one's lease is over, though it lives.
+    with pytest.raises(ClaimRefused):
+        claimed(first)
+    second.give_back(current)
+    assert first.take(timeout_s=AT_ONCE_S) == SONG.encode()
+    bench.pass_time(POLICY.lease_s + 1)  # The first one dies before it claims.
+    bench.queue.reap()
+    assert bench.queue.waiting() == [SONG]
+
+
 def test_what_reaches_a_worker_after_it_left_is_not_lost(bench: QueueBench) -> None:
     worker = bench.queue.consumer("w1")
     worker.leave()

@@ -200,6 +200,20 @@ class QueueMachine(RuleBasedStateMachine):
         self.ask(worker.real, worker.real.leave, lost=lost)
         worker.twin.leave()
 
+    @precondition(lambda self: self.gone())
+    @rule(data=st.data())
+    def hand_an_entry_to_one_who_is_gone(self, data: st.DataObject) -> None:
+        """Its call was still under way."""
+        name = data.draw(st.sampled_from(self.gone()))
+        self.raw.lmove(KEYS.waiting, KEYS.own(name), "RIGHT", "LEFT")
+        if self.twin.entries:
+            self.twin.own[name].append(self.twin.entries.popleft())
+
+    def gone(self) -> list[str]:
+        """Those who ever asked for an entry, and are no more."""
+        alive = {worker.name for worker in self.workers}
+        return [name for name in self.twin.workers if name not in alive]
+
     @rule(seconds=st.sampled_from(STEPS_S))
     def time_passes(self, seconds: float) -> None:
         shift_times(self.raw, KEYS, seconds)
