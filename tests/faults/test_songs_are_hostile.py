@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,12 @@ def outcome(mp3: bytes, folder: Path) -> str:
     return "decoded"
 
 
+def figures_of(names: list[str], folder: Path) -> str:
+    """Decode in a process of its own: a peak is that of all children a process ever had."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
+        return own_process.submit(decode_all, names, folder).result()
+
+
 def decode_all(names: list[str], folder: Path) -> str:
     """Return the figures."""
     slowest_s, outcomes = 0.0, Counter[str]()
@@ -65,14 +73,14 @@ def childrens_cpu_s() -> float:
 def test_every_tenth_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
     assert len(MUTATIONS) >= 200
     assert outcome(MUTATIONS["whole"], tmp_path) == "decoded"
-    figure(decode_all(list(MUTATIONS)[5::10], tmp_path))
+    figure(figures_of(list(MUTATIONS)[5::10], tmp_path))
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
 @pytest.mark.fault("A1")
 def test_every_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
-    figure(decode_all(list(MUTATIONS), tmp_path))
+    figure(figures_of(list(MUTATIONS), tmp_path))
 
 
 @pytest.mark.chaos

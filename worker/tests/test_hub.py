@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker.tests.hub import FakeHub, hub_running
 from worker.tests.models import as_safetensors, tiny
 
 from msaas.errors import ModelUnavailable
+from msaas_worker.separators import hub
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.library import load_separator
 from msaas_worker.separators.repository import Repository
@@ -103,4 +105,20 @@ def test_a_hub_that_is_away_is_said_to_be(tmp_path: Path) -> None:
 def test_a_model_that_the_hub_does_not_have_is_unavailable(fake: FakeHub, tmp_path: Path) -> None:
     del fake.files["adefossez/HTDemucs/htdemucs.yaml"]
     with pytest.raises(ModelUnavailable):
+        load(fake, tmp_path)
+
+
+def test_an_error_of_the_client_is_an_unavailable_model(
+    fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mocked: the client's own failures cannot be had at will."""
+    cached = hub.hf_hub_download
+
+    def broken(*args: Any, **kwargs: Any) -> str:
+        if kwargs.get("local_files_only"):
+            return cached(*args, **kwargs)
+        raise RuntimeError("Bad file descriptor")
+
+    monkeypatch.setattr(hub, "hf_hub_download", broken)
+    with pytest.raises(ModelUnavailable, match="RuntimeError: Bad file descriptor"):
         load(fake, tmp_path)

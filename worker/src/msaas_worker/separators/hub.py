@@ -26,6 +26,10 @@ class HubSilent(OSError):
     """The hub did not answer."""
 
 
+class HubBroken(OSError):
+    """The hub's client failed."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """`cache` and `endpoint` are the hub library's own (HF_HOME, HF_ENDPOINT) unless given."""
@@ -85,7 +89,13 @@ class Hub:
             if time.monotonic() - heard[0] > self.silence_s:
                 raise HubSilent(f"no answer from {self.endpoint} for {self.silence_s:g} s")
             time.sleep(_POLL_S)
-        return Path(result.result())
+        try:
+            return Path(result.result())
+        except OSError:
+            raise
+        except Exception as error:
+            # Its HTTP client has a family of errors of its own, and a download given up earlier may upset it.
+            raise HubBroken(f"{type(error).__name__}: {error}") from error
 
 
 def _listening(heard: list[float]) -> type[tqdm]:
