@@ -11,9 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msaas.errors import QueueUnavailable
 from msaas.jobs import JobState
-from tests.faults.conftest import POLICY, House
+from tests.faults.conftest import POLICY, House, patiently
 from tests.faults.songs import TUNES, song
 from tests.faults.test_songs_are_hostile import files_in
 from tests.faults.workers import Crew, Worker
@@ -67,23 +66,6 @@ class Havoc(threading.Thread):
         self._house.redis.start()
 
 
-def feed(house: House, number: int) -> str:
-    """Send a song, again if the queue is away just now: an answer is what counts."""
-    while True:
-        try:
-            return house.send(song(number, seconds=0.5))
-        except QueueUnavailable:
-            time.sleep(0.1)
-
-
-def patiently(call: Callable[[], int]) -> int:
-    while True:
-        try:
-            return call()
-        except QueueUnavailable:
-            time.sleep(0.1)
-
-
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("L1")
@@ -97,7 +79,7 @@ def test_a_long_run_among_faults_loses_nothing_and_grows_nothing(
     havoc.start()
     began, ids, rss_early = time.monotonic(), [], 0
     for number in range(JOBS):
-        ids.append(feed(house, number))
+        ids.append(house.send(song(number, seconds=0.5)))
         while patiently(lambda: house.queue.depth().waiting) > 50:
             time.sleep(0.2)
         if number == JOBS // 5:

@@ -108,7 +108,14 @@ def test_a_decoder_that_runs_out_of_memory_harms_nobody(
 ) -> None:
     hungry = tmp_path / "hungry"
     hungry.mkdir()
-    (hungry / "sphn.py").write_text("FileReader = lambda path: bytearray(8 * 1024**3)")
+    # With enough memory it would be a song.
+    (hungry / "sphn.py").write_text(
+        "import numpy\n"
+        "class FileReader:\n"
+        "    sample_rate = 44100\n"
+        "    def __init__(self, path): self.hoard = bytearray(8 * 1024**3)\n"
+        "    def decode(self, start, seconds): return numpy.ones((2, 44100), numpy.float32)\n"
+    )
     with pytest.raises(UndecodableSong):
         decode_with(hungry, tmp_path, monkeypatch)
 
