@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from msaas.errors import MsaasError, SeparationFailed, SongTooLong, UndecodableS
 from msaas_worker import decoder
 from msaas_worker.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.decoding import decode
+from tests.servers import wait_until
 
 #: Longer than two blocks of the decoder.
 LONG_S = 45
@@ -207,12 +209,11 @@ def test_a_decoder_dies_with_its_worker(tmp_path: Path) -> None:
     assert not is_gone(pid)
     process.kill()
     process.wait()
-    for _ in range(100):
-        if is_gone(pid):
-            return
-        os.sched_yield()
-    os.kill(pid, 9)
-    pytest.fail("the decoder outlived its worker")
+    try:
+        wait_until(lambda: is_gone(pid))
+    finally:
+        if not is_gone(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_panic_of_the_decoder_is_a_named_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
