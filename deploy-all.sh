@@ -18,6 +18,9 @@ usage: ./deploy-all.sh [options]
 
 The keys of Redis and of the S3 server are made up at the first run and kept in Secrets. To bring your own, as an S3 that
 is not ours wants it, set MINIO_ACCESS_KEY and MINIO_SECRET_KEY; REDIS_PASSWORD likewise.
+
+API_KEYS (keys, with commas between) closes /apiv1 to all others, WEBHOOK_SECRET signs the callbacks. Set, they are kept
+in Secrets and changed by the next run that names others; a run without them leaves them as they are.
 TEXT
 }
 
@@ -107,6 +110,23 @@ make_secrets() {
   fi
 }
 
+# given DEPLOYMENT NAME KEY VALUE: made or changed where there is a value; who runs with another is started anew
+given() {
+  local deployment=$1 name=$2 key=$3 value=$4 said
+  if [ -z "$value" ]; then return; fi
+  (umask 077; printf %s "$value" >"$work/$key")
+  said=$(kubectl -n default create secret generic "$name" "--from-file=$key=$work/$key" --dry-run=client -o yaml |
+    kubectl label --local -f - app.kubernetes.io/part-of=msaas -o yaml | kubectl apply -f -)
+  say "$said"
+  case $said in *unchanged) return ;; esac
+  if kubectl -n default get deployment "$deployment" >/dev/null 2>&1; then restarts+=("deployment/$deployment"); fi
+}
+
+make_optional_secrets() {
+  given rest-server api-keys keys "${API_KEYS:-}"
+  given worker webhook-secret secret "${WEBHOOK_SECRET:-}"
+}
+
 key_of() {
   kubectl -n default get secret minio -o "go-template={{index .data \"$1\" | base64decode}}" 2>/dev/null || true
 }
@@ -121,10 +141,13 @@ wait_for() {
 }
 
 apply() {
+  local restarts=()
   make_secrets
+  make_optional_secrets
   # A Job cannot be changed, only made again.
   if has make-buckets; then kubectl -n default delete job make-buckets --ignore-not-found >&2; fi
   kubectl apply -f "$work/all.yaml" >&2
+  if [ ${#restarts[@]} -gt 0 ]; then kubectl -n default rollout restart "${restarts[@]}" >&2; fi
   wait_for default statefulset redis
   wait_for minio-ns statefulset minio-proj
   if has make-buckets; then

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import requests
 import sphn
 
 from msaas.s3_store import connect
@@ -22,6 +23,7 @@ from tests.cluster.kube import (
     OPTIONS,
     ROOT,
     Api,
+    forwarded,
     is_ready,
     items,
     kubectl,
@@ -88,6 +90,25 @@ def test_deploying_again_changes_nothing() -> None:
         pod["metadata"]["uid"] for service in ("rest", "worker", "logs", "redis") for pod in pods(service)
     }
     assert after == before
+
+
+def test_keys_that_are_given_close_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "a-key-of-the-cluster-test")
+    deploy()
+    assert _answers_to_a_guest_and_a_friend() == (401, 200)
+    kubectl("delete", "secret", "api-keys")
+    kubectl("rollout", "restart", "deployment/rest-server")
+    kubectl("rollout", "status", "deployment/rest-server", "--timeout=300s")
+    assert _answers_to_a_guest_and_a_friend() == (200, 200)
+
+
+def _answers_to_a_guest_and_a_friend() -> tuple[int, int]:
+    friend = {"Authorization": "Bearer a-key-of-the-cluster-test"}
+    with forwarded() as api:
+        guest, known = (
+            requests.get(f"{api.url}/apiv1/queue", headers=headers, timeout=30) for headers in ({}, friend)
+        )
+    return guest.status_code, known.status_code
 
 
 def test_pods_are_nobody_and_carry_nothing_to_build_with() -> None:

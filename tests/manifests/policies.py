@@ -20,7 +20,12 @@ SETTINGS: dict[str, type[Settings]] = {
     "make-buckets": StoreSettings,
 }
 #: What deploy-all.sh makes.
-SECRETS = {"redis": {"password"}, "minio": {"access-key", "secret-key"}}
+SECRETS = {
+    "redis": {"password"},
+    "minio": {"access-key", "secret-key"},
+    "api-keys": {"keys"},
+    "webhook-secret": {"secret"},
+}
 #: Images that cannot be pulled any more, or will not be kept.
 _GONE = re.compile(
     r"^((docker\.io/)?minio/|(docker\.io/)?bitnami|k8s\.gcr\.io/|gcr\.io/google.containers/|.*ingress-nginx)"
