@@ -1,5 +1,7 @@
 """The process starts from its folder, says what it reads, and ends when it is asked to."""
 
+import http.client
+import json
 import os
 import signal
 import socket
@@ -9,7 +11,7 @@ import sys
 import psutil
 import pytest
 from rest.tests.conftest import Start
-from rest.tests.service import ROOT
+from rest.tests.service import ROOT, Service
 
 from msaas_rest.wsgi import THREADS
 from tests.servers import RedisServer, wait_until
@@ -75,6 +77,35 @@ def test_clients_that_fall_silent_are_let_go(start: Start, sent: str) -> None:
     finally:
         for client in silent:
             client.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("GET\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nAuthorization Bearer the-key-of-somebody\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nAuthorization: Bearer the-key-of-somebody\0\r\n\r\n", 400),
+        (f"GET /{'a' * 9000} HTTP/1.1\r\n\r\n", 414),
+        (f"GET / HTTP/1.1\r\nX: {'a' * 9000}\r\n\r\n", 431),
+        ("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: cow\r\n\r\n", 501),
+    ],
+    ids=["line", "version", "header", "value", "long line", "long header", "coding"],
+)
+def test_what_is_no_request_is_a_problem_and_is_not_repeated(
+    service: Service, sent: str, status: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(sent.encode())
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        problem = json.loads(answer.read())
+    assert (answer.status, problem["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert {"type", "title", "detail", "instance", "reason"} <= set(problem)
+    wait_until(lambda: "no_request" in service.log.read_text())
+    assert "the-key-of-somebody" not in service.log.read_text() + str(problem)
 
 
 def ended(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -2,14 +2,17 @@
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from msaas.redis_log import start_logging
+from msaas.redis_log import log_info, start_logging
 from msaas_rest.app import create_app
 from msaas_rest.bootstrap import bootstrap
+from msaas_rest.no_request import refusal
 from msaas_rest.settings import RestSettings
 
 #: A slow client holds a thread, and so will an open event stream.
@@ -28,6 +31,15 @@ class PatientWorker(ThreadWorker):
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """gunicorn's own would log what was sent, a key in a broken header line, too."""
+        # With a request it would be the app's own fault.
+        if req is not None or not isinstance(exc, ParseException):
+            return super().handle_error(req, client, addr, exc)
+        log_info("no_request", reason=type(exc).__name__)
+        with suppress(OSError):
+            client.sendall(refusal(exc))
 
 
 class Server(BaseApplication):

@@ -1,0 +1,45 @@
+"""What is no HTTP request never reaches the app, and is answered like whatever the app refuses."""
+
+import json
+from http import HTTPStatus
+
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+
+from msaas_rest.guards import SECURITY_HEADERS
+
+_STATUS: dict[type[ParseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
+
+
+def refusal(error: ParseException) -> bytes:
+    """Return the whole answer. It names the kind of the error only: its text repeats what was sent."""
+    status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+    detail = type(error).__name__
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": detail,
+            "instance": "",
+            "reason": detail,
+        }
+    )
+    headers = {
+        "Connection": "close",
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        **SECURITY_HEADERS,
+    }
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{each}: {headers[each]}" for each in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
