@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from msaas.redis_clients import RedisAddress
@@ -21,6 +22,9 @@ __all__ = ["figure"]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(FaultTable())
+    # Its limit of 200 ms an example is one on how crowded the machine may be.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,8 @@ def test_a_silent_redis_is_503_and_threads_do_not_pile_up(
     for _ in range(3):
         assert_unavailable_soon(service.send(song))
         assert_unavailable_soon(service.get("/apiv1/queue"))
-    assert service.get("/healthz").elapsed.total_seconds() < 0.5
+    # Less than whoever asks Redis waits for it.
+    assert service.get("/healthz").elapsed.total_seconds() < 1.0
     own_redis.resume()
     assert service.send(song).status_code == 200
 

@@ -60,7 +60,7 @@ def random_kills(
     began = time.monotonic()
     left: Callable[[], int] = lambda: sum(not house.has_ended(job_id) for job_id in ids)  # noqa: E731
     kills = kill_busy_workers(crew, lambda: not left(), kills=jobs // 4)
-    house.ended(*ids, timeout_s=1200)
+    house.ended(*ids, timeout_s=60 + 6 * jobs)
     slowest_s = max(recoveries_s(crew))
     # Somebody must be up to notice.
     start_s = max(worker.start_s() for worker in crew.workers)
@@ -246,7 +246,8 @@ def stop_amid_a_put(house: House, worker: Worker, slow: Wire, *, name: str) -> s
     slow.requests = hold
     job_id = house.send(song())
     assert held.wait(60), worker.log.read_text()[-2000:]
-    time.sleep(0.5)
+    # What it goes on sending fits into the buffers on its way.
+    time.sleep(2.0)
     worker.signal(signal.SIGSTOP)
     return job_id
 

@@ -185,7 +185,7 @@ def test_private_networks_are_opened_by_name(setting: str, allowed: list[str], r
         assert not is_allowed(ipaddress.ip_address(address), networks)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=40), st.text(max_size=40).map(lambda text: f"http://{text}")))
 def test_whatever_the_url_is_an_attempt_ends_with_a_name(url: str) -> None:
     original = socket.socket.connect
