@@ -41,11 +41,11 @@ check: $(STAMP) ## ruff, mypy, import-linter
 chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
 	$(BIN)/python -m pytest -m "(chaos or fault) and not cluster and not bench"
 
-bench: $(STAMP) ## speed of the model stage, paired with stock demucs
-	$(BIN)/python -m bench.model_stage
+bench: $(STAMP) ## speed and memory against demucs and the goals; BENCH="--long --json FILE"
+	$(BIN)/python -m bench $(BENCH)
 
 cluster-test: $(STAMP) ## against the cluster KUBECONFIG points to
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
 clean: ## remove what was built and the local state
-	rm -rf $(VENV) .msaas output build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .msaas output build .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -18,6 +18,12 @@ _SIZE = 2_048
 _RUNS = 12
 
 
+def own_cpu_s() -> float:
+    """Of this process and of the children that it has waited for."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
 @dataclass(frozen=True)
 class Cost:
     """Of one run: the clock on the wall, and the processor time of all threads."""
@@ -26,16 +32,11 @@ class Cost:
     cpu_s: float
 
     @staticmethod
-    def of(run: Callable[[], object]) -> "Cost":
-        wall, cpu = time.perf_counter(), _cpu_s()
+    def of(run: Callable[[], object], *, cpu_s: Callable[[], float] = own_cpu_s) -> "Cost":
+        """`cpu_s` says what those who do the work have had so far."""
+        wall, cpu = time.perf_counter(), cpu_s()
         run()
-        return Cost(time.perf_counter() - wall, _cpu_s() - cpu)
-
-
-def _cpu_s() -> float:
-    """Of this process and of the children that it has waited for."""
-    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(use.ru_utime + use.ru_stime for use in uses)
+        return Cost(time.perf_counter() - wall, cpu_s() - cpu)
 
 
 @dataclass
@@ -48,6 +49,10 @@ class Pairs:
     def add(self, reference: Cost, other: Cost) -> None:
         self.before.append(reference)
         self.after.append(other)
+
+    def null(self) -> "Pairs":
+        """The reference against its own next run: what a ratio is when nothing differs."""
+        return Pairs(self.before[:-1], self.before[1:])
 
     def summary(self) -> dict[str, float]:
         walls = [one.wall_s / two.wall_s for one, two in zip(self.before, self.after, strict=True)]

@@ -1,6 +1,6 @@
 """The model stage, warm: ours against `demucs.apply.apply_model` in float32, on the same mixture and weights.
 
-    python -m bench.model_stage [--repo DIR] [--pairs 5] [--segments 4] [--json FILE]
+    python -m bench.model_stage [--repo DIR] [--pairs 5] [--segments 4] [--threads N] [--json FILE]
 
 Runs alternate in one process, with the same number of threads. `stock` is demucs as it comes, and against
 itself the noise; `stock kept` has our allocator settings, so that what is left is the model. Beside each
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from bench.measuring import Cost, Pairs, forget_freed_memory, load, matmul_peaks
 from bench.random_htdemucs import PUBLISHED, write_repository
+from bench.report import Findings, Goal
 from demucs.apply import apply_model
 from demucs.pretrained import get_model
 from torch import Tensor
@@ -36,6 +37,10 @@ from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
 _GFLOP_PER_SEGMENT = 335
 #: What `Mixture` divides by is this and the song's deviation; so that it is 1.
 _TINY = 1e-8
+#: Against demucs in float32: gates A and B.
+_GATE_DB = {"exact": 90.0, "auto": 45.0}
+#: How much faster than stock demucs, and which share of torch's matrix product.
+_GOALS = {"float32": (1.25, 0.85), "bfloat16": (3.0, 0.6)}
 PRECISIONS: tuple[Precision, ...] = ("exact", "auto")
 
 
@@ -123,16 +128,30 @@ _COLUMNS = {
 }
 
 
-def table(result: dict[str, Any]) -> str:
-    lines = [" | ".join(["", "against stock", *_COLUMNS, ""]).strip(), "|---" * (len(_COLUMNS) + 1) + "|"]
-    for name, row in result["rows"].items():
-        cells = [name, *(form.format(**row) for form in _COLUMNS.values())]
-        lines.append(" | ".join(["", *cells, ""]).strip())
+def findings(result: dict[str, Any]) -> Findings:
     peaks = ", ".join(f"{name} {value:.0f}" for name, value in result["peaks_gflops"].items())
-    lines.append(
-        f"\nPeaks, GFLOP/s on {result['threads']} threads: {peaks}. Load average {result['load']:.1f}."
+    return Findings(
+        "The model alone, warm, against demucs' `apply_model`",
+        result["rows"],
+        _COLUMNS,
+        tuple(goal for name in PRECISIONS for goal in _goals(name, result["rows"][name])),
+        note=f"Peaks, GFLOP/s on {result['threads']} threads: {peaks}. Load average {result['load']:.1f}.",
+        facts={name: value for name, value in result.items() if name != "rows"},
     )
-    return "\n".join(lines)
+
+
+def _goals(precision: str, row: dict[str, Any]) -> list[Goal]:
+    faster, of_peak = _GOALS[row["arithmetic"].split("+")[0]]
+    return [
+        Goal(f"model, {precision}, SNR dB", row["snr_db"], at_least=_GATE_DB[precision], is_gate=True),
+        Goal(f"model, {precision}, × stock", row["ratio"], at_least=faster),
+        Goal(f"model, {precision}, of the matmul peak", row["of_peak"], at_least=of_peak),
+    ]
+
+
+def measured_in(folder: Path, *, repo: Path, pairs: int, segments: int, threads: int) -> Findings:
+    model = get_model("htdemucs", repo=repo).models[0].eval()
+    return findings(measure(model, pairs=pairs, segments=segments, threads=threads, folder=folder))
 
 
 def main() -> None:
@@ -146,18 +165,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        repo = options.repo or write_repository(Path(folder), name="htdemucs", configuration=PUBLISHED)
-        model = get_model("htdemucs", repo=repo).models[0].eval()
-        result = measure(
-            model,
+        found = measured_in(
+            Path(folder),
+            repo=options.repo or write_repository(Path(folder), name="htdemucs", configuration=PUBLISHED),
             pairs=options.pairs,
             segments=options.segments,
             threads=options.threads,
-            folder=Path(folder),
         )
-    print(table(result))  # noqa: T201
+    print(found.text())  # noqa: T201
     if options.json:
-        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(found.as_json(), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import torch
-from bench.model_stage import measure, table
+from bench.model_stage import findings, measure
 from bench.random_htdemucs import SMALL, random_htdemucs
 
 
 def test_the_benchmark_holds_its_candidates_to_the_gates(tmp_path: Path) -> None:
     result = measure(random_htdemucs(SMALL, seed=0), pairs=1, segments=3, threads=2, folder=tmp_path)
     torch.set_num_threads(1)
-    assert result["rows"]["exact"]["snr_db"] >= 90
-    assert result["rows"]["auto"]["snr_db"] >= 45
-    assert "exact | float32" in table(result)
+    found = findings(result)
+    gates = [goal for goal in found.goals if goal.is_gate]
+    assert [goal.at_least for goal in gates] == [90, 45]
+    assert all(goal.holds for goal in gates)
+    assert "exact | float32" in found.text()

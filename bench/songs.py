@@ -1,0 +1,28 @@
+"""Songs of any length, made of the demo songs."""
+
+from pathlib import Path
+
+import lameenc
+import numpy as np
+import sphn
+
+from msaas_worker.decoded import CHANNELS, SAMPLERATE
+
+_DEMO_SONGS = sorted((Path(__file__).parents[1] / "data").glob("*.mp3"))
+_BIT_RATE_KBIT_S = 256
+_FULL_SCALE = 2**15 - 1
+
+
+def write_song(folder: Path, *, seconds: float) -> Path:
+    """Write an MP3 of the demo songs in turn; an encoder and a decoder make it some 50 ms longer."""
+    demo = np.concatenate([sphn.read(str(path))[0] for path in _DEMO_SONGS], axis=1)
+    frames = np.resize(demo.T, (round(seconds * SAMPLERATE), CHANNELS))
+    encoder = lameenc.Encoder()
+    encoder.set_bit_rate(_BIT_RATE_KBIT_S)
+    encoder.set_in_sample_rate(SAMPLERATE)
+    encoder.set_channels(CHANNELS)
+    encoder.silence()
+    pcm = (np.clip(frames, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()
+    path = folder / f"song-{seconds:g}.mp3"
+    path.write_bytes(encoder.encode(pcm) + encoder.flush())
+    return path
