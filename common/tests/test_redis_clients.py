@@ -1,11 +1,15 @@
+"""A queue that is away, silent, locked or full is named, and soon."""
+
 import time
 
 import pytest
+import redis
 
+from common.tests.steps import OOPS, RESULT, claimed
 from msaas.errors import QueueFull, QueueUnavailable
 from msaas.jobs import Job
 from msaas.queue import QueuePolicy
-from msaas.redis_clients import RedisAddress
+from msaas.redis_clients import RedisAddress, our_errors
 from msaas.redis_outbox import RedisOutbox
 from msaas.redis_queue import RedisQueue
 from tests.servers import RedisServer, free_port
@@ -86,8 +90,6 @@ def test_a_full_server_takes_no_job_but_lets_every_other_step_through(full_serve
     with pytest.raises(QueueFull):
         queue.enqueue(Job("c" * 64))
     worker = queue.consumer("new-worker")
-    from common.tests.test_queue import OOPS, RESULT, claimed
-
     worker.retry(claimed(worker), OOPS)
     worker.give_back(claimed(worker))
     worker.give_back(claimed(worker), delay_s=0.001)
@@ -101,6 +103,12 @@ def test_a_full_server_takes_no_job_but_lets_every_other_step_through(full_serve
     assert queue.depth().in_flight == 0
     assert worker.take(timeout_s=0.05) is None
     worker.leave()
+
+
+def test_a_script_that_ran_out_of_memory_means_a_full_queue() -> None:
+    """Some servers wrap the error of a command in one of the script."""
+    with pytest.raises(QueueFull), our_errors():
+        raise redis.exceptions.ResponseError("ERR Error running script: -OOM command not allowed")
 
 
 def test_two_servers_of_one_name_do_not_share_a_queue(redis_server: RedisServer) -> None:

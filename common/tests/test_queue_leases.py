@@ -1,0 +1,125 @@
+"""A job belongs to whoever holds its lease, and goes to another when that one falls silent."""
+
+import pytest
+
+from common.tests.backends import POLICY, QueueBench
+from common.tests.steps import AT_ONCE_S, OOPS, RESULT, SONG, claimed, state
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
+from msaas.jobs import Job, JobState
+from msaas.queue import JobQueue
+
+
+def test_the_job_of_a_silent_worker_goes_to_another(bench: QueueBench) -> None:
+    queue = bench.queue
+    queue.enqueue(Job(SONG))
+    silent = claimed(queue.consumer("silent"))
+    assert queue.reap() == []
+    bench.pass_time(POLICY.lease_s + 1)
+    assert queue.reap() == [SONG]
+    assert silent.attempt + 1 == claimed(queue.consumer("next")).attempt
+
+
+def test_a_worker_that_speaks_keeps_its_job(bench: QueueBench) -> None:
+    queue = bench.queue
+    queue.enqueue(Job(SONG))
+    worker = queue.consumer("w1")
+    claim = claimed(worker)
+    for _ in range(3):
+        bench.pass_time(POLICY.lease_s * 0.7)
+        worker.renew(claim, progress=0.1)
+        assert queue.reap() == []
+    worker.finish(claim, RESULT)
+
+
+@pytest.mark.parametrize("step", ["renew", "finish", "fail", "retry", "give_back"])
+def test_a_late_worker_changes_nothing(bench: QueueBench, step: str) -> None:
+    queue = bench.queue
+    queue.enqueue(Job(SONG))
+    late = queue.consumer("late")
+    stale = claimed(late)
+    bench.pass_time(POLICY.lease_s + 1)
+    queue.reap()
+    current = claimed(queue.consumer("current"))
+    before = queue.status(SONG), queue.depth()
+    call = {
+        "renew": lambda: late.renew(stale, progress=0.9),
+        "finish": lambda: late.finish(stale, RESULT),
+        "fail": lambda: late.fail(stale, OOPS),
+        "retry": lambda: late.retry(stale, OOPS),
+        "give_back": lambda: late.give_back(stale),
+    }[step]
+    with pytest.raises(LeaseLost):
+        call()
+    assert (queue.status(SONG), queue.depth()) == before
+    queue.consumer("current").finish(current, RESULT)
+
+
+def test_a_job_that_ends_its_workers_lies_with_the_dead(bench: QueueBench) -> None:
+    queue = bench.queue
+    queue.enqueue(Job(SONG))
+    for attempt in range(POLICY.max_attempts):
+        claimed(queue.consumer(f"victim-{attempt}"))
+        bench.pass_time(POLICY.lease_s + 1)
+        queue.reap()
+    status = queue.status(SONG)
+    assert status is not None
+    assert status.error is not None
+    assert (status.state, status.error.code) == (JobState.FAILED, "attempts_exhausted")
+    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1)
+
+
+def test_posting_a_song_again_gives_it_no_new_attempts(bench: QueueBench) -> None:
+    queue = bench.queue
+    for attempt in range(POLICY.max_attempts):
+        queue.enqueue(Job(SONG))
+        assert claimed(queue.consumer(f"victim-{attempt}")).attempt == attempt + 1
+        bench.pass_time(POLICY.lease_s + 1)
+        assert queue.enqueue(Job(SONG)) is JobState.RUNNING
+        queue.reap()
+    assert state(queue) is JobState.FAILED
+
+
+def test_a_song_that_died_may_be_tried_again(bench: QueueBench) -> None:
+    queue, worker = bench.queue, bench.queue.consumer("w1")
+    queue.enqueue(Job(SONG))
+    worker.fail(claimed(worker), OOPS)
+    queue.enqueue(Job(SONG))
+    assert claimed(worker).attempt == 1
+
+
+def test_one_of_two_equal_entries_is_refused_while_the_other_is_worked_on(bench: QueueBench) -> None:
+    bench.push(SONG.encode())
+    bench.push(SONG.encode())
+    first, second = bench.queue.consumer("w1"), bench.queue.consumer("w2")
+    claim = claimed(first)
+    with pytest.raises(ClaimRefused, match="held"):
+        claimed(second)
+    assert bench.queue.depth().in_flight == 1
+    first.finish(claim, RESULT)
+    assert bench.queue.depth().in_flight == 0
+
+
+def test_what_another_has_taken_cannot_be_claimed(queue: JobQueue) -> None:
+    queue.enqueue(Job(SONG))
+    payload = queue.consumer("w1").take(timeout_s=AT_ONCE_S)
+    assert payload is not None
+    with pytest.raises(ClaimRefused, match="gone"):
+        queue.consumer("w2").claim(Job(SONG), payload=payload)
+
+
+def test_an_entry_whose_claim_was_never_answered_costs_no_attempt(bench: QueueBench) -> None:
+    bench.queue.enqueue(Job(SONG))
+    claimed(bench.queue.consumer("w1"))
+    deaf = bench.queue.consumer("w1")  # The same worker, as if it had not heard of its claim.
+    assert claimed(deaf).attempt == 1
+
+
+def test_a_job_dropped_without_a_word_counts_each_time(queue: JobQueue) -> None:
+    queue.enqueue(Job(SONG))
+    worker = queue.consumer("w1")
+    for attempt in range(1, POLICY.max_attempts + 1):
+        assert claimed(worker).attempt == attempt
+    with pytest.raises(AttemptsExhausted):
+        claimed(worker)
+    assert state(queue) is JobState.FAILED
+    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1)

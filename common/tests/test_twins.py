@@ -1,0 +1,40 @@
+"""The queue's twin in memory can be turned off, and full."""
+
+import threading
+
+import pytest
+
+from common.tests.steps import SONG
+from msaas.errors import QueueFull, QueueUnavailable
+from msaas.jobs import Job
+from msaas.testing import InMemoryQueue
+
+
+def test_a_twin_can_be_turned_off() -> None:
+    twin = InMemoryQueue()
+    twin.enqueue(Job(SONG))
+    twin.away = twin.outbox.away = True
+    for call in (
+        twin.ping,
+        twin.waiting,
+        twin.reap,
+        lambda: twin.enqueue(Job(SONG)),
+        lambda: twin.consumer("w1").take(timeout_s=0),
+        lambda: twin.outbox.due(visibility_s=1),
+    ):
+        with pytest.raises(QueueUnavailable):
+            call()
+
+
+def test_a_twin_can_be_full() -> None:
+    twin = InMemoryQueue()
+    twin.full = True
+    with pytest.raises(QueueFull):
+        twin.enqueue(Job(SONG))
+    assert twin.waiting() == []
+
+
+def test_a_twin_lets_its_consumers_wait() -> None:
+    twin = InMemoryQueue()
+    threading.Timer(0.05, lambda: twin.enqueue(Job(SONG))).start()
+    assert twin.consumer("w1").take(timeout_s=5)
