@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
+from msaas.errors import QueueUnavailable
 from msaas.jobs import Callback
 from msaas.queue import Outbox
 from msaas.redis_clients import RedisAddress
@@ -92,6 +93,15 @@ def test_what_was_taken_stays_taken_however_the_answer_goes_on() -> None:
     """A second delivery of what was answered with 2xx would be one too many."""
     with speaking(lambda it: it.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nno more")) as url:
         post(url, b"{}", private=LOOPBACK)
+
+
+def test_what_only_looks_like_an_answer_when_the_time_is_over_is_none() -> None:
+    def half_an_answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Half: ")
+        connection.recv(1)
+
+    with speaking(half_an_answer) as url, pytest.raises(CallbackFailed, match="No answer within"):
+        post(url, b"{}", private=LOOPBACK, attempt_s=0.5)
 
 
 def test_a_resolver_that_never_answers_ends_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,3 +305,47 @@ def test_an_outbox_that_cannot_be_read_ends_no_thread(outbox: RedisOutbox, redis
         wait_until(lambda: outbox.deliveries("whole")[0].state == "delivered", timeout_s=10)
     finally:
         courier.stopping.set()
+
+
+def test_an_outbox_that_is_away_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "_IDLE_S", 0.01)
+    asked, outbox = threading.Event(), InMemoryOutbox()
+
+    def away(**_: float) -> None:
+        asked.set()
+        raise QueueUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "due", away)
+        courier = Courier(outbox, Raising(None), threading.Event())
+        threading.Thread(target=courier.run, daemon=True).start()
+        assert asked.wait(20)
+    try:
+        outbox.add(Callback("http://there/"), job_id="song")
+        wait_until(lambda: outbox.deliveries("song")[0].state == "delivered")
+    finally:
+        courier.stopping.set()
+
+
+def test_four_receivers_that_hang_hold_up_four_callbacks_at_a_time(outbox: RedisOutbox) -> None:
+    under_way: list[str] = []
+    over = threading.Event()
+
+    def hang(url: str, body: bytes, *, headers: Mapping[str, str]) -> None:
+        under_way.append(url)
+        over.wait(20)
+
+    for number in range(6):
+        outbox.add(Callback(f"http://there/{number}"), job_id="song")
+    courier = Courier(outbox, hang, threading.Event())
+    courier.start()
+    try:
+        wait_until(lambda: len(under_way) == 4)
+        time.sleep(0.5)
+        assert len(under_way) == 4
+        over.set()
+        wait_until(lambda: {each.state for each in outbox.deliveries("song")} == {"delivered"})
+    finally:
+        over.set()
+        courier.stopping.set()
+    assert len(set(under_way)) == 6

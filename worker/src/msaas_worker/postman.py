@@ -95,7 +95,6 @@ class _Deadline:
         self._timer.daemon = True
         self._twins: list[socket.socket] = []
         self.is_over = False
-        self._is_over = False
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -109,12 +108,11 @@ class _Deadline:
     def watch(self, connection: socket.socket) -> None:
         # TLS takes the socket over; a duplicate still reaches the connection.
         self._twins.append(connection.dup())
-        if self._is_over:
+        if self.is_over:
             self._cut()
 
     def _cut(self) -> None:
         self.is_over = True
-        self._is_over = True
         for twin in self._twins:
             with suppress(OSError):
                 twin.shutdown(socket.SHUT_RDWR)
