@@ -62,6 +62,8 @@ def test_older_ids_are_ids(job_id: str) -> None:
         b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
         b"x" * 5_000_000,
         b'{"songhash": "a", "x": ' + b"9" * 5000 + b"}",
+        b'{"songhash": "a", "callback": {"url": "http://a/\\ud800"}}',
+        b'{"songhash": "a", "model": "\\udfff"}',
     ],
     ids=lambda payload: repr(payload[:24]),
 )

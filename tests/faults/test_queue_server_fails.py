@@ -196,6 +196,7 @@ BAD_ENTRIES: list[bytes] = [
     b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     b"x" * 5_000_000,
     bytes(range(256)) * 4,
+    b'{"songhash": "abc", "callback": {"url": "http://a/\\ud800"}}',
 ]
 
 

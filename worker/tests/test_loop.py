@@ -104,6 +104,21 @@ def test_what_always_happens_ends_with_its_reason(queue: InMemoryQueue) -> None:
     assert queue.depth().dead == 1
 
 
+def test_an_entry_that_breaks_the_claim_is_buried_and_the_next_is_done(
+    queue: InMemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decoded(payload: bytes) -> Job:
+        if payload == b"poison":
+            raise RuntimeError("what nobody thought of")
+        return Job(ID)
+
+    monkeypatch.setattr(Job, "decode", decoded)
+    queue.push(b"poison")
+    status = state_after(queue, raising(), is_over)
+    assert (status.state, queue.depth().dead) == (JobState.DONE, 1)
+    assert queue.letters[0]["reason"] == "RuntimeError: what nobody thought of"
+
+
 def test_a_store_that_is_away_costs_no_attempt(queue: InMemoryQueue) -> None:
     handle = raising(*[StoreUnavailable()] * 3)
     queue.enqueue(Job(ID))

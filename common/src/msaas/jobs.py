@@ -64,7 +64,7 @@ class Job:
             raise MalformedJob(f"It has {len(payload)} bytes.", payload=payload)
         try:
             return _job_from(_message(payload.decode()))
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise MalformedJob("It is not UTF-8 text.", payload=payload) from None
         except (ValueError, TypeError, InvalidId, RecursionError) as error:
             raise MalformedJob(str(error), payload=payload) from None
@@ -88,13 +88,20 @@ def _job_from(message: dict[str, Any]) -> Job:
     model = message.get("model")
     if model is not None and not isinstance(model, str):
         raise TypeError("Its model is not a name.")
-    return Job(parse_id(songhash), model=model or None, callback=_callback_from(message.get("callback")))
+    model = _encodable(model or "") or None
+    return Job(parse_id(songhash), model=model, callback=_callback_from(message.get("callback")))
+
+
+def _encodable(text: str) -> str:
+    """JSON can name half a character, which no other system takes."""
+    text.encode()
+    return text
 
 
 def _callback_from(value: Any) -> Callback | None:
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return None
-    return Callback(value["url"], value.get("data"), _secret_from(value.get("secret")))
+    return Callback(_encodable(value["url"]), value.get("data"), _secret_from(value.get("secret")))
 
 
 def _secret_from(value: Any) -> str | None:

@@ -73,12 +73,20 @@ class Loop:
         try:
             claim = self.consumer.claim(Job.decode(payload), payload=payload)
         except MalformedJob as error:
-            self.consumer.bury(payload, reason=str(error))
-            log_info("entry_buried", reason=error.detail)
+            self._bury(payload, str(error))
         except (ClaimRefused, AttemptsExhausted) as error:
             log_info("job_refused", reason=str(error))
+        except QueueUnavailable:
+            raise
+        except Exception as error:
+            # Whatever else is wrong with it would end the next worker, too, and the one after that.
+            self._bury(payload, _named(error).detail)
         else:
             self._work_on(claim)
+
+    def _bury(self, payload: bytes, reason: str) -> None:
+        self.consumer.bury(payload, reason=reason)
+        log_info("entry_buried", reason=reason)
 
     def _work_on(self, claim: Claim) -> None:
         log_info("job_claimed", job=claim.job.songhash, attempt=claim.attempt)
