@@ -94,7 +94,7 @@ secret() {
     args+=("--from-file=${pair%%=*}=$work/${pair%%=*}")
   done
   kubectl -n "$namespace" create secret generic "$name" "${args[@]}" >&2
-  kubectl -n "$namespace" label secret "$name" app.kubernetes.io/part-of=msaas >/dev/null
+  kubectl -n "$namespace" label secret "$name" "app.kubernetes.io/part-of=msaas" "app.kubernetes.io/name=$name" >/dev/null
 }
 
 make_secrets() {
@@ -175,13 +175,20 @@ MSaaS is up.
 TEXT
 }
 
+# kinds SCOPE...: all that this cluster can list and delete, custom ones too, with commas between
+kinds() {
+  kubectl api-resources --verbs=list,delete -o name "$@" | grep -vE '^(events|endpoints|pods|nodes)(\.|$)' | paste -sd, -
+}
+
 delete() {
-  local kinds=deployments,statefulsets,jobs,pods,services,configmaps,secrets,networkpolicies,poddisruptionbudgets
-  say "removing MSaaS with all its songs and stems"
+  local ours=app.kubernetes.io/part-of=msaas
+  # A part, as queue and store for a developer, is removed without the rest.
+  if has rest-server; then say "removing MSaaS with all its songs and stems"; else ours+=",app.kubernetes.io/name in (redis,minio)"; fi
+  # First what makes pods, by the manifests, in their namespaces.
   kubectl delete -f "$work/all.yaml" --ignore-not-found --timeout="${timeout_s}s" >&2
-  # What no manifest names: generated ConfigMaps of earlier versions, Secrets, the claims of the StatefulSets.
-  kubectl -n default delete "$kinds,persistentvolumeclaims" -l app.kubernetes.io/part-of=msaas \
-    --ignore-not-found --timeout="${timeout_s}s" >&2
+  # Then what these manifests do not name: Secrets, the claims of the StatefulSets, what another overlay or component brought.
+  kubectl -n default delete "$(kinds --namespaced=true)" -l "$ours" --ignore-not-found --timeout="${timeout_s}s" >&2
+  kubectl delete "$(kinds --namespaced=false)" -l "$ours" --ignore-not-found --timeout="${timeout_s}s" >&2
 }
 
 case $action in

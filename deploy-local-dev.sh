@@ -23,6 +23,13 @@ while [ $# -gt 0 ]; do
   shift
 done
 if [ -n "$delete" ]; then exec ./deploy-all.sh --overlay dev --delete; fi
+
+listens() { (: <"/dev/tcp/localhost/$1") 2>/dev/null; }
+
+# Somebody else's server would answer in the place of ours.
+for port in 6379 9000 9001; do
+  if listens "$port"; then echo "deploy-local-dev: port $port is taken" >&2; exit 1; fi
+done
 ./deploy-all.sh --overlay dev ${options[@]+"${options[@]}"}
 
 forwards=()
@@ -47,8 +54,6 @@ keep_forwarding -n minio-ns port-forward service/minio-proj 9000:9000 9001:9001 
 forwards+=($!)
 
 secret() { kubectl -n default get secret "$1" -o "go-template={{index .data \"$2\" | base64decode}}"; }
-
-listens() { (: <"/dev/tcp/localhost/$1") 2>/dev/null; }
 
 for port in 6379 9000; do
   until listens "$port"; do sleep 0.2; done
