@@ -94,6 +94,15 @@ def test_what_is_no_json_is_400(service: Service, body: bytes) -> None:
     assert name_of(answer) == (400, "malformed_request")
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "video/mp4", ""])
+def test_a_song_of_another_type_is_told_the_three_that_are_taken(
+    service: Service, song: bytes, kind: str
+) -> None:
+    answer = service.call("POST", "/apiv1/separate", data=song, headers={"Content-Type": kind})
+    assert name_of(answer) == (400, "malformed_request")
+    assert f"{kind or 'of no type'}; a song comes as audio/mpeg" in answer.json()["detail"]
+
+
 def test_a_form_without_a_song_is_400(service: Service) -> None:
     assert name_of(service.call("POST", "/apiv1/separate", files={"song": b"x"})) == (400, "missing_song")
     broken = service.call(

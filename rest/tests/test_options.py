@@ -2,7 +2,7 @@
 
 import pytest
 
-from msaas.errors import InvalidCallback, UnknownModel
+from msaas.errors import InvalidCallback, MsaasError, UnknownFormat, UnknownModel, UnknownStem
 from msaas.jobs import Callback
 from msaas.songs import parse_id, source_of
 from msaas.stems import MODELS, SIX_STEMS
@@ -42,6 +42,22 @@ def test_a_free_model_name_is_refused(model: object) -> None:
     with pytest.raises(UnknownModel) as refused:
         job_id(model=model)
     assert len(refused.value.detail) < 500
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"format": "wav"}, UnknownFormat),
+        ({"format": 3}, UnknownFormat),
+        ({"stems": ["vocals"]}, UnknownStem),
+    ],
+)
+def test_what_is_not_made_is_refused_and_not_passed_over(
+    fields: dict[str, object], error: type[MsaasError]
+) -> None:
+    with pytest.raises(error):
+        job_id(**fields)
+    assert job_id(format="mp3", stems=[]) == SONG
 
 
 def test_a_model_knows_its_stems() -> None:

@@ -29,6 +29,8 @@ def test_a_browser_gets_a_page(service: Service) -> None:
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<form" in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    # Under no-referrer a browser sends `Origin: null` with the form, and we refuse what comes from nowhere.
+    assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
 def test_what_waits_is_counted(service: Service, song: bytes) -> None:

@@ -40,7 +40,7 @@ _logger = logging.getLogger("msaas")
 
 def answer_problems(app: Flask) -> None:
     app.register_error_handler(errors.MsaasError, problem)
-    app.register_error_handler(RequestEntityTooLarge, lambda _: problem(errors.SongTooLarge()))
+    app.register_error_handler(RequestEntityTooLarge, lambda _: problem(_too_large()))
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(OSError, _of_the_machine)
     app.register_error_handler(Exception, _unforeseen)
@@ -60,6 +60,10 @@ def problem(error: errors.MsaasError, *, retry_after_s: int | None = None) -> Re
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="msaas"'
     return response
+
+
+def _too_large() -> errors.SongTooLarge:
+    return errors.SongTooLarge(f"A body of this kind may have {request.max_content_length} bytes.")
 
 
 def _of_http(error: HTTPException) -> Response:

@@ -19,6 +19,8 @@ def routes() -> Blueprint:
                 content_type="text/html; charset=utf-8",
                 headers={
                     "Content-Security-Policy": _POLICY,
+                    # The form carries the page's origin: without it, it would be taken for another site's.
+                    "Referrer-Policy": "same-origin",
                     "Vary": "Accept",
                 },
             )

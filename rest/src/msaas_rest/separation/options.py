@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from msaas.errors import InvalidCallback, UnknownModel
+from msaas.errors import InvalidCallback, UnknownFormat, UnknownModel, UnknownStem
 from msaas.jobs import Callback
 from msaas.songs import with_variant
 from msaas.stems import MODELS, parse_model
@@ -38,7 +38,11 @@ def _variant(options: Mapping[str, Any]) -> str:
 
 
 def parse_options(fields: Mapping[str, Any], *, default_model: str) -> Options:
-    """Raises `UnknownModel`."""
+    """Raises `UnknownModel`, `UnknownFormat`, `UnknownStem`."""
+    if fields.get("format", "mp3") != "mp3":
+        raise UnknownFormat("Stems are made as mp3.")
+    if fields.get("stems"):
+        raise UnknownStem("All stems of a model are made; a choice of them is not taken.")
     name = fields.get("model") or default_model
     if not isinstance(name, str):
         raise UnknownModel("Its name is not a text.")

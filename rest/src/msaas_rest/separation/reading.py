@@ -101,10 +101,17 @@ def _json_object(request: Request) -> dict[str, Any]:
     try:
         fields = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise MalformedRequest("The body is not JSON.") from None
+        raise MalformedRequest(_not_json(request)) from None
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not a JSON object.")
     return fields
+
+
+def _not_json(request: Request) -> str:
+    if request.is_json:
+        return "The body is not JSON."
+    kind = request.mimetype[:64] or "of no type"
+    return f"The body is {kind}; a song comes as audio/mpeg, multipart/form-data or application/json."
 
 
 def _refuse_constant(name: str) -> None:
