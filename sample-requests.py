@@ -3,6 +3,7 @@
 import base64
 import os
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _TIMEOUT_S = 60
 
 def main() -> int:
     """Return 0 when every answer was a 200."""
+    ArgumentParser(description=__doc__).parse_args()
     answers = [_separate(song) for song in SONGS]
     return 0 if all([*answers, _queue()]) else 1
 
@@ -36,13 +38,17 @@ def _queue() -> bool:
 
 def _call(method: str, path: str, data: Any) -> bool:
     """Only 200 counts."""
-    response = requests.request(
-        method,
-        f"http://{REST}/{path}",
-        data=jsonpickle.encode(data, keys=True),
-        headers={"Content-Type": "application/json"},
-        timeout=_TIMEOUT_S,
-    )
+    try:
+        response = requests.request(
+            method,
+            f"http://{REST}/{path}",
+            data=jsonpickle.encode(data, keys=True),
+            headers={"Content-Type": "application/json"},
+            timeout=_TIMEOUT_S,
+        )
+    except requests.RequestException as error:
+        sys.stderr.write(f"{method} {path} failed: nobody answers at {REST} ({type(error).__name__})\n")
+        return False
     if response.status_code == 200:
         sys.stdout.write(f"{method} {path}: {response.text.strip()}\n")
         return True

@@ -1,9 +1,7 @@
-"""Pushes one sample job in the message format, its song being in the store before.
-
-python send-request.py [SONG.mp3]
-"""
+"""Pushes one sample job in the message format, its song being in the store before."""
 
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from msaas.jobs import Job
@@ -15,8 +13,10 @@ _SAMPLES = Path(__file__).resolve().parents[1] / "data"
 
 
 def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("song", nargs="?", type=Path, default=min(_SAMPLES.glob("*.mp3")))
+    song = parser.parse_args().song
     settings = load_or_exit(StoreSettings)
-    song = Path(sys.argv[1]) if len(sys.argv) > 1 else min(_SAMPLES.glob("*.mp3"))
     job = Job(song_hash(song.read_bytes()))
     tracks = settings.tracks()
     tracks.prepare()

@@ -6,7 +6,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int, *, host: str = _LOOPBACK) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
