@@ -64,7 +64,10 @@ FAULTS: dict[str, Fault] = {
     "U2": Fault(
         "100 slow clients",
         "others' p99 ≤ 1 s",
-        also=("rest/tests/test_server.py::test_many_slow_clients_hold_nobody_up",),
+        also=(
+            "rest/tests/test_server.py::test_many_slow_clients_hold_nobody_up",
+            "rest/tests/test_server.py::test_clients_that_fall_silent_are_let_go",
+        ),
     ),
     "U3": Fault(
         "broken base64",

@@ -56,7 +56,8 @@ def decode_all(names: list[str], folder: Path) -> str:
         began_s = childrens_cpu_s()
         found = outcome(MUTATIONS[name], folder)
         took_s = childrens_cpu_s() - began_s
-        assert took_s <= LIMIT_S, name
+        # A decoder that takes no time of a child is none.
+        assert 0 < took_s <= LIMIT_S, name
         slowest_s = max(slowest_s, took_s)
         outcomes[found] += 1
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
@@ -71,10 +72,10 @@ def childrens_cpu_s() -> float:
 
 
 @pytest.mark.fault("A1")
-def test_every_tenth_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
+def test_every_ninth_mutated_song_is_decoded_or_refused_by_name(tmp_path: Path, figure: Figure) -> None:
     assert len(MUTATIONS) >= 200
     assert outcome(MUTATIONS["whole"], tmp_path) == "decoded"
-    figure(figures_of(list(MUTATIONS)[5::10], tmp_path))
+    figure(figures_of(list(MUTATIONS)[5::9], tmp_path))
 
 
 @pytest.mark.chaos
