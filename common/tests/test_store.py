@@ -25,7 +25,7 @@ def content_of(store: ObjectStore, bucket: str, key: str = KEY) -> bytes:
 
 
 def test_a_store_that_answers_is_pinged(store: ObjectStore, bucket: str) -> None:
-    store.ping()
+    store.ping("input-tracks")
 
 
 def test_making_a_bucket_twice_is_fine(store: ObjectStore, bucket: str) -> None:
@@ -157,7 +157,11 @@ def test_a_directory_that_cannot_be_written_is_a_store_that_is_away(tmp_path: os
 def test_an_s3_server_that_is_away_is_named_soon() -> None:
     store = connect(f"127.0.0.1:{free_port()}", access_key="a", secret_key="b")
     began = time.monotonic()
-    for call in (store.ping, lambda: store.stat("bucket", KEY), lambda: put(store, "bucket", b"x")):
+    for call in (
+        lambda: store.ping("bucket"),
+        lambda: store.stat("bucket", KEY),
+        lambda: put(store, "bucket", b"x"),
+    ):
         with pytest.raises(StoreUnavailable):
             call()
     assert time.monotonic() - began < 2
@@ -166,13 +170,13 @@ def test_an_s3_server_that_is_away_is_named_soon() -> None:
 def test_wrong_keys_are_a_store_that_does_not_answer(s3_server) -> None:  # type: ignore[no-untyped-def]
     store = connect(s3_server.host, access_key="somebody", secret_key="else")
     with pytest.raises(StoreUnavailable):
-        store.ping()
+        store.ping("input-tracks")
 
 
 def test_the_twin_can_be_turned_off() -> None:
     store = InMemoryStore()
     store.make_bucket("b")
     store.away = True
-    for call in (store.ping, lambda: put(store, "b", b"x"), lambda: list(store.list("b"))):
+    for call in (lambda: store.ping("b"), lambda: put(store, "b", b"x"), lambda: list(store.list("b"))):
         with pytest.raises(StoreUnavailable):
             call()

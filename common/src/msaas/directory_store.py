@@ -23,7 +23,7 @@ class DirectoryStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def ping(self) -> None:
+    def ping(self, bucket: str) -> None:
         with _our_errors():
             os.stat(self._root)
 

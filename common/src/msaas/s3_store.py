@@ -25,12 +25,14 @@ class S3Store:
     def __init__(self, client: Minio) -> None:
         self._client = client
 
-    def ping(self) -> None:
+    def ping(self, bucket: str) -> None:
         with _our_errors():
-            self._client.list_buckets()
+            self._client.bucket_exists(bucket)
 
     def make_bucket(self, bucket: str) -> None:
         with _our_errors():
+            if self._client.bucket_exists(bucket):
+                return
             try:
                 self._client.make_bucket(bucket)
             except S3Error as error:

@@ -15,7 +15,8 @@ class StoredObject:
 class ObjectStore(Protocol):
     """Every method raises `StoreUnavailable` when the store does not answer."""
 
-    def ping(self) -> None: ...
+    def ping(self, bucket: str) -> None:
+        """Ask for a bucket that may be missing: who works in it need not be allowed to list all of them."""
 
     def make_bucket(self, bucket: str) -> None:
         """Create the bucket; an existing one is fine."""

@@ -40,7 +40,7 @@ class Tracks:
     output_bucket: str = "output-tracks"
 
     def ping(self) -> None:
-        self.store.ping()
+        self.store.ping(self.input_bucket)
 
     def prepare(self) -> None:
         self.store.make_bucket(self.input_bucket)

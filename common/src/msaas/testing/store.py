@@ -15,7 +15,7 @@ class InMemoryStore:
         self.away = False
         self._buckets: dict[str, dict[str, tuple[bytes, float]]] = {}
 
-    def ping(self) -> None:
+    def ping(self, bucket: str) -> None:
         self._answer()
 
     def make_bucket(self, bucket: str) -> None:
