@@ -1,9 +1,12 @@
 """How each kind of failure ends a job, on the queue's twin in memory."""
 
+import fcntl
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -233,6 +236,45 @@ def test_scratch_of_a_living_worker_stays_and_of_a_dead_one_goes(tmp_path: Path)
     living.remove()
     third.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_starts_beside_another_leaves_it_its_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    siblings: list[Scratch] = []
+    lock = fcntl.flock
+
+    def sibling_first(file: IO[str], operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        siblings.append(Scratch(tmp_path))
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sibling_first)
+    scratch = Scratch(tmp_path)
+    assert siblings
+    with scratch.folder() as folder:
+        assert folder.is_dir()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_without_its_scratch_ends_and_gives_its_job_back(
+    queue: InMemoryQueue, tmp_path: Path
+) -> None:
+    scratch = Scratch(tmp_path)
+    shutil.rmtree(scratch._folder)
+
+    def handle(lease: Lease) -> Result:
+        with scratch.folder():
+            return DONE
+
+    queue.enqueue(Job(ID))
+    running = Running(queue, handle)
+    running.thread.join(5)
+    assert not running.thread.is_alive()
+    running.stop()
+    status = queue.status(ID)
+    assert status
+    assert (status.state, status.attempts) == (JobState.QUEUED, 0)
 
 
 def test_a_job_that_outlasts_the_time_to_drain_is_given_back(queue: InMemoryQueue) -> None:

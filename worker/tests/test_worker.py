@@ -1,5 +1,6 @@
 """A worker process among faults: killed, stopped, told to leave, its queue away."""
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msaas.jobs import Job, JobState
 from msaas.manifest import Manifest
 from msaas.songs import song_hash
 from msaas.tracks import Tracks
-from tests.servers import S3Access, redis_running
+from tests.servers import S3Access, redis_running, wait_until
 
 #: Long enough to be met in the middle.
 LONG = song_mp3(40)
@@ -87,10 +88,24 @@ def test_a_job_given_back_five_times_is_held_to_its_end(service: Service) -> Non
     assert service.status(job_id).state is JobState.DONE
 
 
+def test_a_worker_whose_scratch_was_removed_leaves_its_job_to_another(service: Service) -> None:
+    worker = service.start_worker()
+    worker.wait_until_said("worker_started")
+    shutil.rmtree(service.scratch)
+    service.scratch.mkdir()
+    job_id = service.enqueue(song_mp3(1))
+    assert worker.exit_code(timeout_s=20) == 1
+    assert service.queue.waiting() == [job_id]
+    service.start_worker()
+    status = service.wait_for_end(job_id)
+    assert (status.state, status.attempts) == (JobState.DONE, 1)
+
+
 def test_nothing_is_left_in_redis_but_the_state_and_the_name(service: Service) -> None:
     worker = service.start_worker()
     job_id = service.enqueue(song_mp3(1))
     service.wait_for_end(job_id)
+    wait_until(lambda: not service.redis.exists("toWorkers:pieces"))
     assert worker.terminate(timeout_s=5) == 0
     keys = {key.decode() for key in service.redis.scan_iter()}
     assert keys == {"logging", f"job:{job_id}", "toWorkers:workers"}

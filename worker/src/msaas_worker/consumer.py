@@ -1,4 +1,4 @@
-"""The loop of a worker: take an entry, do its job, end it; no error ends the loop."""
+"""The loop of a worker: take an entry, do its job, end it; no error of a job ends the loop."""
 
 import threading
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from msaas.jobs import Job, JobError
 from msaas.queue import Claim, Consumer, QueuePolicy, Result
 from msaas_worker.heartbeat import Beat, unheard
 from msaas_worker.lease import Lease
+from msaas_worker.scratch import ScratchGone
 
 _TAKE_S = 1.0
 _QUEUE_AWAY_S = 0.5
@@ -111,6 +112,8 @@ class Loop:
             return self._failed(claim, error, consumer.fail)
         except StoreUnavailable as error:
             return self._given_back(claim, error)
+        except ScratchGone:
+            raise  # Every other job would fail here, too: the process ends, and a new one has its own.
         except Exception as error:
             return self._failed(claim, _named(error), consumer.retry)
         self._store_failures = 0

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import IO
 
 _PREFIX = "msaas-worker-"
+#: Until the lock is held: a worker that starts at the same time takes such a folder for no one's.
+_UNHELD = f"new-{_PREFIX}"
 _LOCK = "lock"
+
+
+class ScratchGone(Exception):
+    """Somebody removed the scratch of this process; no job can be done in it any more."""
 
 
 class Scratch:
@@ -18,9 +24,10 @@ class Scratch:
     def __init__(self, parent: Path | None = None) -> None:
         root = parent or Path(tempfile.gettempdir())
         _remove_left_behind(root)
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-        self._lock = open(self._folder / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
+        unheld = Path(tempfile.mkdtemp(prefix=_UNHELD, dir=root))
+        self._lock = open(unheld / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._folder = unheld.rename(root / (_PREFIX + unheld.name.removeprefix(_UNHELD)))
 
     @property
     def heartbeat(self) -> Path:
@@ -28,7 +35,9 @@ class Scratch:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Give a folder for one job."""
+        """Give a folder for one job. Raises `ScratchGone`."""
+        if not self._folder.is_dir():
+            raise ScratchGone(str(self._folder))
         with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
