@@ -41,31 +41,36 @@ class Havoc(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(self._chance.uniform(2, 6)):
             what = self._chance.choices(["kill", "stop", "redis"], [5, 3, 1])[0]
-            getattr(self, f"_{what}")()
-            self.done[what] += 1
+            self.done[what] += getattr(self, f"_{what}")()
 
     def end(self) -> None:
         self._over.set()
         self.join()
 
-    def _victim(self) -> Worker | None:
-        others = [worker for worker in self._crew.alive() if worker is not self._spared]
-        return self._chance.choice(others) if others else None
+    def _victims(self) -> list[Worker]:
+        """One that is up, if there is any: whoever is killed while it starts has nothing to lose."""
+        others = [
+            each for each in self._crew.alive() if each is not self._spared and each.said("job_claimed")
+        ]
+        return [self._chance.choice(others)] if others else []
 
-    def _kill(self) -> None:
-        if victim := self._victim():
+    def _kill(self) -> int:
+        for victim in (victims := self._victims()):
             victim.kill()
+        return len(victims)
 
-    def _stop(self) -> None:
-        if victim := self._victim():
+    def _stop(self) -> int:
+        for victim in (victims := self._victims()):
             victim.signal(signal.SIGSTOP)
             self._over.wait(POLICY.lease_s * 1.5)
             victim.signal(signal.SIGCONT)
+        return len(victims)
 
-    def _redis(self) -> None:
+    def _redis(self) -> int:
         self._house.redis.kill()
         time.sleep(0.5)
         self._house.redis.start()
+        return 1
 
 
 @pytest.mark.chaos
