@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from msaas.queue import JobQueue
 from msaas.songs import ID_PATTERN
 from msaas.storage import StoredObject
 from msaas.testing import InMemoryOutbox, InMemoryQueue, InMemoryStore
@@ -18,10 +19,10 @@ from msaas_rest.bootstrap import Parts
 from msaas_rest.budget import Budget
 from msaas_rest.settings import RestSettings
 
-_KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
+KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
 _ROUTES = (
     *("track/{0}/{1}", "track/{0}-{1}", "track/{0}", "remove/{0}/{1}", "remove/{0}-{1}"),
-    *("job/{0}", "job/{0}/callbacks"),
+    *("job/{0}", "job/{0}/callbacks", "job/{0}/pieces"),
 )
 _ALLOWED = {200, 400, 404, 422}
 
@@ -50,10 +51,10 @@ class WaryStore(InMemoryStore):
         super().delete(bucket, key)
 
 
-def client_on(store: InMemoryStore) -> FlaskClient:
+def client_on(store: InMemoryStore, queue: JobQueue | None = None) -> FlaskClient:
     tracks = Tracks(store)
     return create_app(
-        Parts(RestSettings(), InMemoryQueue(), InMemoryOutbox(), tracks, tracks, Budget(1))
+        Parts(RestSettings(), queue or InMemoryQueue(), InMemoryOutbox(), tracks, tracks, Budget(1))
     ).test_client()
 
 
@@ -75,7 +76,7 @@ def test_any_path_is_answered_and_no_bad_key_asked_for(job_id: str, part: str, r
     path = route.format(quote(job_id, safe=""), quote(part, safe=""))
     answer = CLIENT.get("/apiv1/" + path, follow_redirects=True)
     assert answer.status_code in _ALLOWED, answer.text
-    assert all(_KEY.fullmatch(key) and ".." not in key for key in STORE.keys)
+    assert all(KEY.fullmatch(key) and ".." not in key for key in STORE.keys)
 
 
 def test_a_good_id_is_asked_for() -> None:

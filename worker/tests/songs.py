@@ -16,12 +16,12 @@ def noise(samples: int, *, channels: int = CHANNELS, seed: int = 0, gain: float 
     return (gain * (tones + 0.3 * hiss)).astype(np.float32)
 
 
-def mp3(audio: Audio, *, samplerate: int = SAMPLERATE, bit_rate: int = 128) -> bytes:
+def mp3(audio: Audio, *, samplerate: int = SAMPLERATE, bit_rate: int = 128, quality: int = 7) -> bytes:
     encoder = lameenc.Encoder()
     encoder.set_bit_rate(bit_rate)
     encoder.set_in_sample_rate(samplerate)
     encoder.set_channels(audio.shape[0])
-    encoder.set_quality(7)
+    encoder.set_quality(quality)
     encoder.silence()
     pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").T.tobytes()
     return bytes(encoder.encode(pcm) + encoder.flush())

@@ -121,6 +121,10 @@ class TrackNotFound(NotFound):
     """There is no such track."""
 
 
+class PieceNotFound(NotFound):
+    """There is no such piece."""
+
+
 class ObjectNotFound(NotFound):
     """The store holds no such object."""
 

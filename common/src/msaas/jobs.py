@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from msaas.errors import InvalidCallback, InvalidId, MalformedJob
+from msaas.pieces import Pieces
 from msaas.songs import parse_id
 from msaas.webhook_secrets import parse_webhook_secret
 
@@ -134,12 +135,15 @@ class JobStatus:
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    #: Of the attempt that runs; None before the first is told of, and once the attempt is over.
+    pieces: Pieces | None = None
 
     def as_json(self, *, now: float) -> dict[str, Any]:
         return {
             "songhash": self.songhash,
             "state": self.state.value,
             "progress": self.progress,
+            "playable_until_s": self._playable_until_s(),
             "model": self.model,
             "device": self.device,
             "attempts": self.attempts,
@@ -150,6 +154,12 @@ class JobStatus:
             "finished_at": rfc3339(self.finished_at),
             "eta_s": self._eta_s(now),
         }
+
+    def _playable_until_s(self) -> float | None:
+        """None once the job has ended: whoever plays goes over to the stems."""
+        if self.state not in (JobState.QUEUED, JobState.RUNNING):
+            return None
+        return self.pieces.until_s if self.pieces else 0.0
 
     def _eta_s(self, now: float) -> float | None:
         if self.state is not JobState.RUNNING or not self.progress or self.started_at is None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msaas.errors import AttemptsExhausted
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+from msaas.pieces import Pieces
 
 #: A dead letter keeps this much of an entry, enough to see where it came from.
 _LETTER_BYTES = 16 * 1024
@@ -92,6 +93,12 @@ class JobQueue(Protocol):
     def reap(self) -> list[str]:
         """Return the jobs of silent workers and those whose delay is over; name their ids."""
 
+    def stale_pieces(self) -> list[Pieces]:
+        """Return the pieces of attempts that are over: nobody is shown them, somebody must delete them."""
+
+    def forget_pieces(self, pieces: Pieces) -> None:
+        """They are deleted."""
+
 
 @dataclass(frozen=True)
 class Depth:
@@ -122,9 +129,19 @@ class Consumer(Protocol):
         """Say that this worker lives."""
 
     def renew(
-        self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
+        self,
+        claim: Claim,
+        *,
+        progress: float,
+        model: str | None = None,
+        device: str | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
-        """Prolong the lease and publish the progress. Raises `LeaseLost`."""
+        """Prolong the lease and publish the progress, and what is new to be heard. Raises `LeaseLost`.
+
+        Tell of an attempt's pieces before the first is stored, and of each before the next: so whoever
+        deletes them knows all their names.
+        """
 
     def finish(self, claim: Claim, result: Result) -> None:
         """End the job as done and release its callbacks. Raises `LeaseLost`."""

@@ -36,6 +36,11 @@ class Keys:
         return f"{self.outbox}:dead"
 
     @property
+    def pieces(self) -> str:
+        """Hash: attempt → its pieces, as long as any may lie in the store."""
+        return f"{self.waiting}:pieces"
+
+    @property
     def rates(self) -> str:
         """Prefix: how often each client called."""
         return f"{self.waiting}:rates"

@@ -10,6 +10,7 @@ import redis
 
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+from msaas.pieces import Pieces
 from msaas.queue import (
     EXHAUSTED,
     NEARLY_DONE,
@@ -126,6 +127,14 @@ class RedisQueue:
             )
         return [_text(job_id) for job_id in returned]
 
+    def stale_pieces(self) -> list[Pieces]:
+        with our_errors():
+            return [Pieces.decode(text) for text in self._scripts["stale_pieces"](keys=[self._keys.pieces])]
+
+    def forget_pieces(self, pieces: Pieces) -> None:
+        with our_errors():
+            self._redis.hdel(self._keys.pieces, pieces.tag)
+
 
 class RedisConsumer:
     """Implements `msaas.queue.Consumer`. `take` has its own client, so that a renewal never waits for it."""
@@ -212,9 +221,15 @@ class RedisConsumer:
             self._scripts["beat"](keys=[self._keys.workers], args=[self._worker, self._policy.lease_s])
 
     def renew(
-        self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
+        self,
+        claim: Claim,
+        *,
+        progress: float,
+        model: str | None = None,
+        device: str | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
-        keys = [self._keys.job(claim.job.songhash), self._keys.workers]
+        keys = [self._keys.job(claim.job.songhash), self._keys.workers, self._keys.pieces]
         args = [
             claim.token,
             self._worker,
@@ -222,6 +237,8 @@ class RedisConsumer:
             f"{min(progress, NEARLY_DONE):.4f}",
             model or "",
             device or "",
+            pieces.tag if pieces else "",
+            pieces.encode() if pieces else "",
         ]
         self._fenced("renew", claim, keys=keys, args=args)
 
@@ -313,6 +330,7 @@ def _status(job_id: str, fields: dict[str, str]) -> JobStatus:
         created_at=_seconds(fields.get("created_at")),
         started_at=_seconds(fields.get("started_at")),
         finished_at=_seconds(fields.get("finished_at")),
+        pieces=Pieces.decode(fields["pieces"]) if "pieces" in fields else None,
     )
 
 

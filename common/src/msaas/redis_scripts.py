@@ -21,6 +21,7 @@ _JOB_STEPS = (
     "leave",
     "reap",
     "open_entries",
+    "stale_pieces",
 )
 _CALLBACK_STEPS = ("put_down", "due", "settle", "redeliver")
 _NAMES = (*_JOB_STEPS, *_CALLBACK_STEPS)

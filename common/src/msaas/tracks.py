@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from msaas.errors import ObjectNotFound, SongMissing, TrackNotFound
+from msaas.errors import ObjectNotFound, PieceNotFound, SongMissing, TrackNotFound
 from msaas.manifest import Manifest, StemFile
+from msaas.pieces import Pieces
 from msaas.songs import source_of
 from msaas.storage import ObjectStore, StoredObject
 
@@ -20,14 +21,20 @@ _SPOOL_BYTES = 16 * 1024 * 1024
 
 #: A song that comes again is stored again, unless it is younger: so it has all its time before it is old.
 _YOUNG_S = 3600.0
+#: What the name of a piece ends in.
+PIECE = ".piece"
 
 
 def stem_file(job_id: str, stem: str) -> str:
     return f"{job_id}-{stem}.mp3"
 
 
+def piece_file(pieces: Pieces, stem: str, *, number: int) -> str:
+    return f"{pieces.job_id}-{stem}.{pieces.tag}.{number}{PIECE}"
+
+
 def job_of(name: str) -> str:
-    """Return the job whose stem or manifest bears this name."""
+    """Return the job whose stem, piece or manifest bears this name."""
     return name.removesuffix(".json") if name.endswith(".json") else name.rpartition("-")[0]
 
 
@@ -70,6 +77,24 @@ class Tracks:
 
     def songs(self) -> Iterator[StoredObject]:
         return self.store.list(self.input_bucket)
+
+    # Pieces of stems that are still being made
+
+    def put_piece(self, pieces: Pieces, stem: str, *, number: int, mp3: bytes) -> None:
+        name = piece_file(pieces, stem, number=number)
+        self.store.put(self.output_bucket, name, io.BytesIO(mp3), size_bytes=len(mp3))
+
+    def piece(self, pieces: Pieces, stem: str, *, number: int) -> bytes:
+        """Raises `PieceNotFound`: it was never there, or is no longer."""
+        name = piece_file(pieces, stem, number=number)
+        try:
+            return b"".join(self.store.get(self.output_bucket, name))
+        except ObjectNotFound:
+            raise PieceNotFound(name) from None
+
+    def delete_piece(self, pieces: Pieces, *, number: int) -> None:
+        for stem in pieces.stems:
+            self.store.delete(self.output_bucket, piece_file(pieces, stem, number=number))
 
     # Results
 
@@ -148,9 +173,13 @@ class Tracks:
     def results(self) -> Iterator[StoredObject]:
         return self.store.list(self.output_bucket)
 
+        return (found for found in self.outputs() if not found.key.endswith(PIECE))
+
+    def outputs(self) -> Iterator[StoredObject]:
+        """Return the results, and the pieces of what is still being made."""
     def delete_contents(self) -> None:
         """Empty both buckets, manifests first: a result without one is no result."""
         for song in self.songs():
             self.store.delete(self.input_bucket, song.key)
-        for result in sorted(self.results(), key=lambda found: not found.key.endswith(".json")):
+        for result in sorted(self.outputs(), key=lambda found: not found.key.endswith(".json")):
             self.store.delete(self.output_bucket, result.key)

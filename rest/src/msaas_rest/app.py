@@ -12,6 +12,7 @@ from msaas_rest.health.routes import routes as health_routes
 from msaas_rest.home.routes import routes as home_routes
 from msaas_rest.jobs.routes import routes as job_routes
 from msaas_rest.models.routes import routes as model_routes
+from msaas_rest.pieces.routes import routes as piece_routes
 from msaas_rest.problems import answer_problems
 from msaas_rest.rates import limit_rates
 from msaas_rest.separation.routes import routes as separation_routes
@@ -36,6 +37,7 @@ def create_app(parts: Parts) -> Flask:
         waiting_routes,
         track_routes,
         job_routes,
+        piece_routes,
         callback_routes,
         model_routes,
     ]

@@ -27,6 +27,7 @@ from msaas_worker.separators.library import open_library
 from msaas_worker.settings import WorkerSettings
 from msaas_worker.shutdown import end_process, wind_down
 from msaas_worker.sweeper import start_sweeping
+from msaas_worker.tidying import start_tidying
 
 
 def main() -> None:
@@ -73,10 +74,19 @@ def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Ev
     outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
     deliver = partial(post, private=settings.callback_allow_private)
     Courier(outbox, deliver, stopping, settings.signing_secret).start()
-    handler = Handler(tracks, library, scratch, settings.demucs_model, settings.max_duration_s)
+    handler = Handler(
+        tracks,
+        library,
+        scratch,
+        settings.demucs_model,
+        settings.max_duration_s,
+        publishes=settings.publish_pieces,
+    )
     name, beat = incarnation(), Heartbeat(scratch.heartbeat)
+    loop = Loop(queue.consumer(name), handler.handle, settings.policy, stopping, beat)
+    start_tidying(queue, tracks, every_s=settings.policy.sweep_s, job_ended=loop.job_ended, stopping=stopping)
     log_info("worker_started", worker=name)
-    return Loop(queue.consumer(name), handler.handle, settings.policy, stopping, beat)
+    return loop
 
 
 def incarnation() -> str:

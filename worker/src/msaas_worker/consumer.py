@@ -48,6 +48,8 @@ class Loop:
     beat: Beat = unheard
     lease: Lease | None = None
     exit_code: int = 0
+    #: Set after each job.
+    job_ended: threading.Event = field(default_factory=threading.Event)
     _store_failures: int = field(default=0, init=False)
     _queue_away: bool = field(default=False, init=False)
 
@@ -98,6 +100,7 @@ class Loop:
             except LeaseLost:
                 log_info("lease_lost", job=claim.job.songhash)
         self.lease = None
+        self.job_ended.set()
 
     def _ending(self, lease: Lease) -> Callable[[], None]:
         """Do the job and return what is to be said to the queue."""

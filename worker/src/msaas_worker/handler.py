@@ -1,6 +1,7 @@
 """One job, from its song to its manifest."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from msaas.stems import MODELS, parse_model
 from msaas.tracks import Tracks
 from msaas_worker.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.decoding import decode
-from msaas_worker.encoder import encoders
+from msaas_worker.encoder import Audience, Nobody, encoders
 from msaas_worker.lease import Lease
+from msaas_worker.publisher import Publisher
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separator, Separators
 
@@ -28,6 +30,8 @@ class Handler:
     scratch: Scratch
     default_model: str
     max_duration_s: int
+    #: Whether a song can be heard while it is separated.
+    publishes: bool = True
 
     def handle(self, lease: Lease) -> Result:
         """Do the job of the lease and say what was made.
@@ -66,20 +70,21 @@ class Handler:
         regions = separator.separate(
             song, stems=stems, on_progress=lambda done: lease.moved(done * _MODEL_SHARE)
         )
-        mp3s = encode(regions, stems, folder, lease)
-        log_info("song_separated", job=job_id, model=separator.model)
-        manifest = Manifest(
-            songhash=job_id,
-            model=separator.model,
-            weights_sha256=separator.weights_sha256,
-            engine=separator.engine,
-            samples=song.samples,
-            samplerate=SAMPLERATE,
-            stems={stem: self._store(lease, stem, mp3) for stem, mp3 in mp3s.items()},
-            options={"model": job.model} if job.model else {},
-        )
-        lease.confirm()
-        self.tracks.put_manifest(manifest)
+        with closing(Publisher(self.tracks, lease) if self.publishes else Nobody()) as audience:
+            mp3s = encode(regions, stems, folder, lease, audience=audience)
+            log_info("song_separated", job=job_id, model=separator.model)
+            manifest = Manifest(
+                songhash=job_id,
+                model=separator.model,
+                weights_sha256=separator.weights_sha256,
+                engine=separator.engine,
+                samples=song.samples,
+                samplerate=SAMPLERATE,
+                stems={stem: self._store(lease, stem, mp3) for stem, mp3 in mp3s.items()},
+                options={"model": job.model} if job.model else {},
+            )
+            lease.confirm()
+            self.tracks.put_manifest(manifest)
         log_info("manifest_stored", job=job_id)
         return manifest
 
@@ -105,9 +110,11 @@ class Handler:
         return stored
 
 
-def encode(regions: Iterator[Audio], stems: tuple[str, ...], folder: Path, lease: Lease) -> dict[str, Path]:
+def encode(
+    regions: Iterator[Audio], stems: tuple[str, ...], folder: Path, lease: Lease, *, audience: Audience
+) -> dict[str, Path]:
     """Encode the regions `[stems, 2, samples]` as they come; return the MP3 of each stem."""
-    with encoders(folder, stems) as one_each:
+    with encoders(folder, stems, audience=audience) as one_each:
         for region in regions:
             for encoder, samples in zip(one_each, region, strict=True):
                 encoder.write(samples)

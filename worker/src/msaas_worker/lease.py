@@ -11,6 +11,7 @@ from typing import Self
 
 from msaas import log_info
 from msaas.errors import LeaseLost, QueueUnavailable
+from msaas.pieces import Pieces
 from msaas.queue import Claim, Consumer, QueuePolicy
 from msaas_worker.heartbeat import Beat, unheard
 
@@ -34,7 +35,7 @@ def end_stalled(job_id: str) -> None:
 
 
 class Lease:
-    """Use it as a context; every method but `give_back` is for the thread that does the job."""
+    """Use it as a context; all methods but `show` and `give_back` are for the thread that does the job."""
 
     def __init__(
         self,
@@ -103,6 +104,10 @@ class Lease:
             except QueueUnavailable:
                 time.sleep(_QUEUE_AWAY_S)
 
+    def show(self, pieces: Pieces) -> None:
+        """Tell the queue, now, what can be heard. Raises `LeaseLost` or `QueueUnavailable`."""
+        self._renew(pieces)
+
     def eta_s(self) -> float:
         if not self._progress:
             return float("inf")
@@ -119,9 +124,11 @@ class Lease:
     def _show(self) -> None:
         self._beat(job=self.claim.job.songhash, progress=round(self._progress, 4))
 
-    def _renew(self) -> None:
+    def _renew(self, pieces: Pieces | None = None) -> None:
         try:
-            self._consumer.renew(self.claim, progress=self._progress, model=self._model, device=self._device)
+            self._consumer.renew(
+                self.claim, progress=self._progress, model=self._model, device=self._device, pieces=pieces
+            )
         except LeaseLost:
             self._lost = True
             raise

@@ -11,7 +11,7 @@ from msaas.errors import ObjectNotFound, Unavailable
 from msaas.queue import JobQueue
 from msaas.songs import source_of
 from msaas.storage import StoredObject
-from msaas.tracks import Tracks, job_of
+from msaas.tracks import PIECE, Tracks, job_of
 
 _LONGEST_PAUSE_S = 3600.0
 
@@ -53,7 +53,7 @@ class Retention:
         return found
 
     def _ours(self) -> Iterator[StoredObject]:
-        return (result for result in self.tracks.results() if result.key.endswith((".mp3", ".json")))
+        return (found for found in self.tracks.outputs() if found.key.endswith((".mp3", ".json", PIECE)))
 
     def _delete_result(self, job_id: str, keys: list[str], before: float) -> int:
         """A young manifest keeps its stems, however old."""

@@ -40,6 +40,8 @@ class WorkerSettings(StoreSettings):
     model_fallback: Literal["", "starter"] = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "exact", "fast"] = "auto"
+    #: Whether a song can be heard while it is separated: pieces of its stems in the store, until they stand.
+    publish_pieces: bool = True
     #: On SIGTERM a job that needs no longer than this is finished, any other given back.
     drain_seconds: float = Field(default=0.0, ge=0)
     #: Songs and stems older than this are deleted; without it they stay.

@@ -35,6 +35,7 @@ if attempts > tonumber(max_attempts) then
 end
 
 redis.call('PERSIST', job)
+drop_lease(job)
 redis.call('HSET', job, 'state', 'running', 'attempts', attempts, 'progress', '0', 'token', token,
   'worker', worker, 'payload', payload, 'started_at', stamp(), 'lease_until', after(lease))
 redis.call('HSET', claims, payload, job_id)

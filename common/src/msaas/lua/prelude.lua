@@ -54,9 +54,9 @@ local function lay_with_the_dead(dead, max_dead, letter)
   redis.call('LTRIM', dead, 0, max_dead - 1)
 end
 
--- The lease ends, whatever becomes of the job.
+-- The lease ends, whatever becomes of the job, and nobody is shown its pieces any more.
 local function drop_lease(job)
-  redis.call('HDEL', job, 'token', 'lease_until', 'worker')
+  redis.call('HDEL', job, 'token', 'lease_until', 'worker', 'pieces')
 end
 
 local function end_job(job, state, ttl, ...)

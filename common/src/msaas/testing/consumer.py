@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
 from msaas.jobs import Job, JobError, JobState, JobStatus
+from msaas.pieces import Pieces
 from msaas.queue import EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
 from msaas.testing.ledger import Ledger, Record
 
@@ -65,6 +66,7 @@ class InMemoryConsumer:
             queue.end(record, JobState.FAILED, error=EXHAUSTED)
             raise AttemptsExhausted(job.songhash)
         now = queue.clock()
+        record.drop_lease()
         record.status = replace(
             record.status, state=JobState.RUNNING, attempts=attempt, progress=0.0, started_at=now
         )
@@ -85,7 +87,13 @@ class InMemoryConsumer:
         self._queue.workers[self._worker] = self._queue.clock() + self._queue.policy.lease_s
 
     def renew(
-        self, claim: Claim, *, progress: float, model: str | None = None, device: str | None = None
+        self,
+        claim: Claim,
+        *,
+        progress: float,
+        model: str | None = None,
+        device: str | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         record = self._fenced(claim)
         self.beat()
@@ -95,7 +103,10 @@ class InMemoryConsumer:
             progress=min(progress, NEARLY_DONE),
             model=model or record.status.model,
             device=device or record.status.device,
+            pieces=pieces or record.status.pieces,
         )
+        if pieces:
+            self._queue.pieces[pieces.tag] = pieces
 
     def finish(self, claim: Claim, result: Result) -> None:
         if self._ended_by(claim):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import JobError, JobState, JobStatus
+from msaas.pieces import Pieces
 from msaas.queue import QueuePolicy, dead_letter
 from msaas.testing.outbox import InMemoryOutbox
 
@@ -26,6 +27,7 @@ class Record:
 
     def drop_lease(self) -> None:
         self.token, self.worker, self.lease_until = "", "", 0.0
+        self.status = replace(self.status, pieces=None)
 
 
 class Ledger:
@@ -49,6 +51,8 @@ class Ledger:
         self.workers: dict[str, float] = {}
         #: By task: until when it is nobody's turn.
         self.turns: dict[str, float] = {}
+        #: By attempt.
+        self.pieces: dict[str, Pieces] = {}
         #: Newest first.
         self.letters: list[dict[str, object]] = []
 

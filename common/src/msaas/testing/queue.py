@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from msaas.errors import MalformedJob, QueueFull
 from msaas.jobs import Job, JobState, JobStatus
+from msaas.pieces import Pieces
 from msaas.queue import EXHAUSTED, Depth, new_delivery_id
 from msaas.songs import source_of
 from msaas.testing.consumer import InMemoryConsumer
@@ -87,6 +88,15 @@ class InMemoryQueue(Ledger):
             if until <= now - _FORGET_AFTER_S:
                 del self.workers[worker]
         return returned
+
+    def stale_pieces(self) -> list[Pieces]:
+        self.answer()
+        shown = [record.status.pieces for record in self.jobs.values()]
+        return [pieces for pieces in self.pieces.values() if pieces not in shown]
+
+    def forget_pieces(self, pieces: Pieces) -> None:
+        self.answer()
+        self.pieces.pop(pieces.tag, None)
 
     def _return_all(self, worker: str) -> list[str]:
         claims, returned = self.claims.pop(worker, {}), []
