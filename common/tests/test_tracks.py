@@ -1,11 +1,12 @@
 """Songs, stems and manifests on every store."""
 
 import io
+from typing import IO
 
 import pytest
 
 from msaas.errors import SongMissing, TrackNotFound
-from msaas.manifest import Manifest
+from msaas.manifest import Manifest, StemFile
 from msaas.storage import ObjectStore
 from msaas.tracks import Tracks, stem_file
 
@@ -98,6 +99,31 @@ def test_a_stem_that_is_gone_leaves_the_manifest_too(tracks: Tracks) -> None:
     with pytest.raises(TrackNotFound):
         tracks.open_stem(SONG, "bass")
     assert set((tracks.manifest(SONG) or manifest).stems) == {"drums", "other", "vocals"}
+
+
+def test_a_result_that_ends_while_a_stem_is_read_stands(
+    tracks: Tracks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stems are there before its manifest: whoever reads in between sees a damaged stem."""
+    make(tracks)
+    damaged = {stem: tracks.put_stem(SONG, stem, io.BytesIO(b"new" * 100)) for stem in STEMS}
+    newer = Manifest(
+        SONG, model="mdx", weights_sha256="", engine="test", samples=1, samplerate=44100, stems=damaged
+    )
+    spooled = Tracks._spooled
+
+    def slowly(tracks: Tracks, entry: StemFile) -> IO[bytes] | None:
+        file = spooled(tracks, entry)
+        tracks.put_manifest(newer)
+        return file
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Tracks, "_spooled", slowly)
+        with pytest.raises(TrackNotFound):
+            tracks.open_stem(SONG, "bass")
+    assert tracks.manifest(SONG) == newer
+    with tracks.open_stem(SONG, "bass") as file:
+        assert file.read() == b"new" * 100
 
 
 def test_a_stem_of_another_size_makes_the_manifest_incomplete(tracks: Tracks) -> None:

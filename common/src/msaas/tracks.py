@@ -146,7 +146,9 @@ class Tracks:
             raise TrackNotFound(stem_file(job_id, stem))
         file = self._spooled(manifest.stems[stem])
         if file is None:
-            self.put_manifest(manifest.without(stem))
+            # A worker that ended meanwhile has stored another: then what was read belongs to no result.
+            if self.manifest(job_id) == manifest:
+                self.put_manifest(manifest.without(stem))
             raise TrackNotFound(f"{stem_file(job_id, stem)} was damaged; send the song again.")
         return file
 
