@@ -152,6 +152,32 @@ def test_what_was_made_anew_since_the_listing_stays(shelf: Shelf) -> None:
     assert (shelf.songs(), shelf.jobs()) == ({SONG, OTHER}, {SONG, OTHER})
 
 
+def test_a_stem_that_was_stored_a_moment_ago_stays(shelf: Shelf) -> None:
+    """Its manifest follows."""
+    shelf.result(SONG, hours=25)
+
+    def stored_anew(key: str) -> None:
+        if key.endswith(".json"):
+            shelf.age(shelf.tracks.output_bucket, f"{SONG}-vocals.mp3", hours=0)
+
+    shelf.store.before_delete = stored_anew
+    assert shelf.retention.sweep() == 1 + 3
+    assert [result.key for result in shelf.tracks.results()] == [f"{SONG}-vocals.mp3"]
+
+
+def test_a_song_that_is_posted_during_the_sweep_stays_and_its_results_too(shelf: Shelf) -> None:
+    for song in (SONG, OTHER):
+        shelf.song(song, hours=25)
+        shelf.result(song, hours=25)
+
+    def posted(key: str) -> None:
+        shelf.queue.enqueue(Job(OTHER))
+
+    shelf.store.before_delete = posted
+    shelf.retention.sweep()
+    assert (shelf.songs(), shelf.jobs()) == ({OTHER}, {OTHER})
+
+
 def test_files_that_are_not_ours_stay(shelf: Shelf) -> None:
     file: BinaryIO = io.BytesIO(b"notes")
     shelf.store.put(shelf.tracks.output_bucket, "notes.txt", file, size_bytes=5)

@@ -32,18 +32,20 @@ class Retention:
         before = time.time() - self.age_s
         results = self._old_results(before)
         songs = [song.key for song in self.tracks.songs() if song.modified_at < before]
-        # Asked after the listing: what was announced meanwhile is among them.
-        spared = set[str]().union(*(ask() for ask in self.spared))
         deleted = sum(
             self._delete_result(job_id, keys, before)
             for job_id, keys in results.items()
-            if source_of(job_id) not in spared
+            if not self._is_spared(source_of(job_id))
         )
         return deleted + sum(
             self._delete_if_old(self.tracks.input_bucket, key, before)
             for key in songs
-            if key.removesuffix(".mp3") not in spared
+            if not self._is_spared(key.removesuffix(".mp3"))
         )
+
+    def _is_spared(self, songhash: str) -> bool:
+        """Ask for each anew: a sweep takes its time, and songs are announced meanwhile."""
+        return any(songhash in ask() for ask in self.spared)
 
     def _old_results(self, before: float) -> dict[str, list[str]]:
         found = defaultdict(list)
@@ -56,13 +58,12 @@ class Retention:
         return (found for found in self.tracks.outputs() if found.key.endswith((".mp3", ".json", PIECE)))
 
     def _delete_result(self, job_id: str, keys: list[str], before: float) -> int:
-        """A young manifest keeps its stems, however old."""
+        """A young manifest keeps its stems, however old; a young stem stays, its manifest follows."""
         bucket, manifest = self.tracks.output_bucket, f"{job_id}.json"
-        if self._has(bucket, manifest) and not self._delete_if_old(bucket, manifest, before):
+        stands = self._has(bucket, manifest)
+        if stands and not self._delete_if_old(bucket, manifest, before):
             return 0
-        for key in keys:
-            self.tracks.store.delete(bucket, key)
-        return len(keys)
+        return stands + sum(self._delete_if_old(bucket, key, before) for key in keys if key != manifest)
 
     def _delete_if_old(self, bucket: str, key: str, before: float) -> bool:
         """Look once more: it may have been written since the listing."""
