@@ -252,4 +252,17 @@ def test_threads_follow_the_quota_of_the_container(
     (tmp_path / "cpu.max").write_text(quota)
     monkeypatch.setattr("msaas_worker.separators.devices._CGROUP_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores"), [("3", 3), ("4,2", 4), ("64", 8), ("0", 8), ("many", 8), ("", 8)]
+)
+def test_threads_are_no_more_than_openmp_was_granted(
+    threads: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msaas_worker.separators.devices._CGROUP_QUOTA", tmp_path / "none")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
     assert usable_cores() == cores

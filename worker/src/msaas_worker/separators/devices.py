@@ -23,9 +23,15 @@ def choose_device(wanted: str) -> str:
 
 
 def usable_cores() -> int:
-    """Return the cores of this process: its affinity, or the quota of its container where that is less."""
+    """Return the cores of this process: its affinity, the quota of its container or what it was granted."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _quota(cores)))
+    return max(1, min(cores, _quota(cores), _granted(cores)))
+
+
+def _granted(cores: int) -> int:
+    """Return the threads that OpenMP may use: whoever starts several workers shares out the cores so."""
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(threads) if threads.isdecimal() and int(threads) else cores
 
 
 def _quota(cores: int) -> int:
