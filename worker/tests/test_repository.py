@@ -228,6 +228,27 @@ def test_the_fallback_says_for_whom_it_works(tmp_path: Path, told: list[dict[str
     assert line["because"] == "htdemucs is nowhere"
 
 
+def test_what_the_fallback_stands_in_for_is_asked_for_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    loads = Loads(tmp_path, missing={"htdemucs"})
+
+    def load_and_tell(model: str) -> Separator:
+        asked.append(model)
+        return loads(model)
+
+    library = Library(load_and_tell, default="htdemucs", fallback="starter")
+    assert library.get("htdemucs").model == library.get("htdemucs").model == "starter"
+    assert asked == ["htdemucs", "starter"]
+    loads._missing.clear()
+    now[0] += 301
+    assert library.get("htdemucs").model == library.get("htdemucs").model == "htdemucs"
+    assert asked == ["htdemucs", "starter", "htdemucs"]
+
+
 def test_without_a_fallback_a_missing_model_is_an_error_each_time(tmp_path: Path) -> None:
     loads = Loads(tmp_path, missing={"htdemucs"})
     library = Library(loads, default="htdemucs")

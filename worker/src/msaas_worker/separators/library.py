@@ -1,6 +1,7 @@
 """The models of this worker: the default one stays loaded, and of the others the last one asked for."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from msaas_worker.separators.weights import checksum, read_model
 
 #: Segments run at once; one alone leaves a GPU idle.
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
+#: The hub may be back by then; a try costs a job up to 10 s.
+_TRY_AGAIN_S = 300.0
 _STARTER_FOLDER = Path(__file__).parent / "starter"
 
 
@@ -37,25 +40,34 @@ class Library:
         self._default = default
         self._fallback = fallback
         self._loaded: dict[str, Separator] = {}
+        #: By model: until when its fallback stands in without another try.
+        self._missing_until: dict[str, float] = {}
 
     def get(self, model: str) -> Separator:
-        if model not in self._loaded:
-            separator = self._load_or_fall_back(model)
-            self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
-            self._loaded[model] = separator
-        return self._loaded[model]
-
-    def _load_or_fall_back(self, model: str) -> Separator:
+        if time.monotonic() < self._missing_until.get(model, 0.0):
+            return self._kept(self._fallback)
         try:
-            separator, facts = self._load(model), {}
+            return self._kept(model)
         except ModelUnavailable as error:
             if not self._fallback or model == self._fallback:
                 raise
-            separator, facts = self._load(self._fallback), {"instead_of": model, "because": error.detail}
-        log_info(
-            "model_loaded", model=separator.model, device=separator.device, engine=separator.engine, **facts
-        )
-        return separator
+            self._missing_until[model] = time.monotonic() + _TRY_AGAIN_S
+            return self._kept(self._fallback, instead_of=model, because=error.detail)
+
+    def _kept(self, model: str, **facts: str) -> Separator:
+        """Return the model; of those that are not the default the last one is kept."""
+        if model not in self._loaded:
+            separator = self._load(model)
+            self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
+            self._loaded[model] = separator
+            log_info(
+                "model_loaded",
+                model=separator.model,
+                device=separator.device,
+                engine=separator.engine,
+                **facts,
+            )
+        return self._loaded[model]
 
 
 def open_library(
