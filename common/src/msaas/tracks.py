@@ -173,12 +173,12 @@ class Tracks:
         self.store.delete(self.output_bucket, manifest.stems[stem].file)
 
     def results(self) -> Iterator[StoredObject]:
-        return self.store.list(self.output_bucket)
-
         return (found for found in self.outputs() if not found.key.endswith(PIECE))
 
     def outputs(self) -> Iterator[StoredObject]:
         """Return the results, and the pieces of what is still being made."""
+        return self.store.list(self.output_bucket)
+
     def delete_contents(self) -> None:
         """Empty both buckets, manifests first: a result without one is no result."""
         for song in self.songs():
