@@ -2,13 +2,14 @@
 
 import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.measuring import Cost, Pairs
 from bench.report import Findings, Goal
 from bench.service import Service
-from bench.songs import write_song
+from bench.songs import seconds_of, write_song
 
 from tests.cluster.kube import new_song
 from tests.servers import wait_until
@@ -91,25 +92,49 @@ def _asked_again(service: Service, mp3: bytes, requests: int) -> dict[str, Any]:
 
 
 def first_second(service: Service, *, seconds: float, songs: int, folder: Path) -> Findings:
-    title = f"The first playable second of a song of {seconds:g} s, from the upload on"
+    title = f"The first playable second of a song of {seconds:g} s, from the upload until the client has it"
     song = write_song(folder, seconds=seconds)
-    waits_s = [_first_second_s(service, new_song(song)) for _ in range(songs)]
-    known = [wait_s for wait_s in waits_s if wait_s is not None]
-    if len(known) < len(waits_s):
+    found = [_beginning(service, new_song(song)) for _ in range(songs)]
+    heard = [each for each in found if each]
+    if len(heard) < songs:
         return Findings(title, {}, {}, skipped=f"the job does not say `{_PLAYABLE}`")
-    row = {"median_s": statistics.median(known), "most_s": max(known), "songs": songs}
-    columns = {"median s": "{median_s:.2f}", "most s": "{most_s:.2f}", "songs": "{songs}"}
-    goal = Goal(f"first playable second of {seconds:g} s, s", row["median_s"], at_most=_FIRST_SECOND_S)
-    return Findings(title, {"a second can be played after": row}, columns, (goal,))
+    row = {
+        "median_s": statistics.median(each.waited_s for each in heard),
+        "most_s": max(each.waited_s for each in heard),
+        "least_heard_s": min(each.heard_s for each in heard),
+        "songs": songs,
+    }
+    columns = {
+        "median s": "{median_s:.2f}",
+        "most s": "{most_s:.2f}",
+        "seconds of each stem then": "{least_heard_s:.2f}",
+        "songs": "{songs}",
+    }
+    goals = (
+        Goal(f"first playable second of {seconds:g} s, s", row["median_s"], at_most=_FIRST_SECOND_S),
+        Goal("sound in the first pieces, s", row["least_heard_s"], at_least=1, is_gate=True),
+    )
+    return Findings(title, {"four stems": row}, columns, goals)
 
 
-def _first_second_s(service: Service, mp3: bytes) -> float | None:
+@dataclass(frozen=True)
+class Beginning:
+    """How long a client waited, and for how much of the shortest stem."""
+
+    waited_s: float
+    heard_s: float
+
+
+def _beginning(service: Service, mp3: bytes) -> Beginning | None:
     """Return None when nothing says what can be played; the worker is free again then, as always."""
     started = time.perf_counter()
     job_id = service.api.send(mp3)
     wait_until(lambda: _is_playable(service.api.job(job_id)), timeout_s=_ENDED_S, every_s=_POLL_S)
+    heard = service.pieces(job_id) or service.stems(service.done(mp3))
     waited_s = time.perf_counter() - started
-    return waited_s if _PLAYABLE in service.api.job(service.done(mp3)) else None
+    if _PLAYABLE not in service.api.job(service.done(mp3)):
+        return None
+    return Beginning(waited_s, min(seconds_of(sound) for sound in heard.values()))
 
 
 def _is_playable(job: dict[str, Any]) -> bool:

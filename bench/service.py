@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import requests
 
+from msaas.directory_store import DirectoryStore
+from msaas.tracks import Tracks
 from msaas_local.ports import free_port
 from msaas_local.stack import is_ready
 from tests.cluster.kube import Api, new_song
@@ -19,6 +22,7 @@ from tests.servers import wait_until
 _READY_S = 300.0
 _ENDED_S = 7200.0
 _POLL_S = 0.05
+_HTTP_S = 30
 #: What would lead the stack to other servers, or the worker to other models.
 _FOREIGN = ("REDIS_HOST", "REDIS_PORT", "MINIO_HOST", "MODEL_FALLBACK", "PRECISION", "API_KEYS", "RATE_LIMIT")
 
@@ -31,6 +35,7 @@ class Service:
     stack: psutil.Process
     #: The weights that the worker loads.
     repo: Path
+    tracks: Tracks
 
     def separated(self, song: Path) -> dict[str, bytes]:
         """Send the song under a new name, wait until it is done and fetch its stems."""
@@ -44,9 +49,31 @@ class Service:
     def stems(self, job_id: str) -> dict[str, bytes]:
         return {stem: self.api.stem(job_id, stem) for stem in self.api.job(job_id)["stems"]}
 
+    def arithmetic(self, job_id: str) -> str:
+        """What the worker computed the stems in; it chooses that when it loads the model."""
+        manifest = self.tracks.manifest(job_id)
+        assert manifest
+        return manifest.engine.rpartition("/")[-1]
+
+    def pieces(self, job_id: str) -> dict[str, bytes]:
+        """What can be heard of each stem while the job runs; nothing once it is done."""
+        url = f"{self.api.url}/apiv1/job/{job_id}/pieces"
+        answer = requests.get(url, timeout=_HTTP_S)
+        if not answer.ok:
+            return {}
+        told = answer.json()
+        sounds = {stem: _pieces(f"{url}/{stem}", told["pieces"]) for stem in told["stems"]}
+        return sounds if all(sounds.values()) else {}
+
     def cpu_s(self) -> float:
         """What the stack's processes, and those that ended before them, have had of the processor."""
         return sum(map(_cpu_s, [self.stack, *self.stack.children(recursive=True)]))
+
+
+def _pieces(url: str, count: int) -> bytes:
+    """The pieces in a row; nothing if one is gone, for then the job is over."""
+    answers = [requests.get(f"{url}/{number}", timeout=_HTTP_S) for number in range(1, count + 1)]
+    return b"".join(answer.content for answer in answers) if all(answers) else b""
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -74,7 +101,7 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
     api = Api(f"http://127.0.0.1:{port}")
     try:
         wait_until(lambda: _is_up(process, api.url, output), timeout_s=_READY_S, every_s=0.1)
-        yield Service(api, psutil.Process(process.pid), repo)
+        yield Service(api, psutil.Process(process.pid), repo, Tracks(DirectoryStore(home / "store")))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -1,5 +1,6 @@
 """Songs of any length, made of the demo songs."""
 
+import tempfile
 from pathlib import Path
 
 import lameenc
@@ -26,3 +27,11 @@ def write_song(folder: Path, *, seconds: float) -> Path:
     path = folder / f"song-{seconds:g}.mp3"
     path.write_bytes(encoder.encode(pcm) + encoder.flush())
     return path
+
+
+def seconds_of(mp3: bytes) -> float:
+    with tempfile.NamedTemporaryFile(suffix=".mp3") as file:
+        file.write(mp3)
+        file.flush()
+        samples, rate = sphn.read(file.name)
+    return float(samples.shape[-1] / rate)

@@ -8,6 +8,8 @@ import pytest
 from bench.__main__ import main
 from bench.report import Findings, Goal
 
+#: A crowded machine takes minutes for the imports of torch alone.
+pytestmark = pytest.mark.timeout(900)
 SERVED = ("song", "length", "again", "first")
 
 
@@ -31,8 +33,9 @@ def test_every_stage_has_its_rows_and_every_row_its_figures(report: dict[str, An
 def test_the_stems_of_the_service_are_those_of_the_cli(report: dict[str, Any]) -> None:
     row = report["stages"]["song"]["rows"]["3 s"]
     assert row["snr_db"] >= 45
-    assert row["mp3_to_mp3_snr_db"] >= 40
     assert abs(row["mp3_lost_db"]) <= 0.1
+    # Two MP3s of one sound are no farther from each other than their noise added up.
+    assert row["mp3_to_mp3_snr_db"] >= row["reference_mp3_snr_db"] - 3
 
 
 def test_the_same_song_again_runs_no_model(report: dict[str, Any]) -> None:
