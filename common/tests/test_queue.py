@@ -8,6 +8,8 @@ from common.tests.backends import QueueBench
 from common.tests.steps import AT_ONCE_S, OTHER, RESULT, SONG, THIRD, claimed, state
 from msaas.jobs import Job, JobState
 from msaas.queue import JobQueue
+from msaas.redis_queue import RedisQueue
+from tests.servers import RedisServer
 
 
 def test_a_queue_that_answers_is_pinged(queue: JobQueue) -> None:
@@ -106,6 +108,25 @@ def test_progress_is_one_only_when_the_job_is_done(queue: JobQueue) -> None:
     assert running.progress < 1
     assert (done.progress, done.stems, done.model) == (1, RESULT.stems, "htdemucs")
     assert done.finished_at
+
+
+def test_entries_under_the_other_name_are_listed_where_they_are_taken(redis_server: RedisServer) -> None:
+    queue = RedisQueue(redis_server.address)
+    queue.enqueue(Job(SONG))
+    redis_server.client().lpush("toWorker", OTHER, THIRD)
+    assert queue.waiting() == [OTHER, THIRD, SONG]
+    assert queue.depth().waiting == 3
+    workers = [queue.consumer(f"w{number}") for number in range(3)]
+    assert [claimed(worker).job.songhash for worker in workers] == [OTHER, THIRD, SONG]
+
+
+def test_a_job_that_was_done_before_names_no_device(queue: JobQueue) -> None:
+    queue.enqueue(Job(SONG))
+    worker = queue.consumer("w1")
+    worker.finish(claimed(worker), replace(RESULT, device=""))
+    status = queue.status(SONG)
+    assert status is not None
+    assert (status.state, status.device) == (JobState.DONE, None)
 
 
 def test_an_entry_that_is_no_job_is_not_listed(bench: QueueBench) -> None:

@@ -73,8 +73,11 @@ class RedisQueue:
 
     def waiting(self) -> list[str]:
         with our_errors():
-            payloads = self._redis.lrange(self._keys.waiting, 0, -1)
-        ids = (_id_or_none(payload) for payload in reversed(payloads))
+            pipe = self._redis.pipeline()
+            # A worker takes from the alias first.
+            pipe.lrange(self._keys.alias, 0, -1).lrange(self._keys.waiting, 0, -1)
+            lists = pipe.execute()
+        ids = (_id_or_none(payload) for payloads in lists for payload in reversed(payloads))
         return [job_id for job_id in ids if job_id]
 
     def depth(self) -> Depth:
