@@ -1,6 +1,7 @@
 """What every queue does, in memory and on each server."""
 
 import time
+from dataclasses import replace
 
 import pytest
 

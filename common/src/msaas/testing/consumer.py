@@ -114,7 +114,11 @@ class InMemoryConsumer:
         record = self._let_go(claim)
         record.finished_by = claim.token
         record.status = replace(
-            record.status, progress=1.0, model=result.model, device=result.device, stems=result.stems
+            record.status,
+            progress=1.0,
+            model=result.model,
+            device=result.device or record.status.device,
+            stems=result.stems,
         )
         self._queue.end(record, JobState.DONE)
 
