@@ -55,7 +55,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished job says of itself."""
+    """What a finished job says of itself; `device` is empty where the result was there already."""
 
     model: str
     device: str
