@@ -1,12 +1,18 @@
 """A job belongs to whoever holds its lease, and goes to another when that one falls silent."""
 
+import json
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
 import pytest
 
-from common.tests.backends import POLICY, QueueBench
+from common.tests.backends import POLICY, QueueBench, redis_bench
 from common.tests.steps import AT_ONCE_S, OOPS, RESULT, SONG, claimed, state
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
 from msaas.jobs import Job, JobState
-from msaas.queue import JobQueue
+from msaas.queue import JobQueue, dead_letter
+from tests.servers import RedisServer
 
 
 def test_the_job_of_a_silent_worker_goes_to_another(bench: QueueBench) -> None:
@@ -66,6 +72,29 @@ def test_a_job_that_ends_its_workers_lies_with_the_dead(bench: QueueBench) -> No
     assert status.error is not None
     assert (status.state, status.error.code) == (JobState.FAILED, "attempts_exhausted")
     assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1)
+
+
+def test_a_letter_of_the_reaper_looks_like_any_other(redis_server: RedisServer) -> None:
+    bench, message = redis_bench(redis_server), f'{{"songhash": "{SONG}", "why": "{"é" * 10_000}"}}'.encode()
+    bench.push(message)
+    for attempt in range(POLICY.max_attempts):
+        claimed(bench.queue.consumer(f"victim-{attempt}"))
+        bench.pass_time(POLICY.lease_s + 1)
+        bench.queue.reap()
+    (reaped,) = map(json.loads, bench.dead())
+    other = json.loads(dead_letter(message, "attempts_exhausted"))
+    assert reaped.keys() == other.keys()
+    assert (reaped["bytes"], reaped["reason"]) == (other["bytes"], other["reason"])
+    assert 0 <= len(other["payload"]) - len(reaped["payload"]) < 10
+    assert message.decode().startswith(reaped["payload"])
+    assert abs(reaped["at"] - other["at"]) < 5
+
+
+@pytest.mark.parametrize(
+    "script", sorted((files("msaas") / "lua").iterdir(), key=str), ids=lambda each: each.name
+)
+def test_no_script_names_a_key_itself(script: Traversable) -> None:
+    assert not re.search(r"'(job:|toWorker|:\w)", script.read_text())
 
 
 def test_posting_a_song_again_gives_it_no_new_attempts(bench: QueueBench) -> None:

@@ -12,7 +12,7 @@ from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 from msaas.pieces import Pieces
 
 #: A dead letter keeps this much of an entry, enough to see where it came from.
-_LETTER_BYTES = 16 * 1024
+LETTER_BYTES = 16 * 1024
 #: A job shows so many of its callbacks.
 MAX_LISTED = 100
 #: Callbacks that can be sent once more: their job has ended.
@@ -214,5 +214,5 @@ def delivery_id_of(payload: bytes) -> str:
 
 
 def dead_letter(payload: bytes, reason: str) -> str:
-    kept = payload[:_LETTER_BYTES].decode(errors="backslashreplace")
+    kept = payload[:LETTER_BYTES].decode(errors="backslashreplace")
     return json.dumps({"payload": kept, "bytes": len(payload), "reason": reason, "at": round(time.time(), 3)})

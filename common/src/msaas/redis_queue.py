@@ -13,6 +13,7 @@ from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 from msaas.pieces import Pieces
 from msaas.queue import (
     EXHAUSTED,
+    LETTER_BYTES,
     NEARLY_DONE,
     Claim,
     Depth,
@@ -122,9 +123,12 @@ class RedisQueue:
                     keys.own_prefix,
                     keys.claims_prefix,
                     keys.delivery_prefix,
+                    keys.job("%s"),
+                    keys.callbacks("%s"),
                     policy.max_attempts,
                     policy.job_ttl_s,
                     policy.max_dead,
+                    LETTER_BYTES,
                     _error_json(EXHAUSTED),
                 ],
             )
@@ -132,7 +136,8 @@ class RedisQueue:
 
     def stale_pieces(self) -> list[Pieces]:
         with our_errors():
-            return [Pieces.decode(text) for text in self._scripts["stale_pieces"](keys=[self._keys.pieces])]
+            stale = self._scripts["stale_pieces"](keys=[self._keys.pieces], args=[self._keys.job("%s")])
+        return [Pieces.decode(text) for text in stale]
 
     def forget_pieces(self, pieces: Pieces) -> None:
         with our_errors():

@@ -1,7 +1,9 @@
 -- KEYS workers, waiting, delayed, dead, outbox
--- ARGV own prefix, claims prefix, delivery prefix, max attempts, ttl, max dead, error
+-- ARGV own prefix, claims prefix, delivery prefix, keys of a job and of its callbacks (%s for its id),
+--      max attempts, ttl, max dead, bytes of a letter, error
 local workers, waiting, delayed, dead, outbox = unpack(KEYS)
-local own_prefix, claims_prefix, delivery_prefix, max_attempts, ttl, max_dead, error_json = unpack(ARGV)
+local own_prefix, claims_prefix, delivery_prefix, job_key, callbacks_key,
+  max_attempts, ttl, max_dead, letter_bytes, error_json = unpack(ARGV)
 
 -- A stopped worker may still be handed an entry by a call it made before; so its name is kept for a while.
 local FORGET_AFTER_S = 3600
@@ -13,16 +15,25 @@ for _, payload in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', stamp(), '
   redis.call('RPUSH', waiting, payload)
 end
 
+-- As `dead_letter` writes it. A job is UTF-8; a character that the cut went through is left out.
+local function letter_of(payload)
+  local kept = payload
+  if #payload > tonumber(letter_bytes) then
+    kept = string.gsub(string.sub(payload, 1, letter_bytes), '[\192-\255][\128-\191]*$', '')
+  end
+  local at = math.floor(now() * 1000) / 1000
+  return cjson.encode({payload = kept, bytes = #payload, reason = cjson.decode(error_json).code, at = at})
+end
+
 local function return_claimed(payload, job_id, worker)
-  local job = 'job:' .. job_id
+  local job = string.format(job_key, job_id)
   if redis.call('HGET', job, 'worker') ~= worker then return end
   if tonumber(redis.call('HGET', job, 'attempts') or 0) < tonumber(max_attempts) then
     requeue(job, waiting, payload)
   else
-    local letter = cjson.encode({payload = payload, reason = 'attempts_exhausted', at = now()})
-    lay_with_the_dead(dead, max_dead, letter)
+    lay_with_the_dead(dead, max_dead, letter_of(payload))
     end_job(job, 'failed', ttl, 'error', error_json)
-    release_callbacks(job .. ':callbacks', outbox, delivery_prefix, 'failed')
+    release_callbacks(string.format(callbacks_key, job_id), outbox, delivery_prefix, 'failed')
   end
   table.insert(returned, job_id)
 end
