@@ -26,6 +26,7 @@ from msaas_worker.consumer import Handle, Loop
 from msaas_worker.lease import Lease
 from msaas_worker.scratch import Scratch
 from msaas_worker.shutdown import wind_down
+from msaas_worker.sweeper import start_sweeping
 from tests.servers import wait_until
 
 ID = "a" * 64
@@ -224,6 +225,14 @@ def test_what_remains_is_told_from_what_is_done(queue: InMemoryQueue) -> None:
         time.sleep(0.2)
         lease.moved(0.5)
         assert 0.2 <= lease.eta_s() <= time.monotonic() - began
+
+
+def test_a_worker_that_starts_returns_at_once_what_nobody_was_there_to_return(queue: InMemoryQueue) -> None:
+    queue.delayed[Job(ID).encode()] = time.time() - 1
+    stopping = threading.Event()
+    start_sweeping(queue, every_s=3600, stopping=stopping)
+    wait_until(lambda: queue.waiting() == [ID], timeout_s=5)
+    stopping.set()
 
 
 def test_scratch_of_a_living_worker_stays_and_of_a_dead_one_goes(tmp_path: Path) -> None:
