@@ -1,5 +1,7 @@
 """A job's callbacks are released by the step that ends it, each once."""
 
+import json
+
 import pytest
 
 from common.tests.backends import POLICY, QueueBench
@@ -66,6 +68,17 @@ def test_a_callback_in_a_message_counts_once_however_often_it_is_delivered(bench
     assert len(bench.outbox.deliveries(SONG)) == 1
     assert bench.outbox.due(visibility_s=60)
     assert bench.outbox.due(visibility_s=60) is None
+
+
+def test_a_message_that_is_to_have_a_callback_of_its_own_differs_from_the_one_before(
+    bench: QueueBench,
+) -> None:
+    worker = bench.queue.consumer("w1")
+    for number in (1, 1, 2):
+        message = {"songhash": SONG, "callback": {"url": "http://localhost:1"}, "request": number}
+        bench.push(json.dumps(message).encode())
+        worker.finish(claimed(worker), RESULT)
+    assert len(bench.outbox.deliveries(SONG)) == 2
 
 
 def test_a_callback_of_a_done_job_is_due_at_once(bench: QueueBench) -> None:
