@@ -21,8 +21,9 @@ CALLBACK = Callback("http://there/", data={"n": 1}, secret=SECRET)
 def sent(bench: QueueBench, *, state: str) -> str:
     """Return a delivery that was tried once and ended so."""
     delivery_id = bench.outbox.add(CALLBACK, job_id=SONG)
-    assert bench.outbox.due(visibility_s=60)
-    bench.outbox.settle(delivery_id, state=state, detail="why")
+    due = bench.outbox.due(visibility_s=60)
+    assert due
+    bench.outbox.settle(due, state=state, detail="why")
     return delivery_id
 
 
@@ -39,12 +40,33 @@ def test_what_has_ended_can_be_sent_once_more_under_its_id(bench: QueueBench, st
 
 def test_what_would_be_tried_later_can_be_sent_now(bench: QueueBench) -> None:
     delivery_id = bench.outbox.add(CALLBACK, job_id=SONG)
-    bench.outbox.due(visibility_s=60)
-    bench.outbox.again(delivery_id, delay_s=3600)
+    due = bench.outbox.due(visibility_s=60)
+    assert due
+    bench.outbox.again(due, delay_s=3600)
     (waiting,) = bench.outbox.deliveries(SONG)
     assert waiting.due_at is not None
     bench.outbox.redeliver(delivery_id, job_id=SONG)
     assert bench.outbox.due(visibility_s=60)
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_what_is_asked_for_while_an_attempt_is_under_way_is_sent_after_it(
+    bench: QueueBench, attempts: int
+) -> None:
+    delivery_id = bench.outbox.add(CALLBACK, job_id=SONG)
+    for _ in range(attempts):
+        under_way = bench.outbox.due(visibility_s=60)
+        bench.pass_time(61)
+    assert under_way
+    bench.outbox.redeliver(delivery_id, job_id=SONG)
+    bench.outbox.settle(under_way, state="delivered")
+    (waiting,) = bench.outbox.deliveries(SONG)
+    assert waiting.state == "pending"
+    due = bench.outbox.due(visibility_s=60)
+    assert due
+    assert (due.id, due.attempts) == (delivery_id, 1)
+    bench.outbox.settle(due, state="delivered")
+    assert bench.outbox.due(visibility_s=60) is None
 
 
 def test_what_has_nothing_to_tell_yet_is_not_sent(bench: QueueBench) -> None:
@@ -125,7 +147,10 @@ def test_a_job_shows_its_latest_callbacks_only(bench: QueueBench) -> None:
 def test_the_dead_are_few(redis_server: RedisServer) -> None:
     outbox = RedisOutbox(redis_server.address, policy=POLICY)
     for _ in range(POLICY.max_dead + 3):
-        outbox.settle(outbox.add(CALLBACK, job_id=SONG), state="dead")
+        outbox.add(CALLBACK, job_id=SONG)
+        due = outbox.due(visibility_s=60)
+        assert due
+        outbox.settle(due, state="dead")
     assert len(outbox.dead()) == POLICY.max_dead
 
 
@@ -145,7 +170,7 @@ def test_every_trace_of_an_ended_job_is_forgotten_in_time(redis_server: RedisSer
         else:
             worker.fail(claim, JobError("oops", "Oops.", ""))
         while due := outbox.due(visibility_s=60):
-            outbox.settle(due.id, state="delivered" if number == 1 else "dead")
+            outbox.settle(due, state="delivered" if number == 1 else "dead")
     lasting = {key.decode() for key in redis.scan_iter() if redis.ttl(key) < 0}
     assert lasting == {"toWorkers:workers", "toWorkers:outbox:dead"}
     assert all(0 < redis.ttl(key) <= POLICY.job_ttl_s for key in redis.scan_iter("*:delivery:*"))

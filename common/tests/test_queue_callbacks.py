@@ -107,8 +107,9 @@ def test_a_sender_that_dies_leaves_its_delivery_to_another(bench: QueueBench) ->
 
 def test_a_delivery_tried_again_later_keeps_its_id(bench: QueueBench) -> None:
     delivery_id = bench.outbox.add(Callback("http://localhost:1"), job_id=SONG)
-    bench.outbox.due(visibility_s=60)
-    bench.outbox.again(delivery_id, delay_s=10, detail="503")
+    first = bench.outbox.due(visibility_s=60)
+    assert first
+    bench.outbox.again(first, delay_s=10, detail="503")
     assert bench.outbox.due(visibility_s=60) is None
     assert [each.detail for each in bench.outbox.deliveries(SONG)] == ["503"]
     bench.pass_time(11)
@@ -119,9 +120,10 @@ def test_a_delivery_tried_again_later_keeps_its_id(bench: QueueBench) -> None:
 
 @pytest.mark.parametrize("end", ["delivered", "refused", "dead"])
 def test_a_settled_delivery_is_never_sent_again(bench: QueueBench, end: str) -> None:
-    delivery_id = bench.outbox.add(Callback("http://localhost:1"), job_id=SONG)
-    bench.outbox.due(visibility_s=60)
-    bench.outbox.settle(delivery_id, state=end, detail="why")
+    bench.outbox.add(Callback("http://localhost:1"), job_id=SONG)
+    due = bench.outbox.due(visibility_s=60)
+    assert due
+    bench.outbox.settle(due, state=end, detail="why")
     bench.pass_time(3600)
     assert bench.outbox.due(visibility_s=60) is None
     assert [(each.state, each.detail) for each in bench.outbox.deliveries(SONG)] == [(end, "why")]

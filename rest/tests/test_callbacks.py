@@ -32,7 +32,7 @@ def path(service: Service) -> str:
     delivery = service.outbox.due(visibility_s=60)
     assert delivery is not None
     assert delivery.secret == SECRET
-    service.outbox.settle(delivery.id, state="dead", detail="HTTP 500")
+    service.outbox.settle(delivery, state="dead", detail="HTTP 500")
     return f"/apiv1/job/{SONG}/callbacks"
 
 

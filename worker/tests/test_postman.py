@@ -260,7 +260,7 @@ def test_a_callback_is_tried_for_days_as_standard_webhooks_has_it(outbox: RedisO
         (delivery,) = outbox.deliveries("song")
         assert delivery.due_at is not None
         waits.append(delivery.due_at - time.time())
-        outbox.again(delivery.id, delay_s=0)
+        outbox.again(delivery, delay_s=0)
     for wait_s, expected_s in zip(
         waits, (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400), strict=True
     ):

@@ -168,11 +168,14 @@ class Outbox(Protocol):
     def due(self, *, visibility_s: float) -> "Delivery | None":
         """Return the next delivery whose time has come, hidden from others for `visibility_s`."""
 
-    def settle(self, delivery_id: str, *, state: "str", detail: str = "") -> None:
-        """Say how it ended: `delivered`, `refused` or `dead`."""
+    def settle(self, delivery: "Delivery", *, state: str, detail: str = "") -> None:
+        """Say how the attempt ended: `delivered`, `refused` or `dead`.
 
-    def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
-        """Try again later."""
+        Nothing happens if it is no longer the last one: what was asked for since then is to be sent.
+        """
+
+    def again(self, delivery: "Delivery", *, delay_s: float, detail: str = "") -> None:
+        """Try again later, unless this attempt is no longer the last one."""
 
     def redeliver(self, delivery_id: str, *, job_id: str) -> "Delivery":
         """Let it be sent once more, now, under the same id and with all its attempts before it.

@@ -41,17 +41,26 @@ class RedisOutbox:
         delivery_id, flat = found
         return _delivery(delivery_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def settle(self, delivery_id: str, *, state: str, detail: str = "") -> None:
-        self._settle(delivery_id, state=state, detail=detail, delay="")
+    def settle(self, delivery: Delivery, *, state: str, detail: str = "") -> None:
+        self._settle(delivery, state=state, detail=detail, delay="")
 
-    def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
-        self._settle(delivery_id, state="pending", detail=detail, delay=str(delay_s))
+    def again(self, delivery: Delivery, *, delay_s: float, detail: str = "") -> None:
+        self._settle(delivery, state="pending", detail=detail, delay=str(delay_s))
 
-    def _settle(self, delivery_id: str, *, state: str, detail: str, delay: str) -> None:
+    def _settle(self, delivery: Delivery, *, state: str, detail: str, delay: str) -> None:
+        policy = self._policy
         with our_errors():
             self._scripts["settle"](
-                keys=self._settling_keys(delivery_id),
-                args=[delivery_id, state, detail, self._policy.job_ttl_s, delay, self._policy.max_dead],
+                keys=self._settling_keys(delivery.id),
+                args=[
+                    delivery.id,
+                    delivery.attempts,
+                    state,
+                    detail,
+                    policy.job_ttl_s,
+                    delay,
+                    policy.max_dead,
+                ],
             )
 
     def redeliver(self, delivery_id: str, *, job_id: str) -> Delivery:

@@ -81,8 +81,8 @@ class Courier:
         log_debug(
             "callback_delayed", job=delivery.job_id, id=delivery.id, delay_s=round(delay_s), reason=reason
         )
-        self.outbox.again(delivery.id, delay_s=delay_s, detail=reason)
+        self.outbox.again(delivery, delay_s=delay_s, detail=reason)
 
     def _settle(self, delivery: Delivery, state: str, reason: str = "") -> None:
         log_info(f"callback_{state}", job=delivery.job_id, id=delivery.id, reason=reason)
-        self.outbox.settle(delivery.id, state=state, detail=reason)
+        self.outbox.settle(delivery, state=state, detail=reason)

@@ -40,16 +40,21 @@ class InMemoryOutbox:
                 return found
         return None
 
-    def settle(self, delivery_id: str, *, state: str, detail: str = "") -> None:
-        self._answer()
-        self._set_due(delivery_id, None)
-        self._deliveries[delivery_id] = replace(self._deliveries[delivery_id], state=state, detail=detail)
-        if state == "dead":
-            self._dead.insert(0, delivery_id)
+    def settle(self, delivery: Delivery, *, state: str, detail: str = "") -> None:
+        self._settle(delivery, state=state, detail=detail, due_at=None)
 
-    def again(self, delivery_id: str, *, delay_s: float, detail: str = "") -> None:
-        self.settle(delivery_id, state="pending", detail=detail)
-        self._set_due(delivery_id, self._clock() + delay_s)
+    def again(self, delivery: Delivery, *, delay_s: float, detail: str = "") -> None:
+        self._settle(delivery, state="pending", detail=detail, due_at=self._clock() + delay_s)
+
+    def _settle(self, delivery: Delivery, *, state: str, detail: str, due_at: float | None) -> None:
+        self._answer()
+        found = self._deliveries[delivery.id]
+        if found.attempts != delivery.attempts:
+            return
+        self._deliveries[delivery.id] = replace(found, state=state, detail=detail)
+        self._set_due(delivery.id, due_at)
+        if state == "dead":
+            self._dead.insert(0, delivery.id)
 
     def redeliver(self, delivery_id: str, *, job_id: str) -> Delivery:
         self._answer()
