@@ -122,6 +122,7 @@ _nasty = st.text(st.sampled_from("./\\-_%\0\n 0129é\u202e٣:*?") | st.character
 @example(job_id=SONG, part="vocals", number="0")
 @example(job_id=SONG, part="vocals", number="01")
 @example(job_id=SONG, part="vocals", number="../1")
+@example(job_id=SONG, part="guitar", number="1")
 @example(job_id=f"../{SONG}", part="vocals", number="1")
 def test_whatever_is_asked_for_only_pieces_that_are_there_are_looked_for(
     job_id: str, part: str, number: str
@@ -130,6 +131,11 @@ def test_whatever_is_asked_for_only_pieces_that_are_there_are_looked_for(
     answer = CLIENT.get("/apiv1/job/" + path, follow_redirects=True)
     assert answer.status_code in (400, 404, 422) or answer.is_json, answer.text
     assert all(key in KEYS or (KEY.fullmatch(key) and ".." not in key) for key in STORE.keys)
+
+
+@pytest.mark.parametrize("path", ["", "/vocals/1"])
+def test_an_id_that_is_none_is_refused(path: str) -> None:
+    assert CLIENT.get(f"/apiv1/job/-{SONG}/pieces{path}").status_code == 400
 
 
 def test_a_good_piece_is_looked_for() -> None:

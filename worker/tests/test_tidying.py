@@ -7,10 +7,11 @@ from unittest import mock
 import pytest
 from worker.tests.audience import POLICY, Attempt
 
-from msaas.errors import StoreUnavailable
+from msaas.errors import PieceNotFound, StoreUnavailable
 from msaas.pieces import Pieces
 from msaas.queue import Result
 from msaas_worker.consumer import Loop
+from msaas_worker.retention import Retention
 from msaas_worker.tidying import start_tidying, tidy
 from tests.servers import wait_until
 
@@ -84,3 +85,13 @@ def test_the_loop_tells_when_a_job_has_ended(attempt: Attempt) -> None:
     loop = Loop(attempt.consumer, lambda _: Result("htdemucs", "cpu", STEMS), POLICY, threading.Event())
     loop._work_on(attempt.claim)
     assert loop.job_ended.is_set()
+
+
+def test_what_nobody_tells_of_any_more_is_old_one_day(attempt: Attempt) -> None:
+    """The queue forgot all it knew, say."""
+    pieces = tell(attempt, told=1, stored=1)
+    attempt.queue.pieces.clear()
+    assert Retention(attempt.tracks, 3600.0, spared=[]).sweep() == 0
+    assert Retention(attempt.tracks, -1.0, spared=[]).sweep() == 2
+    with pytest.raises(PieceNotFound):
+        attempt.tracks.piece(pieces, "drums", number=1)

@@ -20,7 +20,8 @@ _QUALITY = 2
 #: A stem whose peak times this is above full scale is scaled down as a whole.
 _HEADROOM = np.float32(1.01)
 _FULL_SCALE = np.float32(2**15 - 1)
-_BLOCK_SAMPLES = 10 * SAMPLERATE
+#: So much is encoded at once: a region may be a minute long, and its first seconds can be heard before.
+_BLOCK_SAMPLES = SAMPLERATE
 
 
 class Audience(Protocol):
@@ -103,7 +104,8 @@ class StemEncoder:
         self._frames.write(frames.data)
         self._peak = max(self._peak, np.abs(frames).max(initial=np.float32(0)))
         if self._is_worth_encoding():
-            self._append(self._lame.encode(_pcm(frames)))
+            for start in range(0, len(frames), _BLOCK_SAMPLES):
+                self._append(self._lame.encode(_pcm(frames[start : start + _BLOCK_SAMPLES])))
 
     def _is_worth_encoding(self) -> bool:
         return self._divisor == 1 or self._audience.listens()
