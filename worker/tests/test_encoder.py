@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from demucs.audio import save_audio
 from worker.tests.songs import noise
 
 from msaas_worker.decoded import SAMPLERATE, Audio
-from msaas_worker.encoder import encoders
+from msaas_worker.encoder import Nobody, encoders
+from msaas_worker.handler import encode
+from msaas_worker.lease import Lease
 
 
 def encoded(audio: Audio, folder: Path, *, block: int = 30_011) -> bytes:
@@ -40,6 +43,16 @@ def test_a_stem_that_clips_in_its_last_sample_alone_is_scaled_as_a_whole(tmp_pat
     audio = noise(2 * SAMPLERATE, gain=0.1)
     audio[0, -1] = -2.0
     assert encoded(audio, tmp_path) == as_demucs_encodes(audio, tmp_path)
+
+
+def test_a_job_moves_while_a_stem_that_clips_is_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msaas_worker.handler._LOOK_S", 0.005)
+    lease = create_autospec(Lease, instance=True)
+    song = noise(30 * SAMPLERATE, gain=3)[None]
+    encode(iter([song]), ("stem",), tmp_path, lease, audience=Nobody())
+    assert lease.moved.call_count > 5
 
 
 @pytest.mark.parametrize("audio", [np.zeros((2, 1), np.float32), np.ones((2, SAMPLERATE), np.float32)])

@@ -63,6 +63,8 @@ class StemEncoder:
         #: The stem, when it is finished.
         self.path = folder / f"{stem}.mp3"
         self.encoded_bytes = 0
+        #: Grows while there is work, with the second encoding, too.
+        self.encoded_blocks = 0
         #: Nothing more will be read of it.
         self.is_whole = False
         self._stream = self.path
@@ -111,6 +113,7 @@ class StemEncoder:
         return self._divisor == 1 or self._audience.listens()
 
     def _append(self, mp3: bytes) -> None:
+        self.encoded_blocks += 1
         self._mp3.write(mp3)
         self._mp3.flush()
         self.encoded_bytes += len(mp3)
@@ -136,6 +139,7 @@ class StemEncoder:
         with open(self._scaled, "wb") as mp3:
             for frames in _blocks(self._kept):
                 mp3.write(lame.encode(_pcm(frames / self._divisor)))
+                self.encoded_blocks += 1
             mp3.write(lame.flush())
         self.path = self._scaled
 

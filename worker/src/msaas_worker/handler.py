@@ -1,6 +1,7 @@
 """One job, from its song to its manifest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from msaas.stems import MODELS, parse_model
 from msaas.tracks import Tracks
 from msaas_worker.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.decoding import decode
-from msaas_worker.encoder import Audience, Nobody, encoders
+from msaas_worker.encoder import Audience, Nobody, StemEncoder, encoders
 from msaas_worker.lease import Lease
 from msaas_worker.publisher import Publisher
 from msaas_worker.scratch import Scratch
@@ -21,6 +22,8 @@ from msaas_worker.separators import Separator, Separators
 
 #: The share of a job that is done once the model is; encoding keeps pace with it, storing is left.
 _MODEL_SHARE = 0.98
+#: So often it is asked whether the encoders go on.
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,20 @@ def encode(
         for region in regions:
             for encoder, samples in zip(one_each, region, strict=True):
                 encoder.write(samples)
-        for ending in [encoder.finish() for encoder in one_each]:
-            ending.result()
-            lease.moved()
+        _finish(one_each, lease)
         return {stem: encoder.path for stem, encoder in zip(stems, one_each, strict=True)}
+
+
+def _finish(one_each: Sequence[StemEncoder], lease: Lease) -> None:
+    """Wait for the last bytes; the lease moves with every block, for a long song may be encoded again."""
+    endings, seen = [encoder.finish() for encoder in one_each], -1
+    while wait(endings, timeout=_LOOK_S).not_done:
+        if (blocks := sum(encoder.encoded_blocks for encoder in one_each)) != seen:
+            seen = blocks
+            lease.moved()
+    for ending in endings:
+        ending.result()
+    lease.moved()
 
 
 def _result(manifest: Manifest, *, device: str) -> Result:
