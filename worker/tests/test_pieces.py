@@ -8,7 +8,7 @@ import pytest
 from worker.tests.audience import Attempt, wait_until_published
 from worker.tests.htdemucs_models import random_model
 from worker.tests.models import write_repo
-from worker.tests.service import Service
+from worker.tests.service import Service, Worker
 from worker.tests.songs import song_mp3
 
 from msaas.errors import PieceNotFound
@@ -23,9 +23,15 @@ from msaas_worker.separators.library import open_library
 from tests.servers import RcloneServer, S3Access, rclone_running, wait_until
 from tests.wire import Cut
 
-#: Long enough to be met in the middle, and to have a second piece.
 LONG, SHORT = song_mp3(20), song_mp3(7)
+ROOT = Path(__file__).parents[2]
 _JOB_S = 240.0
+
+
+def start_worker(service: Service, **settings: str) -> Worker:
+    """Start one that takes its time, whatever else the machine does: 0.4 s for each second of song."""
+    script = "../tests/faults/worker_process.py"
+    return service.start_worker(script=script, PYTHONPATH=str(ROOT), ENGINE_PACE="0.4", **settings)
 
 
 def pieces_left(tracks: Tracks) -> list[str]:
@@ -78,7 +84,7 @@ def test_what_is_heard_is_where_the_stems_begin_and_nothing_is_left(
         service.tracks = Tracks(access.store())
         service.tracks.prepare()
         environment = {"STORE_DIR": "", **access.environment}
-    service.start_worker(**environment).wait_until_said("worker_started")
+    start_worker(service, **environment).wait_until_said("worker_started")
     job_id = service.enqueue(LONG)
     heard = listen(service, job_id)
     assert service.status(job_id).pieces is None
@@ -103,12 +109,12 @@ def test_with_a_real_engine_the_pieces_joined_are_the_stems(model: str, tmp_path
 
 
 def test_a_second_attempt_starts_anew_and_shows_nothing_of_the_first(service: Service) -> None:
-    killed = service.start_worker()
+    killed = start_worker(service)
     job_id = service.enqueue(LONG)
     first = wait_until_heard(service, job_id)
     killed.kill()
     assert pieces_left(service.tracks)
-    second = service.start_worker()
+    second = start_worker(service)
     second.wait_until_said("job_claimed")
     wait_until_gone(service, first)
     tags = set()
@@ -121,17 +127,17 @@ def test_a_second_attempt_starts_anew_and_shows_nothing_of_the_first(service: Se
 
 
 def test_a_job_given_back_leaves_no_pieces_behind(service: Service) -> None:
-    worker = service.start_worker()
+    worker = start_worker(service)
     job_id = service.enqueue(LONG)
     heard = wait_until_heard(service, job_id)
     assert worker.terminate(timeout_s=5) == 0
     assert shown(service, job_id) is None
-    service.start_worker()
+    start_worker(service)
     wait_until_gone(service, heard)
 
 
 def test_a_song_that_is_not_to_be_heard_has_no_pieces(service: Service) -> None:
-    service.start_worker(PUBLISH_PIECES="false")
+    start_worker(service, PUBLISH_PIECES="false")
     job_id = service.enqueue(SHORT)
     assert set(listen(service, job_id).values()) == {b""}
     assert not service.redis.exists("toWorkers:pieces")
@@ -154,7 +160,7 @@ def test_a_store_that_refuses_pieces_costs_the_pieces_alone(service: Service, s3
     service.tracks = Tracks(s3.access.store())
     service.tracks.prepare()
     s3.wire.requests = cut_pieces
-    worker = service.start_worker(STORE_DIR="", **s3.access.environment)
+    worker = start_worker(service, STORE_DIR="", **s3.access.environment)
     job_id = service.enqueue(SHORT)
     worker.wait_until_said("publishing_stopped", timeout_s=_JOB_S)
     status = service.wait_for_end(job_id)
