@@ -177,7 +177,7 @@ TEXT
 
 # kinds SCOPE...: all that this cluster can list and delete, custom ones too, with commas between
 kinds() {
-  kubectl api-resources --verbs=list,delete -o name "$@" | grep -vE '^(events|endpoints|pods|nodes)(\.|$)' | paste -sd, -
+  kubectl api-resources --verbs=list,delete -o name "$@" | grep -vE '^(events|endpoints|nodes)(\.|$)' | paste -sd, -
 }
 
 delete() {
