@@ -1,10 +1,13 @@
 """A second segment runs in the memory of the first."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+#: glibc may come to keep some of it by itself, unless it is told from which size on to give back.
+_GIVING_BACK = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"}
 _SEGMENTS = """
 import resource, torch
 from bench.random_htdemucs import SMALL, random_htdemucs
@@ -19,13 +22,16 @@ for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     separate(torch.randn(1, 2, 44_100))
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(min(faults[2:]))
+print(sum(faults[2:]))
 """
 
 
 def _page_faults(*, keep: bool) -> int:
     script = _SEGMENTS.format(keep=keep)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env={**os.environ, **_GIVING_BACK}, capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 
