@@ -1,6 +1,5 @@
 """What is no HTTP request never reaches the app, and is answered like whatever the app refuses."""
 
-import json
 from http import HTTPStatus
 
 from gunicorn.http.errors import (
@@ -12,6 +11,7 @@ from gunicorn.http.errors import (
 )
 
 from msaas_rest.guards import SECURITY_HEADERS
+from msaas_rest.problems import PROBLEM_TYPE, problem_json
 
 _STATUS: dict[type[ParseException], HTTPStatus] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -25,19 +25,12 @@ def refusal(error: ParseException) -> bytes:
     """Return the whole answer. It names the kind of the error only: its text repeats what was sent."""
     status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
     detail = type(error).__name__
-    body = json.dumps(
-        {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": detail,
-            "instance": "",
-            "reason": detail,
-        }
+    body = problem_json(
+        status, kind="about:blank", title=status.phrase, detail=detail, instance="", reason=detail
     )
     headers = {
         "Connection": "close",
-        "Content-Type": "application/problem+json",
+        "Content-Type": PROBLEM_TYPE,
         "Content-Length": str(len(body)),
         **SECURITY_HEADERS,
     }

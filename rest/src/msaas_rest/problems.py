@@ -34,6 +34,7 @@ STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
 }
 #: Redis and the store are back sooner than this, or it takes longer anyway.
 RETRY_AFTER_S = 5
+PROBLEM_TYPE = "application/problem+json"
 
 _logger = logging.getLogger("msaas")
 
@@ -94,16 +95,25 @@ def _unforeseen(error: Exception) -> Response:
     return _problem(status, kind="about:blank", title=title, detail=title, reason=title)
 
 
+def problem_json(
+    status: HTTPStatus, *, kind: str, title: str, detail: str, instance: str, reason: str
+) -> str:
+    """Return the problem document of RFC 9457, with the `reason` of clients in use."""
+    return json.dumps(
+        {
+            "type": kind,
+            "title": title,
+            "status": status.value,
+            "detail": detail,
+            "instance": instance,
+            "reason": reason,
+        }
+    )
+
+
 def _problem(status: HTTPStatus, *, kind: str, title: str, detail: str, reason: str) -> Response:
-    body = {
-        "type": kind,
-        "title": title,
-        "status": status.value,
-        "detail": detail,
-        "instance": request.path,
-        "reason": reason,
-    }
-    response = Response(json.dumps(body), status=status.value, content_type="application/problem+json")
+    body = problem_json(status, kind=kind, title=title, detail=detail, instance=request.path, reason=reason)
+    response = Response(body, status=status.value, content_type=PROBLEM_TYPE)
     response.call_on_close(partial(discard_rest, request.environ))
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
