@@ -35,6 +35,9 @@ class Audience(Protocol):
     def notice(self) -> None:
         """There are more bytes to hear, or there never will be."""
 
+    def close(self) -> None:
+        """The job is over: nobody hears anything more."""
+
 
 class Nobody:
     """Implements `Audience`."""
