@@ -25,6 +25,20 @@ for _ in range(6):
 print(sum(faults[2:]))
 """
 
+_LOADING = """
+import psutil, torch
+from msaas_worker.separators.htdemucs.allocator import give_back_freed_memory, keep_freed_memory
+
+assert keep_freed_memory()
+resident = psutil.Process().memory_info
+begin = resident().rss
+layers = [torch.ones(1_000_000) for _ in range(50)]
+del layers[:-1]
+kept = resident().rss - begin
+give_back_freed_memory()
+print(kept // 1_000_000, (resident().rss - begin) // 1_000_000)
+"""
+
 
 def _page_faults(*, keep: bool) -> int:
     script = _SEGMENTS.format(keep=keep)
@@ -38,3 +52,11 @@ def _page_faults(*, keep: bool) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
 def test_freed_memory_is_kept_for_the_next_segment() -> None:
     assert _page_faults(keep=True) < _page_faults(keep=False) / 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+def test_what_loading_freed_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True)
+    kept_mb, left_mb = map(int, done.stdout.split())
+    assert kept_mb > 180
+    assert left_mb < 20

@@ -17,7 +17,7 @@ from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.devices import choose_device, usable_cores
 from msaas_worker.separators.engine import DemucsSeparator
 from msaas_worker.separators.htdemucs import Prepared, prepare
-from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
+from msaas_worker.separators.htdemucs.allocator import give_back_freed_memory, keep_freed_memory
 from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.overlap_add import Runner, segments_of
@@ -58,6 +58,7 @@ class Library:
         """Return the model; of those that are not the default the last one is kept."""
         if model not in self._loaded:
             separator = self._load(model)
+            give_back_freed_memory()
             self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
             self._loaded[model] = separator
             log_info(

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from typing import Any
 
 #: From glibc's malloc.h; what is set holds for the process.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -15,9 +16,7 @@ def keep_freed_memory() -> bool:
     Else each tensor of a few megabytes is mapped, zeroed page by page and given back: 80,000 page faults a
     segment of HTDemucs. One arena, because memory freed in one thread's cannot be had by another's.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _from_glibc("mallopt")
     if mallopt is None:
         return False
     settings = {
@@ -28,3 +27,17 @@ def keep_freed_memory() -> bool:
     }
     taken = [mallopt(name, value) == 1 for name, value in settings.items()]
     return all(taken)
+
+
+def give_back_freed_memory() -> None:
+    """What loading a model freed lies in pieces that few tensors fit into; it would stay for ever."""
+    trim = _from_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _from_glibc(name: str) -> Any:
+    """Return the function, or None where the C library is another."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

@@ -51,14 +51,20 @@ class Network:
 
     @torch.inference_mode()
     def __call__(self, mixture: Tensor) -> Tensor:
+        frames, from_time = self._branches(mixture)
+        waves = self._spectrogram.synthesise(frames)
+        waves += from_time
+        return waves.unflatten(1, (self._stems, 2))
+
+    def _branches(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Each branch's share of the stems: frames of the one, waves of the other."""
         frames = self._spectrogram.analyse(mixture)
         x, mean, deviation = _normalised(self._view.maps(frames))
         xt, mean_t, deviation_t = _normalised(mixture.transpose(1, 2).unsqueeze(1))
         x, xt = self._separate(x, xt)
-        maps = torch.addcmul(mean, x, deviation)
-        waves = self._spectrogram.synthesise(self._view.stems(maps, frames))
-        waves += torch.addcmul(mean_t, xt, deviation_t)[:, 0].transpose(1, 2)
-        return waves.unflatten(1, (self._stems, 2))
+        maps = torch.addcmul(mean, x, deviation, out=x)
+        waves = torch.addcmul(mean_t, xt, deviation_t, out=xt)
+        return self._view.stems(maps, frames), waves[:, 0].transpose(1, 2)
 
     def _separate(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         skips: list[Tensor] = []
