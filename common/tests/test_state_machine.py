@@ -352,7 +352,9 @@ def run(server: RedisServer, *, sequences: int) -> None:
     Machine.by_wire = connect(RedisAddress(between.host, between.port), timeout_s=20.0)
     try:
         # A crowded machine may be slow to answer, and here only a reply that we lose is lost.
-        with mock.patch("msaas.redis_queue.connect", partial(connect, timeout_s=20.0)):
+        patient = partial(connect, timeout_s=20.0)
+        sides = ("msaas.redis_queue.connect", "msaas.redis_consumer.connect")
+        with mock.patch(sides[0], patient), mock.patch(sides[1], patient):
             Machine.real = RedisQueue(server.address, policy=POLICY)
             run_state_machine_as_test(
                 Machine,

@@ -6,8 +6,8 @@ from msaas.errors import CallbackNotFound, CallbackNotReady
 from msaas.jobs import Callback
 from msaas.queue import REDELIVERABLE, Delivery, QueuePolicy, new_delivery_id
 from msaas.redis_clients import RedisAddress, connect, our_errors
+from msaas.redis_fields import callback_args
 from msaas.redis_keys import Keys
-from msaas.redis_queue import callback_args
 from msaas.redis_scripts import Scripts
 
 
