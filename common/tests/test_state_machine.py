@@ -353,8 +353,9 @@ def run(server: RedisServer, *, sequences: int) -> None:
     try:
         # A crowded machine may be slow to answer, and here only a reply that we lose is lost.
         patient = partial(connect, timeout_s=20.0)
-        sides = ("msaas.redis_queue.connect", "msaas.redis_consumer.connect")
-        with mock.patch(sides[0], patient), mock.patch(sides[1], patient):
+        ours = mock.patch("msaas.redis_queue.connect", patient)
+        theirs = mock.patch("msaas.redis_consumer.connect", patient)
+        with ours, theirs:
             Machine.real = RedisQueue(server.address, policy=POLICY)
             run_state_machine_as_test(
                 Machine,

@@ -55,7 +55,7 @@ def test_freed_memory_is_kept_for_the_next_segment() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
-def test_what_loading_freed_is_given_back() -> None:
+def test_freed_memory_is_given_back_when_asked() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True)
     kept_mb, left_mb = map(int, done.stdout.split())
     assert kept_mb > 180

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import weakref
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,21 @@ def test_the_default_stays_and_of_the_others_the_last(tmp_path: Path) -> None:
     for model in ["htdemucs", "mdx", "mdx", "htdemucs", "mdx_extra", "htdemucs", "mdx"]:
         assert library.get(model).model == model
     assert loads.loaded == ["htdemucs", "mdx", "mdx_extra", "mdx"]
+
+
+def test_what_a_load_freed_is_given_back_once_the_model_before_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, before, still_there = Library(Loads(tmp_path), default="htdemucs"), [], []
+    monkeypatch.setattr(
+        "msaas_worker.separators.library.give_back_freed_memory",
+        lambda: still_there.append([model() is not None for model in before]),
+    )
+    library.get("htdemucs")
+    before.append(weakref.ref(library.get("mdx")))
+    library.get("mdx")
+    library.get("mdx_extra")
+    assert still_there == [[], [], [False]]
 
 
 def test_the_fallback_says_for_whom_it_works(tmp_path: Path, told: list[dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ def error_json(error: JobError) -> str:
     return json.dumps(vars(error))
 
 
-def status_of(job_id: str, fields: dict[str, str]) -> JobStatus:
+def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
     return JobStatus(
         job_id,
         JobState(fields.get("state", JobState.QUEUED)),

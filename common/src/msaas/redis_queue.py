@@ -1,4 +1,4 @@
-"""The reliable queue on Redis as those see it who hand jobs in and ask after them."""
+"""The reliable queue on Redis for all but the work itself: hand jobs in, ask after them, tidy up."""
 
 from dataclasses import replace
 
@@ -92,7 +92,9 @@ class RedisQueue:
         with our_errors():
             fields = self._redis.hgetall(self._keys.job(job_id))
         return (
-            status_of(job_id, {text(key): text(value) for key, value in fields.items()}) if fields else None
+            status_of(job_id, fields={text(key): text(value) for key, value in fields.items()})
+            if fields
+            else None
         )
 
     def consumer(self, worker: str) -> RedisConsumer:

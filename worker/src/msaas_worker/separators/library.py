@@ -58,9 +58,9 @@ class Library:
         """Return the model; of those that are not the default the last one is kept."""
         if model not in self._loaded:
             separator = self._load(model)
-            give_back_freed_memory()
             self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
             self._loaded[model] = separator
+            give_back_freed_memory()
             log_info(
                 "model_loaded",
                 model=separator.model,

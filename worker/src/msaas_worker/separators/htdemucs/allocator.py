@@ -1,4 +1,4 @@
-"""The memory of one segment is that of the next: glibc is told to keep what was freed."""
+"""The memory of one segment is that of the next: glibc keeps what was freed, but for what loading left."""
 
 import ctypes
 import sys

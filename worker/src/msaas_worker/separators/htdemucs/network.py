@@ -57,7 +57,10 @@ class Network:
         return waves.unflatten(1, (self._stems, 2))
 
     def _branches(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Each branch's share of the stems: frames of the one, waves of the other."""
+        """Each branch's share of the stems: frames of the one, waves of the other.
+
+        A function of its own, so that what they are made of is free before the inverse transform.
+        """
         frames = self._spectrogram.analyse(mixture)
         x, mean, deviation = _normalised(self._view.maps(frames))
         xt, mean_t, deviation_t = _normalised(mixture.transpose(1, 2).unsqueeze(1))
