@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msaas_training.speech import Voice
 from msaas_training.vocals import GLOTTAL
@@ -46,12 +46,16 @@ _HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
 
 @dataclass(frozen=True)
 class Palette:
-    """`synthetic` allows the oscillators and the drum machine."""
+    """`synthetic` allows the oscillators and the drum machine.
+
+    With `recast` a song is made as without, and its vocals are then sung again by those voices.
+    """
 
     fonts: tuple[str, ...]
     drum_fonts: tuple[str, ...]
     voices: tuple[Voice, ...]
     synthetic: bool
+    recast: tuple[Voice, ...] = ()
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -83,15 +87,25 @@ DEMO = Palette(
     _FREE_FONTS[:2], _FREE_FONTS[:2], (Voice("espeak", "en-us+f2"), *_flite("rms", "awb")), synthetic=True
 )
 
-PALETTES: dict[str, Palette] = {
+_SETS: dict[str, Palette] = {
     "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True),
     # Checkpoints are chosen by voices of an engine that training never heard.
     "choose": Palette(_FREE_FONTS, _FREE_FONTS, _CZECH, synthetic=True),
-    # The test: other instruments, and three kinds of voices from near to far.
-    "heard": Palette(_UNHEARD_FONTS, _UNHEARD_DRUMS, _HEARD_VOICES, synthetic=False),
+    # The test: other instruments, and voices of engines that training heard, or never heard.
     "near": Palette(
         _UNHEARD_FONTS, _UNHEARD_DRUMS,
         _evenly(_espeak(_HELD_OUT_LANGUAGES, _ESPEAK_VARIANTS[:13]), _flite("slt")), synthetic=False,
     ),
     "far": Palette(_UNHEARD_FONTS, _UNHEARD_DRUMS, _FAR, synthetic=False),
 }  # fmt: skip
+
+#: The test sets.
+UNHEARD = ("near", "far")
+
+
+def recast_of(name: str) -> str:
+    """The name of the same songs with other vocals: the melody sung by voices that training heard."""
+    return f"{name}-recast"
+
+
+PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=_HEARD_VOICES) for name in UNHEARD}

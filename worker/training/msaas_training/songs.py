@@ -14,6 +14,7 @@ from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
 from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, PROGRAMS, Palette
 from msaas_training.soundfonts import DRUM_BANK, sampler
+from msaas_training.speech import Voice
 
 #: The order demucs has.
 STEMS = ("drums", "bass", "other", "vocals")
@@ -44,7 +45,19 @@ def make_song(*, seed: Sequence[int], palette: Palette, duration_s: float, style
         effects.level(tracks[stem], rms_db=_LEVELS_DB[stem] + rng.normal(0, _LEVEL_SPREAD_DB))
         for stem in STEMS
     ]
+    if palette.recast:
+        levelled[-1] = _recast(levelled[-1], score=score, voices=palette.recast, seed=seed)
     return Song(score.style, _within_scale(np.stack(levelled)))
+
+
+def _recast(vocal: Audio, *, score: Score, voices: Sequence[Voice], seed: Sequence[int]) -> Audio:
+    """The same melody, as loud, by other singers.
+
+    Company and effects are drawn anew, so that only many songs together tell what voices cost.
+    """
+    rng = np.random.default_rng([*seed, 1])
+    again = vocals.sing(score.melody.notes, voices=voices, rng=rng, duration_s=score.duration_s)
+    return again * np.float32(np.sqrt((vocal**2).mean() / ((again**2).mean() + 1e-12)))
 
 
 def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
