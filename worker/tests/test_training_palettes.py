@@ -9,11 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytest.importorskip("scipy")
 
-from msaas_training import songs
 from msaas_training.composition import compose
-from msaas_training.evaluate import Scores, voice_gap_db
-from msaas_training.generate import SEEDS
-from msaas_training.palettes import PALETTES, UNHEARD, Palette, recast_of
+from msaas_training.palettes import PALETTES, UNHEARD, Palette
 
 
 def fonts(palette: Palette) -> set[str]:
@@ -51,38 +48,3 @@ def test_every_part_of_a_song_plays_and_nothing_starts_before_it():
         parts = [score.drums, score.bass, score.melody, *score.others]
         assert all(part.notes and part.notes[0].start_s >= 0 for part in parts)
         assert all(note.length_s > 0 and 0 < note.pitch < 128 for part in parts for note in part.notes)
-
-
-def test_only_a_test_set_and_its_recast_share_their_scores():
-    assert set(SEEDS) == set(PALETTES)
-    assert len(set(SEEDS.values())) == len(SEEDS) - len(UNHEARD)
-    assert all(SEEDS[recast_of(name)] == SEEDS[name] for name in UNHEARD)
-
-
-def test_a_recast_keeps_the_band_and_changes_the_singer(monkeypatch):
-    """Noise of the song's chance stands for every instrument, that of the singer's for the voice."""
-
-    def noise(score, *, palette, rng):
-        return rng.standard_normal((2, 44_100)).astype(np.float32)
-
-    for band in ("drums", "bass", "others"):
-        monkeypatch.setattr(songs, band, noise)
-    monkeypatch.setattr(
-        songs.vocals, "sing", lambda notes, *, rng, **given: noise(notes, palette=None, rng=rng)
-    )
-    one, recast = (
-        songs.make_song(seed=(1, 2), palette=PALETTES[name], duration_s=1.0).stems
-        for name in ("near", recast_of("near"))
-    )
-    scale = recast[0, 0, 0] / one[0, 0, 0]
-    np.testing.assert_allclose(recast[:3], one[:3] * scale, rtol=1e-4, atol=1e-6)
-    assert abs(np.corrcoef(recast[3].ravel(), one[3].ravel())[0, 1]) < 0.1
-    assert (recast[3] ** 2).mean() == pytest.approx((one[3] ** 2).mean() * scale**2, rel=1e-3)
-
-
-def test_what_unheard_voices_cost_is_told_song_by_song():
-    def vocals(*sdr_db: float) -> Scores:
-        return Scores(np.array([[0.0, 0.0, 0.0, each] for each in sdr_db]), np.zeros(len(sdr_db)), 1.0)
-
-    sets = {"far": vocals(1, 9, -5), "far-recast": vocals(3, 9, -4)}
-    assert voice_gap_db(sets, name="far") == 1.0

@@ -87,13 +87,16 @@ class Sums:
         self._weights[:samples] += self._window[:samples]
         final = min(self._stride, samples)
         region = self._sums[..., :final] / self._weights[:final]
-        self._sums = _advanced(self._sums, self._stride)
-        self._weights = _advanced(self._weights, self._stride)
+        _advance(self._sums, self._stride)
+        _advance(self._weights, self._stride)
         return region
 
 
-def _advanced(sums: Tensor, stride: int) -> Tensor:
-    return functional.pad(sums[..., stride:], (0, stride))
+def _advance(sums: Tensor, stride: int) -> None:
+    """In place: what lives as long as the song is not to wander through the heap."""
+    kept = sums.shape[-1] - stride
+    sums[..., :kept] = sums[..., stride:].clone()
+    sums[..., kept:] = 0
 
 
 @dataclass(frozen=True)
