@@ -1,8 +1,14 @@
 """The memory of one segment is that of the next: glibc keeps what was freed, but for what loading left."""
 
 import ctypes
+import mmap
 import sys
 from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 #: From glibc's malloc.h; what is set holds for the process.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -34,6 +40,17 @@ def give_back_freed_memory() -> None:
     trim = _from_glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def apart_from_the_heap(stems: Tensor) -> NDArray[np.float32]:
+    """A copy of `[stems, channels, n]`, interleaved, in a mapping that goes with the last view of it.
+
+    In the heap, what outlives a segment would take the holes that the next one's tensors need.
+    """
+    mapping = mmap.mmap(-1, max(1, stems.numel()) * stems.element_size())
+    frames = np.frombuffer(mapping, np.float32, count=stems.numel()).reshape(stems.mT.shape)
+    torch.from_numpy(frames).copy_(stems.mT)
+    return frames.swapaxes(-2, -1)
 
 
 def _from_glibc(name: str) -> Any:
