@@ -20,13 +20,16 @@ pytest.importorskip(
 )
 
 from demucs.hf import load_safetensors_model  # noqa: E402
-from msaas_training.desk import Library, draw_batch  # noqa: E402
+from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
 from msaas_training.export import write  # noqa: E402
+from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
-from msaas_training.spectral import magnitudes, silence_time_half  # noqa: E402
-from msaas_training.train import ARCHITECTURE, Plan, Run, train_step  # noqa: E402
+from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
+from msaas_training.spectral import magnitudes, moments, silence_time_half  # noqa: E402
+from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, train_step  # noqa: E402
 
 SECOND = 44_100
+FRAMES = 43
 
 
 def songs_of_noise(folder: Path, *, count: int = 3) -> Path:
@@ -39,8 +42,13 @@ def songs_of_noise(folder: Path, *, count: int = 3) -> Path:
 
 @pytest.fixture
 def run() -> Run:
-    plan = Plan(minutes=1, batch=1, example_s=1.0, device="cpu", save_every_steps=1)
+    plan = Plan(minutes=1, batch=1, frames=FRAMES, device="cpu", save_every_steps=1)
     return Run(plan)
+
+
+def noise(*, bins: int) -> torch.Tensor:
+    shape = (1, 4, 2, bins, FRAMES)
+    return torch.randn(shape, dtype=torch.complex64, generator=torch.manual_seed(2)) * 0.1
 
 
 def start_training(cache: Path) -> subprocess.Popen:
@@ -96,8 +104,8 @@ def test_the_spectral_half_is_what_demucs_computes(run):
 
 
 def test_a_step_on_one_example_makes_it_fit_better(run):
-    stems = torch.randn(1, 4, 2, SECOND, generator=torch.manual_seed(2)) * 0.1
-    losses = [train_step(run, stems=stems, rate=1e-3) for _ in range(4)]
+    true = noise(bins=LOW_BINS)
+    losses = [train_step(run, true=true, rate=1e-3) for _ in range(4)]
     assert losses[-1] < losses[0]
 
 
@@ -107,9 +115,9 @@ def test_the_time_half_adds_nothing(run):
 
 
 def test_a_checkpoint_gives_back_every_number(run, tmp_path):
-    train_step(run, stems=torch.randn(1, 4, 2, SECOND), rate=1e-3)
+    train_step(run, true=noise(bins=LOW_BINS), rate=1e-3)
     run.save(tmp_path / "last.pt")
-    other = Run(Plan(1, 1, 1.0, "cpu", 1, seed=9))
+    other = Run(Plan(1, 1, FRAMES, "cpu", 1, seed=9))
     other.load(tmp_path / "last.pt")
     assert other.step == 1
     for name, value in run.model.state_dict().items():
@@ -126,13 +134,69 @@ def test_what_is_exported_is_what_demucs_loads(run, tmp_path):
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float())
 
 
-def test_two_batches_of_one_library_are_never_alike(tmp_path):
+@pytest.mark.parametrize("bins", [LOW_BINS, BINS])
+def test_two_batches_of_one_library_are_never_alike(tmp_path, bins):
     library = Library.at(songs_of_noise(tmp_path / "train"))
     one, other = (
-        draw_batch(library, rng=np.random.default_rng(seed), size=2, samples=SECOND) for seed in (1, 2)
+        draw_batch(library, rng=np.random.default_rng(seed), size=2, frames=FRAMES, bins=bins)
+        for seed in (1, 2)
     )
-    assert one.shape == (2, 4, 2, SECOND)
-    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.2
+    assert one.shape == (2, 4, 2, bins, FRAMES)
+    assert all(alike(*stems) < 0.1 for stems in zip(one.flatten(0, 1), other.flatten(0, 1), strict=True))
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The correlation of two stems, sides exchanged or not; a muted one is like no other."""
+    both = (torch.vdot(one.ravel(), sides.ravel()).abs() for sides in (other, other.flip(0)))
+    return max(map(float, both)) / (float(one.norm() * other.norm()) + 1e-9)
+
+
+def test_a_sixth_of_the_batches_are_whole_spectra_and_a_quarter_as_many(tmp_path):
+    library = Library.at(songs_of_noise(tmp_path / "train"))
+    plan = Plan(minutes=1, batch=8, frames=FRAMES, device="cpu", save_every_steps=1)
+    shapes = [batch_of(step, library=library, plan=plan).shape for step in range(7)]
+    low, whole = (8, 4, 2, LOW_BINS, FRAMES), (2, 4, 2, BINS, FRAMES)
+    assert [tuple(shape) for shape in shapes] == [whole, low, low, low, low, low, whole]
+
+
+def test_a_low_spectrum_is_the_lower_part_of_the_whole_one(tmp_path):
+    library = Library.at(songs_of_noise(tmp_path / "train", count=1))
+    excerpt = Excerpt(0, 20)
+    whole = library.spectrum(excerpt, stem=1, frames=FRAMES, bins=BINS)
+    kept = library.spectrum(excerpt, stem=1, frames=FRAMES, bins=LOW_BINS)
+    # At its ends an excerpt of a wave has no neighbours to overlap with.
+    inner = slice(2, -2)
+    torch.testing.assert_close(kept[..., inner], whole[:, :LOW_BINS, inner], rtol=0, atol=2e-3)
+
+
+def test_spectra_are_those_of_demucs(run):
+    assert (run.model.nfft, run.model.hop_length, run.model.nfft // 2) == (WINDOW, HOP, BINS)
+    noise = np.random.default_rng(4).integers(-9000, 9000, (2, SECOND), np.int16)
+    ours, theirs = transformed(noise), run.model._spec(torch.from_numpy(noise / np.float32(FULL_SCALE)))
+    assert float(ours.abs().square().mean() / theirs.abs().square().mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_a_low_spectrum_is_made_again_when_its_song_is_newer(tmp_path):
+    (song,) = songs_of_noise(tmp_path / "train", count=1).glob("*.npy")
+    kept = keep_low(song)
+    made = kept.stat().st_mtime_ns
+    assert keep_low(song).stat().st_mtime_ns == made
+    os.utime(song, ns=(made + 10**9, made + 10**9))
+    assert keep_low(song).stat().st_mtime_ns != made
+
+
+def test_a_stretched_tone_is_another_tone():
+    tone = torch.zeros(2, LOW_BINS, FRAMES, dtype=torch.complex64)
+    tone[:, 100] = 1
+    assert int(stretched(tone, ratio=1.19).abs().sum((0, 2)).argmax()) == 119
+    assert int(stretched(tone, ratio=0.84).abs().sum((0, 2)).argmax()) == 84
+
+
+def test_upper_bins_that_are_left_out_count_as_silent_in_the_levels():
+    silent_above = torch.zeros(1, 2, BINS, FRAMES)
+    silent_above[:, :, :LOW_BINS] = noise(bins=LOW_BINS)[:, 0].abs()
+    for whole, lower in zip(moments(silent_above), moments(silent_above[:, :, :LOW_BINS]), strict=True):
+        torch.testing.assert_close(lower, whole)
 
 
 def test_songs_that_arrive_while_training_runs_are_used(tmp_path):

@@ -5,19 +5,20 @@ from __future__ import annotations
 import torch
 from demucs.htdemucs import HTDemucs
 
+from msaas_training.spectra import BINS
+
 #: Power below which an error no longer counts: -60 dB.
 _SILENCE = 1e-6
-
-
-def spectrograms(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
-    """`[batch, stems, channels, samples]` to complex `[batch, stems, channels, bins, frames]`."""
-    spectrum = model._spec(stems.flatten(0, 1))
-    return spectrum.unflatten(0, stems.shape[:2])
+#: How much of the loss is on stems with the residual shared out, as they are served (but for quieter bins).
+_MASKS_SHARE = 0.75
 
 
 def magnitudes(model: HTDemucs, mixture: torch.Tensor) -> torch.Tensor:
-    """What `HTDemucs.forward` makes of a mixture magnitude `[batch, channels, bins, frames]`: one a stem."""
-    mean, std = mixture.mean((1, 2, 3), keepdim=True), mixture.std((1, 2, 3), keepdim=True)
+    """What `HTDemucs.forward` makes of a mixture magnitude `[batch, channels, bins, frames]`: one a stem.
+
+    Where the upper bins are left out, the levels are as if they were silent: little is there.
+    """
+    mean, std = moments(mixture)
     x, skips, lengths = (mixture - mean) / (1e-5 + std), [], []
     for depth, encode in enumerate(model.encoder):
         lengths.append(x.shape[-1])
@@ -31,15 +32,26 @@ def magnitudes(model: HTDemucs, mixture: torch.Tensor) -> torch.Tensor:
     return x.unflatten(1, (len(model.sources), -1)) * std[:, None] + mean[:, None]
 
 
-def spectral_loss(model: HTDemucs, stems: torch.Tensor) -> torch.Tensor:
-    """Distance to the magnitude a stem ought to have under the phase of the mixture (Erdogan et al. 2015)."""
-    with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
-        true = spectrograms(model, stems)
-        mixture = true.sum(1)
-        size = mixture.abs()
-        wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
-    estimates = magnitudes(model, size).float()
-    return (distance(estimates, wanted) + distance(shares(estimates) * size[:, None], wanted)) / 2
+def moments(mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each mixture over the bins of a whole spectrum."""
+    count = mixture[0].numel() // mixture.shape[-2] * BINS
+    mean = mixture.sum((1, 2, 3), keepdim=True) / count
+    power = mixture.square().sum((1, 2, 3), keepdim=True) / count
+    return mean, (power - mean.square()).clamp_min(0).sqrt()
+
+
+def spectral_loss(model: HTDemucs, true: torch.Tensor) -> torch.Tensor:
+    """Distance to the magnitude a stem ought to have under the phase of the mixture (Erdogan et al. 2015).
+
+    `true` are the stems' spectra, complex `[batch, stems, channels, bins, frames]`.
+    """
+    mixture = true.sum(1)
+    size = mixture.abs()
+    wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
+    with torch.autocast(true.device.type, torch.bfloat16):
+        estimates = magnitudes(model, size).float()
+    masked = distance(shares(estimates) * size[:, None], wanted)
+    return _MASKS_SHARE * masked + (1 - _MASKS_SHARE) * distance(estimates, wanted)
 
 
 def shares(estimates: torch.Tensor) -> torch.Tensor:

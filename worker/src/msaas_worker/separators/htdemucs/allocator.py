@@ -1,4 +1,4 @@
-"""The memory of one segment is that of the next: glibc keeps what was freed, but for what loading left."""
+"""The memory of one segment is that of the next: what was freed is kept, what stays lies elsewhere."""
 
 import ctypes
 import mmap
@@ -47,8 +47,9 @@ def apart_from_the_heap(stems: Tensor) -> NDArray[np.float32]:
 
     In the heap, what outlives a segment would take the holes that the next one's tensors need.
     """
-    mapping = mmap.mmap(-1, max(1, stems.numel()) * stems.element_size())
-    frames = np.frombuffer(mapping, np.float32, count=stems.numel()).reshape(stems.mT.shape)
+    size = stems.numel() * np.dtype(np.float32).itemsize
+    mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    frames = np.frombuffer(mapping, np.float32).reshape(stems.mT.shape)
     torch.from_numpy(frames).copy_(stems.mT)
     return frames.swapaxes(-2, -1)
 
