@@ -4,8 +4,6 @@ import json
 import math
 import subprocess
 import sys
-import weakref
-from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from worker.tests.songs import decoded, noise
 from msaas_worker.decoded import Audio, DecodedSong
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
-from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
+from msaas_worker.separators.overlap_add import Runner, segments_of
 
 SEGMENT = 22_050
 FINE_TUNED = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
@@ -140,38 +138,6 @@ def test_what_progress_raises_ends_the_separation_at_once(tmp_path: Path) -> Non
         next(stream)
 
 
-class Watched:
-    """Stands in for a `Runner`: its regions tell whether anybody still holds them when the next is made."""
-
-    def __init__(self) -> None:
-        self.segments = segments_of(tiny())
-        self.held: list[bool] = []
-
-    def regions(self, mixture: Mixture, *, on_segments: Callable[[int], None]) -> Iterator[torch.Tensor]:
-        for _ in range(4):
-            samples = np.zeros((len(STEMS), 2, SEGMENT), np.float32)
-            region = weakref.ref(samples)
-            yield torch.from_numpy(samples)
-            del samples
-            self.held.append(region() is not None)
-
-
-def test_a_region_is_gone_when_the_next_is_made(tmp_path: Path) -> None:
-    watched, song = Watched(), decoded(noise(4 * SEGMENT), tmp_path / "song")
-    engine = DemucsSeparator("htdemucs", Bag(tuple(STEMS), ((1.0,) * 4,)), (watched,), "", "plain")  # type: ignore[arg-type]
-    for _region in engine.separate(song, stems=tuple(STEMS), on_progress=lambda done: None):
-        pass
-    assert watched.held == [False] * 3
-
-
-def test_a_region_lies_as_encoders_read_it(tmp_path: Path) -> None:
-    song = decoded(noise(2 * SEGMENT), tmp_path / "song")
-    for region in separator(BagOfModels([tiny()])).separate(
-        song, stems=tuple(STEMS), on_progress=lambda done: None
-    ):
-        assert all(stem.T.flags.c_contiguous for stem in region)
-
-
 def test_an_hour_needs_no_more_memory_than_five_minutes(tmp_path: Path) -> None:
     five, sixty = peak_mib(tmp_path, minutes=5), peak_mib(tmp_path, minutes=60)
     assert sixty < five * 1.1
@@ -186,7 +152,7 @@ from types import SimpleNamespace
 from msaas_worker.decoded import DecodedSong
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
-from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
+from msaas_worker.separators.overlap_add import Runner, segments_of
 
 samples = {minutes} * 60 * 44100
 song = Path({str(folder)!r}) / "song"

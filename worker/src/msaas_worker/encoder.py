@@ -82,7 +82,7 @@ class StemEncoder:
         self._pending: Future[None] | None = None
 
     def write(self, block: Audio) -> None:
-        """Hand over `[2, n]` samples, best interleaved; waits while the last block is still being encoded."""
+        """Hand over `[2, n]` samples; waits while the block before is still being encoded."""
         self._settle()
         self._pending = self._pool.submit(self._encode, block)
 
@@ -107,7 +107,7 @@ class StemEncoder:
     def _encode(self, block: Audio) -> None:
         frames = np.ascontiguousarray(block.T)
         self._frames.write(frames.data)
-        self._peak = max(self._peak, frames.max(initial=np.float32(0)), -frames.min(initial=np.float32(0)))
+        self._peak = max(self._peak, np.abs(frames).max(initial=np.float32(0)))
         if self._is_worth_encoding():
             for start in range(0, len(frames), _BLOCK_SAMPLES):
                 self._append(self._lame.encode(_pcm(frames[start : start + _BLOCK_SAMPLES])))

@@ -42,6 +42,5 @@ def in_step(streams: dict[int, Iterator[Tensor]], total: int) -> Iterator[dict[i
                 waiting[index] = next(stream)
         ready = min(region.shape[-1] for region in waiting.values())
         yield {index: region[..., :ready] for index, region in waiting.items()}
-        # Mostly nothing is left, and a view of nothing would keep the whole region.
-        waiting = {index: region[..., ready:].clone() for index, region in waiting.items()}
+        waiting = {index: region[..., ready:] for index, region in waiting.items()}
         total -= ready

@@ -8,7 +8,6 @@ import demucs
 from msaas_worker.decoded import Audio, DecodedSong
 from msaas_worker.separators import OnProgress
 from msaas_worker.separators.bag import Bag, in_step
-from msaas_worker.separators.htdemucs.allocator import apart_from_the_heap
 from msaas_worker.separators.overlap_add import Mixture, Runner
 
 
@@ -46,9 +45,7 @@ class DemucsSeparator:
         }
         for estimates in in_step(streams, song.samples):
             estimate = self.bag.mean(estimates, rows)
-            yield apart_from_the_heap(estimate * mixture.std + mixture.mean)
-            # What is held here, the tensors of the next segments cannot have.
-            del estimates, estimate
+            yield (estimate * mixture.std + mixture.mean).numpy()
 
 
 @dataclass

@@ -118,7 +118,6 @@ class Runner:
                 region = torch.cat([sums.add(piece) for piece in self._estimates(mixture, batch)], dim=-1)
             on_segments(len(batch))
             yield region.cpu()
-            del region
 
     def _estimates(self, mixture: Mixture, offsets: range) -> Iterator[Tensor]:
         """Yield the model's estimate of each segment; what it lacks in length is the song around it."""

@@ -1,14 +1,8 @@
-"""The memory of one segment is that of the next: what was freed is kept, what stays lies elsewhere."""
+"""The memory of one segment is that of the next: glibc keeps what was freed, but for what loading left."""
 
 import ctypes
-import mmap
 import sys
 from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 #: From glibc's malloc.h; what is set holds for the process.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -40,18 +34,6 @@ def give_back_freed_memory() -> None:
     trim = _from_glibc("malloc_trim")
     if trim is not None:
         trim(0)
-
-
-def apart_from_the_heap(stems: Tensor) -> NDArray[np.float32]:
-    """A copy of `[stems, channels, n]`, interleaved, in a mapping that goes with the last view of it.
-
-    In the heap, what outlives a segment would take the holes that the next one's tensors need.
-    """
-    size = stems.numel() * np.dtype(np.float32).itemsize
-    mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    frames = np.frombuffer(mapping, np.float32).reshape(stems.mT.shape)
-    torch.from_numpy(frames).copy_(stems.mT)
-    return frames.swapaxes(-2, -1)
 
 
 def _from_glibc(name: str) -> Any:
