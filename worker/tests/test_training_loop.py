@@ -159,6 +159,15 @@ def test_a_sixth_of_the_batches_are_whole_spectra_and_a_quarter_as_many(tmp_path
     assert [tuple(shape) for shape in shapes] == [whole, low, low, low, low, low, whole]
 
 
+def test_half_of_the_examples_are_as_loud_as_their_songs(tmp_path):
+    library = Library.at(songs_of_noise(tmp_path / "train"))
+    power = torch.from_numpy(np.load(library.low[0]).astype(np.float32)).square().sum(-1).mean()
+    batch = draw_batch(library, rng=np.random.default_rng(5), size=80, frames=FRAMES, bins=LOW_BINS)
+    loudness = batch.abs().square().mean((2, 3, 4)) / power
+    unaltered = ((loudness - 1).abs() < 0.06).all(1).sum()
+    assert 28 <= int(unaltered) <= 52
+
+
 def test_a_low_spectrum_is_the_lower_part_of_the_whole_one(tmp_path):
     library = Library.at(songs_of_noise(tmp_path / "train", count=1))
     excerpt = Excerpt(0, 20)
