@@ -26,10 +26,10 @@ from demucs.apply import apply_model
 from demucs.pretrained import get_model
 from torch import Tensor
 
+from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.decoded import DecodedSong
 from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import prepare
-from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
 from msaas_worker.separators.htdemucs.precision import Precision, probe_mixture, signal_to_noise_db
 from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
 

@@ -21,6 +21,8 @@ from tests.servers import RedisServer, wait_until
 #: Scaled down from a minute, with room for a crowded machine.
 POLICY = QueuePolicy(lease_s=3.0)
 _SCRIPTS = Path(__file__).parents[1]
+#: `HEAP_MAX_SIZE` of glibc's arena.c.
+_HEAP_BYTES = 64 << 20
 _START_S = 120.0
 _JOB_S = 240.0
 _ENDS = (JobState.DONE, JobState.FAILED)
@@ -58,6 +60,16 @@ class Worker:
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def further_heaps(self) -> list[str]:
+        """The mappings of glibc's arenas but the main one: 64 MiB each, in part without access."""
+        lines = [line.split() for line in Path(f"/proc/{self._process.pid}/maps").read_text().splitlines()]
+        places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
+        return [
+            " ".join(line)
+            for line, (start, end), (next_start, next_end) in zip(lines, places, places[1:], strict=False)
+            if start % _HEAP_BYTES == 0 and end == next_start and next_end == start + _HEAP_BYTES
+        ]
 
     def kill(self) -> None:
         if self._process.poll() is None:

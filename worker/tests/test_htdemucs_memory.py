@@ -12,7 +12,7 @@ _SEGMENTS = """
 import resource, torch
 from bench.random_htdemucs import SMALL, random_htdemucs
 from msaas_worker.separators.htdemucs import prepare
-from msaas_worker.separators.htdemucs.allocator import keep_freed_memory
+from msaas_worker.allocator import keep_freed_memory
 
 assert {keep} is False or keep_freed_memory()
 torch.set_num_threads(1)
@@ -27,7 +27,7 @@ print(sum(faults[2:]))
 
 _LOADING = """
 import psutil, torch
-from msaas_worker.separators.htdemucs.allocator import give_back_freed_memory, keep_freed_memory
+from msaas_worker.allocator import give_back_freed_memory, keep_freed_memory
 
 assert keep_freed_memory()
 resident = psutil.Process().memory_info

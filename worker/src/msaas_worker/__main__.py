@@ -15,6 +15,7 @@ from msaas.redis_outbox import RedisOutbox
 from msaas.redis_queue import RedisQueue
 from msaas.settings import load_or_exit
 from msaas.tracks import Tracks
+from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.callbacks import Courier
 from msaas_worker.consumer import Loop
 from msaas_worker.handler import Handler
@@ -31,6 +32,8 @@ from msaas_worker.tidying import start_tidying
 
 
 def main() -> None:
+    # Before there is a thread: those that run already keep the arena they have.
+    keep_freed_memory()
     settings = load_or_exit(WorkerSettings)
     stopping = stop_on_signals()
     start_logging(

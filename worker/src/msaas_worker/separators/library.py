@@ -11,13 +11,13 @@ import torch
 from msaas import log_info
 from msaas.errors import ModelUnavailable
 from msaas.stems import MODELS, STARTER
+from msaas_worker.allocator import give_back_freed_memory
 from msaas_worker.decoded import SAMPLERATE
 from msaas_worker.separators import Separator
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.devices import choose_device, usable_cores
 from msaas_worker.separators.engine import DemucsSeparator
 from msaas_worker.separators.htdemucs import Prepared, prepare
-from msaas_worker.separators.htdemucs.allocator import give_back_freed_memory, keep_freed_memory
 from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.overlap_add import Runner, segments_of
@@ -87,7 +87,6 @@ def open_library(
     """
     chosen = choose_device(device)
     torch.set_num_threads(usable_cores())
-    keep_freed_memory()
     repository = Repository(repo, hub or Hub())
 
     def load(model: str) -> Separator:
