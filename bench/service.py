@@ -89,6 +89,8 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
     port = free_port()
     settings = {
         "MSAAS_HOME": str(home),
+        # Of its own: a worker that somebody left at the usual port would take its jobs.
+        "REDIS_PORT": str(free_port()),
         "PORT": str(port),
         "MODEL_REPO": str(repo),
         "DEMUCS_MODEL": "htdemucs",

@@ -59,9 +59,10 @@ class Stack:
 def start(home: Path, **settings: str) -> Stack:
     port = free_port()
     output = home.with_suffix(".out")
-    absent = {"REDIS_HOST", "MINIO_HOST", "REDIS_PORT"}
-    env = {name: value for name, value in os.environ.items() if name not in absent}
-    env |= {"MSAAS_HOME": str(home), "PORT": str(port), "DEMUCS_MODEL": "starter", **settings}
+    env = {name: value for name, value in os.environ.items() if name not in {"REDIS_HOST", "MINIO_HOST"}}
+    # A queue of its own: a worker that somebody left at the usual port would take its jobs.
+    env |= {"MSAAS_HOME": str(home), "PORT": str(port), "REDIS_PORT": str(free_port())}
+    env |= {"DEMUCS_MODEL": "starter", **settings}
     with open(output, "w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "msaas_local"],

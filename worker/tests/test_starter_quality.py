@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import sphn
 import torch
-from demucs.apply import apply_model
 from demucs.hf import load_safetensors_model
 from safetensors import safe_open
 from worker.tests.songs import decoded
@@ -17,11 +16,11 @@ from worker.tests.songs import decoded
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from msaas_training import unlike
 from msaas_training.metrics import correlation, crest_db, sdr_db, share_below
+from msaas_training.served import engine_of, served
 
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.library import load_separator
 from msaas_worker.separators.repository import Repository
-from msaas_worker.separators.residual import shared_out
 
 STARTER = Path(__file__).parents[1] / "src/msaas_worker/separators/starter"
 WEIGHTS = STARTER / "starter.safetensors"
@@ -39,13 +38,9 @@ def model():
     return load_safetensors_model(WEIGHTS).eval()
 
 
-def separate(model, mixture: np.ndarray) -> np.ndarray:
-    """As the service does it: centred and scaled by the whole song, and the residual shared out."""
-    mean, std = mixture.mean(), mixture.mean(0).std()
-    centred = torch.from_numpy((mixture - mean) / std)[None]
-    with torch.no_grad():
-        stems = shared_out(apply_model(model, centred, shifts=0), mixtures=centred)
-    return stems[0].numpy() * std + mean
+@pytest.fixture(scope="module")
+def engine(model):
+    return engine_of(model)
 
 
 def demo(song: str) -> tuple[np.ndarray, np.ndarray]:
@@ -76,16 +71,16 @@ LEAST_SDR_DB = {
 
 
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
-def test_the_stems_of_a_demo_song_are_near_the_true_ones(model, song):
+def test_the_stems_of_a_demo_song_are_near_the_true_ones(engine, song):
     mixture, stems = demo(song)
-    found = [sdr_db(true, estimate) for true, estimate in zip(stems, separate(model, mixture), strict=True)]
+    found = [sdr_db(true, estimate) for true, estimate in zip(stems, served(engine, mixture), strict=True)]
     assert all(sdr >= least for sdr, least in zip(found, LEAST_SDR_DB[song], strict=True)), found
 
 
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
-def test_every_stem_of_a_demo_song_is_better_than_the_mixture(model, song):
+def test_every_stem_of_a_demo_song_is_better_than_the_mixture(engine, song):
     mixture, stems = demo(song)
-    for true, estimate in zip(stems, separate(model, mixture), strict=True):
+    for true, estimate in zip(stems, served(engine, mixture), strict=True):
         assert sdr_db(true, estimate) > sdr_db(true, mixture / len(STEMS)) + 0.5
 
 
@@ -106,9 +101,9 @@ def test_a_processor_second_is_enough_for_five_seconds_of_song(tmp_path):
 
 
 @pytest.fixture(scope="module", params=UNLIKE_SONGS)
-def unlike_stems(request, model):
+def unlike_stems(request, engine):
     """The stems of music that no soundfont and no speech engine had a part in."""
-    return separate(model, UNLIKE_SONGS[request.param].sum(0))
+    return served(engine, UNLIKE_SONGS[request.param].sum(0))
 
 
 def test_no_two_stems_of_unlike_music_are_the_same(unlike_stems):
@@ -126,7 +121,7 @@ def test_bass_of_unlike_music_is_low(unlike_stems):
 
 
 @pytest.mark.parametrize("song", UNLIKE_SONGS)
-def test_vocals_of_unlike_music_hold_a_good_part_of_the_voice(model, song):
+def test_vocals_of_unlike_music_hold_a_good_part_of_the_voice(engine, song):
     """All three songs have a singer as loud as the rest; less than a tenth of her energy is not a stem."""
-    vocals = separate(model, UNLIKE_SONGS[song].sum(0))[3]
+    vocals = served(engine, UNLIKE_SONGS[song].sum(0))[3]
     assert (vocals**2).mean() > 0.1 * unlike.LOUDNESS**2

@@ -1,4 +1,4 @@
-"""A drum machine: hits made of swept sines and shaped noise, no two kits alike."""
+"""A drum machine: hits made of swept sines and shaped noise, or recorded one by one; no two kits alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from msaas_training import oneshots
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.styles import (
@@ -68,20 +69,30 @@ _CYMBAL = Recipe((5400.0, 5300.0), 0.4, (3000.0, 16000.0), 0.9, 0.95)
 _HIT_S = 1.2
 
 
-def play(notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float) -> Audio:
-    """Each key gets one sound for the whole song, a place between left and right, and a new grain per hit."""
+def play(
+    notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float, recorded: float = 0.0
+) -> Audio:
+    """Each key gets one sound for the whole song and a place between left and right.
+
+    `recorded` is the share of the keys whose sound is a recording, where there is one.
+    """
     kit: dict[int, Hit] = {}
     sides = {note.pitch: rng.uniform(-0.35, 0.35) for note in notes}
     out = np.zeros((2, round((duration_s + _HIT_S) * SAMPLE_RATE_HZ)))
     for note in notes:
         if note.pitch not in kit:
-            kit[note.pitch] = _hit(_moved(RECIPES.get(note.pitch, _CYMBAL), rng=rng), rng=rng)
+            kit[note.pitch] = _sound(note.pitch, rng=rng, recorded=recorded)
         hit, start = kit[note.pitch], round(note.start_s * SAMPLE_RATE_HZ)
         side = 0.0 if note.pitch in (KICK, SNARE) else sides[note.pitch]
         gains = np.array([[1 - side], [1 + side]]) * (note.velocity / 127) ** 1.5
         room = min(hit.size, max(0, out.shape[1] - start))
         out[:, start : start + room] += gains * hit[:room]
     return out[:, : round(duration_s * SAMPLE_RATE_HZ)].astype(np.float32)
+
+
+def _sound(key: int, *, rng: np.random.Generator, recorded: float) -> Hit:
+    hit = oneshots.drawn(key, rng=rng) if recorded and rng.random() < recorded else None
+    return _hit(_moved(RECIPES.get(key, _CYMBAL), rng=rng), rng=rng) if hit is None else hit
 
 
 def _moved(recipe: Recipe, *, rng: np.random.Generator) -> Recipe:

@@ -60,6 +60,30 @@ def tilt(audio: Audio, *, pivot_hz: float, highs_db: float) -> Audio:
     return (lows + (audio - lows) * 10 ** (highs_db / 20)).astype(np.float32)
 
 
+def resonances(audio: Audio, *, rng: np.random.Generator) -> Audio:
+    """A body that rings: one to four bells of the Audio EQ Cookbook (Bristow-Johnson)."""
+    out: NDArray[np.floating] = audio
+    for _ in range(int(rng.integers(1, 5))):
+        turn = 2 * np.pi * np.exp(rng.uniform(np.log(90), np.log(7000))) / SAMPLE_RATE_HZ
+        gain, width = 10 ** (rng.normal(0, 6) / 40), np.sin(turn) / (2 * np.exp(rng.uniform(-0.7, 1.6)))
+        over = np.array([1 + width * gain, -2 * np.cos(turn), 1 - width * gain])
+        under = np.array([1 + width / gain, -2 * np.cos(turn), 1 - width / gain])
+        out = signal.lfilter(over, under, out, axis=1)
+    return out.astype(np.float32)
+
+
+def chorus(audio: Audio, *, rng: np.random.Generator) -> Audio:
+    """A copy of each side, late by a time that moves; fed back a little it would be a flanger."""
+    samples = np.arange(audio.shape[1])
+    depth_s, middle_s = rng.uniform(0.0004, 0.004), rng.uniform(0.005, 0.02)
+    rate_hz, wet = rng.uniform(0.15, 3.0), rng.uniform(0.3, 0.9)
+    sides = []
+    for side, turn in zip(audio, (0.0, rng.uniform(0, np.pi)), strict=True):
+        moved_s = middle_s + depth_s * np.sin(2 * np.pi * rate_hz * samples / SAMPLE_RATE_HZ + turn)
+        sides.append(side + wet * np.interp(samples - moved_s * SAMPLE_RATE_HZ, samples, side))
+    return np.stack(sides).astype(np.float32)
+
+
 def pan(audio: Audio, *, position: float) -> Audio:
     """-1 is left, +1 is right, at constant power."""
     angle = (position + 1) * np.pi / 4
@@ -84,3 +108,9 @@ def dressed(audio: Audio, *, rng: np.random.Generator, wet: float) -> Audio:
     if rng.random() < wet:
         out = room(out, rng=rng, decay_s=float(rng.uniform(0.2, 2.2)), wet=float(rng.uniform(0.05, 0.6)))
     return out
+
+
+def remade(audio: Audio, *, rng: np.random.Generator, moving: float) -> Audio:
+    """Make another instrument of it: resonances, and with the chance `moving` a chorus."""
+    out = resonances(audio, rng=rng) if rng.random() < 0.5 else audio
+    return chorus(out, rng=rng) if rng.random() < moving else out

@@ -21,8 +21,9 @@ from msaas_training.export import WEIGHTS
 from msaas_training.generate import SONG_S, ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.palettes import UNHEARD, recast_of
+from msaas_training.served import engine_of, served
 from msaas_training.songs import STEMS
-from msaas_worker.separators.residual import shared_out
+from msaas_worker.separators.engine import DemucsSeparator
 
 #: Songs of each test set; a recast only tells how much better heard voices fare in the same songs.
 TEST_SETS = dict.fromkeys((*UNHEARD, *map(recast_of, UNHEARD)), 12)
@@ -50,10 +51,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = load_safetensors_model(given.weights).float().eval()
+    engine = engine_of(model)
     splitters: dict[str, Splitter] = {
         "mixture": lambda mixture: {"mixture / 4": np.stack([mixture / len(STEMS)] * len(STEMS))},
         "dsp": lambda mixture: {"DSP splitter": baseline.split(mixture)},
-        "starter": lambda mixture: separated(model, mixture),
+        "starter": lambda mixture: separated(model, engine, mixture),
     }
     songs = {
         name: [read(p) for p in ensure(given.cache, set_name=name, songs=n)] for name, n in TEST_SETS.items()
@@ -64,16 +66,17 @@ def main() -> None:
     print("\n".join(table(results)))
 
 
-def separated(model: HTDemucs, mixture: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """As the service does it: centred and scaled by the whole song, overlapping segments, no random shift."""
+def separated(
+    model: HTDemucs, engine: DemucsSeparator, mixture: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """As demucs gives the stems, and as the worker serves them."""
     mean, std = mixture.mean(), mixture.mean(0).std() + 1e-8
     centred = torch.from_numpy((mixture - mean) / std)[None]
     with torch.no_grad():
         stems = apply_model(model, centred, shifts=0, split=True, overlap=0.25)
-        shared = shared_out(stems, mixtures=centred)
     return {
         "starter, as it comes": np.asarray(stems[0].numpy() * std + mean),
-        "starter": np.asarray(shared[0].numpy() * std + mean),
+        "starter": served(engine, mixture),
     }
 
 

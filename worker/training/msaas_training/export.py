@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
 from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
+from msaas_training.served import engine_of, served
 from msaas_training.songs import STEMS
 from msaas_training.train import ARCHITECTURE
-from msaas_worker.separators.residual import shared_out
 
 WEIGHTS = Path(__file__).parents[2] / "src/msaas_worker/separators/starter/starter.safetensors"
 _CHOOSING_SONGS = 8
@@ -51,12 +50,9 @@ def averaged(checkpoint: Path) -> HTDemucs:
 
 def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
     """Mean over the stems of the median SDR on songs whose singers the training never heard."""
-    sdr = []
+    sdr, engine = [], engine_of(model)
     for stems in songs:
-        mixture = torch.from_numpy(stems.sum(0))[None]
-        with torch.no_grad():
-            raw = apply_model(model, mixture, shifts=0, overlap=0.25)
-            estimates = shared_out(raw, mixtures=mixture)[0].numpy()
+        estimates = served(engine, stems.sum(0))
         sdr.append([sdr_db(true, estimate) for true, estimate in zip(stems, estimates, strict=True)])
     medians = np.median(sdr, axis=0)
     print(

@@ -30,6 +30,7 @@ PROGRAMS: dict[str, tuple[int, ...]] = {
     "lead": _WINDS + _BRASS + _SYNTHS + (40, 42, 29, 26, 11, 22),
 }
 BASS_PROGRAMS = (32, 33, 33, 34, 34, 35, 36, 37, 38, 39, 38, 39, 43, 58, 87)
+EVERY_PROGRAM = tuple(sorted({program for programs in PROGRAMS.values() for program in programs}))
 DRUM_PROGRAMS = (0, 0, 8, 16, 24, 25, 32, 40)
 
 _ESPEAK_LANGUAGES = tuple(
@@ -46,7 +47,7 @@ _HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
 
 @dataclass(frozen=True)
 class Palette:
-    """`synthetic` allows the oscillators and the drum machine.
+    """`synthetic` allows the oscillators and the drum machine; `varied` makes other instruments of all.
 
     With `recast` a song is made as without, and its vocals are then sung again by those voices.
     """
@@ -56,6 +57,7 @@ class Palette:
     voices: tuple[Voice, ...]
     synthetic: bool
     recast: tuple[Voice, ...] = ()
+    varied: bool = False
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -89,6 +91,7 @@ DEMO = Palette(
 
 _SETS: dict[str, Palette] = {
     "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True),
+    "varied": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True, varied=True),
     # Checkpoints are chosen by voices of an engine that training never heard.
     "choose": Palette(_FREE_FONTS, _FREE_FONTS, _CZECH, synthetic=True),
     # The test: other instruments, and voices of engines that training heard, or never heard.

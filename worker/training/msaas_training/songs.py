@@ -12,8 +12,8 @@ from msaas_training import drumkits, effects, oscillators, vocals
 from msaas_training.composition import compose
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
-from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, PROGRAMS, Palette
-from msaas_training.soundfonts import DRUM_BANK, sampler
+from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, EVERY_PROGRAM, PROGRAMS, Palette
+from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, sampler
 from msaas_training.speech import Voice
 
 #: The order demucs has.
@@ -61,23 +61,26 @@ def _recast(vocal: Audio, *, score: Score, voices: Sequence[Voice], seed: Sequen
 
 
 def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
-    if palette.synthetic and rng.random() < 0.35:
-        dry = drumkits.play(score.drums.notes, rng=rng, duration_s=score.duration_s)
+    notes, duration_s = score.drums.notes, score.duration_s
+    if palette.varied and rng.random() < 0.4:
+        recorded = float(rng.choice([0.0, 0.7, 1.0]))
+        dry = drumkits.play(notes, rng=rng, duration_s=duration_s, recorded=recorded)
+    elif palette.synthetic and rng.random() < 0.35:
+        dry = drumkits.play(notes, rng=rng, duration_s=duration_s)
     else:
         program = int(rng.choice(DRUM_PROGRAMS))
         font = sampler(str(rng.choice(palette.drum_fonts)))
-        dry = font.play(score.drums.notes, bank=DRUM_BANK, program=program, duration_s=score.duration_s)
+        bend = Bend.drawn(rng, semitones=2.0) if palette.varied else AS_IT_IS
+        dry = font.play(notes, bank=DRUM_BANK, program=program, duration_s=duration_s, bend=bend)
+    if palette.varied:
+        dry = effects.remade(dry, rng=rng, moving=0.05)
     return effects.dressed(dry, rng=rng, wet=0.4)
 
 
 def bass(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
-    if palette.synthetic and rng.random() < 0.45:
-        patch = oscillators.Patch.drawn(rng, bass=True)
-        dry = oscillators.play(score.bass.notes, patch=patch, duration_s=score.duration_s)
-    else:
-        font = sampler(str(rng.choice(palette.fonts)))
-        program = int(rng.choice(BASS_PROGRAMS))
-        dry = font.play(score.bass.notes, bank=0, program=program, duration_s=score.duration_s)
+    dry = _played(
+        score.bass, BASS_PROGRAMS, oscillating=0.45, palette=palette, rng=rng, duration_s=score.duration_s
+    )
     mono = dry.mean(0, keepdims=True).repeat(2, 0) if rng.random() < 0.8 else dry
     return effects.dressed(mono, rng=rng, wet=0.1)
 
@@ -92,13 +95,37 @@ def others(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio
 
 
 def _other(part: Part, *, palette: Palette, rng: np.random.Generator, duration_s: float) -> Audio:
-    if palette.synthetic and rng.random() < 0.3:
-        patch = oscillators.Patch.drawn(rng)
+    programs = PROGRAMS[part.role]
+    if palette.varied and rng.random() < 0.2:
+        programs = EVERY_PROGRAM
+    dry = _played(part, programs, oscillating=0.3, palette=palette, rng=rng, duration_s=duration_s)
+    if palette.varied and rng.random() < 0.25:
+        second = _played(part, programs, oscillating=0.3, palette=palette, rng=rng, duration_s=duration_s)
+        dry = effects.level(dry, rms_db=-20.0) + effects.level(second, rms_db=float(rng.uniform(-32, -20)))
+    return effects.dressed(dry, rng=rng, wet=0.5)
+
+
+def _played(
+    part: Part,
+    programs: Sequence[int],
+    *,
+    oscillating: float,
+    palette: Palette,
+    rng: np.random.Generator,
+    duration_s: float,
+) -> Audio:
+    """A part by one instrument, which is an oscillator with the chance `oscillating`."""
+    is_bass = part.role == "bass"
+    if palette.synthetic and rng.random() < oscillating:
+        patch = oscillators.Patch.drawn(rng, bass=is_bass)
         dry = oscillators.play(part.notes, patch=patch, duration_s=duration_s)
     else:
-        font, program = sampler(str(rng.choice(palette.fonts))), int(rng.choice(PROGRAMS[part.role]))
-        dry = font.play(part.notes, bank=0, program=program, duration_s=duration_s)
-    return effects.dressed(dry, rng=rng, wet=0.5)
+        font, program = sampler(str(rng.choice(palette.fonts))), int(rng.choice(programs))
+        bend = Bend.drawn(rng, semitones=4.0) if palette.varied else AS_IT_IS
+        dry = font.play(part.notes, bank=0, program=program, duration_s=duration_s, bend=bend)
+    if palette.varied:
+        dry = effects.remade(dry, rng=rng, moving=0.1 if is_bass else 0.2)
+    return dry
 
 
 def _within_scale(stems: NDArray[np.float32]) -> NDArray[np.float32]:

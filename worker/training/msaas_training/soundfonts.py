@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,35 @@ DRUM_BANK = 128
 #: Any channel but the tenth: fonts made of drums alone are silent there.
 _CHANNEL = 0
 _PAN_CC = 10
+#: Generators of a SoundFont (2.04, section 8.1.3) and how NRPN moves them (9.6): cents and timecents by two.
+_COARSE_TUNE, _FILTER_CENTS, _FILTER_Q, _ATTACK, _DECAY, _RELEASE = 51, 8, 9, 34, 36, 38
+_NRPN_MIDDLE, _NRPN_SOUNDFONT = 8192, 120
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How an instrument sounds other than its font has it: `moved` generators, by NRPN's steps.
+
+    With `semitones` its notes are played by the samples of keys so much lower, tuned up: another body.
+    """
+
+    semitones: int = 0
+    moved: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, *, semitones: float) -> Bend:
+        """Half of the instruments have another body, fewer another filter, attack or ending."""
+        moved: dict[int, int] = {}
+        if rng.random() < 0.35:
+            moved |= {_FILTER_CENTS: -int(rng.uniform(300, 2000)), _FILTER_Q: int(rng.uniform(0, 160))}
+        if rng.random() < 0.25:
+            moved[_ATTACK] = int(rng.uniform(500, 3600))
+        if rng.random() < 0.3:
+            moved |= {_DECAY: int(rng.normal(0, 900)), _RELEASE: int(rng.normal(0, 900))}
+        return cls(round(rng.normal(0, semitones)) if rng.random() < 0.5 else 0, moved)
+
+
+AS_IT_IS = Bend()
 
 
 class Sampler:
@@ -32,12 +62,28 @@ class Sampler:
         if self._font < 0:
             raise FileNotFoundError(FONT_FOLDER / font)
 
-    def play(self, notes: Sequence[Note], *, bank: int, program: int, duration_s: float) -> Audio:
+    def play(
+        self, notes: Sequence[Note], *, bank: int, program: int, duration_s: float, bend: Bend = AS_IT_IS
+    ) -> Audio:
         """`[2, samples]`; notes that ring past the end are cut."""
         self._synth.system_reset()
         self._synth.program_select(_CHANNEL, self._font, *self._nearest(bank, program))
         self._synth.cc(_CHANNEL, _PAN_CC, 64)
-        return self._pull(_events(notes), total=round(duration_s * SAMPLE_RATE_HZ))
+        self._bend(bend)
+        # A key of a drum kit is an instrument: a kit is tuned as it is.
+        keys_down = 0 if bank == DRUM_BANK else bend.semitones
+        return self._pull(_events(notes, keys_down=keys_down), total=round(duration_s * SAMPLE_RATE_HZ))
+
+    def _bend(self, bend: Bend) -> None:
+        for generator, steps in {**bend.moved, _COARSE_TUNE: bend.semitones}.items():
+            value = _NRPN_MIDDLE + steps
+            for controller, byte in (
+                (99, _NRPN_SOUNDFONT),
+                (98, generator),
+                (38, value & 127),
+                (6, value >> 7),
+            ):
+                self._synth.cc(_CHANNEL, controller, byte)
 
     def _nearest(self, bank: int, program: int) -> tuple[int, int]:
         """Small fonts lack some kits, and fonts of drums alone keep theirs in bank 0."""
@@ -60,10 +106,11 @@ class Sampler:
         return (samples / 32768.0).astype(np.float32)
 
 
-def _events(notes: Sequence[Note]) -> list[tuple[int, int, int]]:
-    """(sample, pitch, velocity), velocity 0 for the end of a note; ends come before starts."""
-    starts = [(round(n.start_s * SAMPLE_RATE_HZ), n.pitch, n.velocity) for n in notes]
-    ends = [(round(n.end_s * SAMPLE_RATE_HZ), n.pitch, 0) for n in notes]
+def _events(notes: Sequence[Note], *, keys_down: int) -> list[tuple[int, int, int]]:
+    """(sample, key, velocity), velocity 0 for the end of a note; ends come before starts."""
+    keyed = [(n, min(127, max(0, n.pitch - keys_down))) for n in notes]
+    starts = [(round(n.start_s * SAMPLE_RATE_HZ), key, n.velocity) for n, key in keyed]
+    ends = [(round(n.end_s * SAMPLE_RATE_HZ), key, 0) for n, key in keyed]
     return sorted(starts + ends, key=lambda event: (event[0], event[2] > 0))
 
 

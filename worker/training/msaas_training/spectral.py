@@ -6,11 +6,12 @@ import torch
 from demucs.htdemucs import HTDemucs
 
 from msaas_training.spectra import BINS
+from msaas_worker.separators.wiener import parts
 
 #: Power below which an error no longer counts: -60 dB.
 _SILENCE = 1e-6
-#: How much of the loss is on stems with the residual shared out, as they are served (but for quieter bins).
-_MASKS_SHARE = 0.75
+#: How much of the loss is on the stems as they are served.
+_SERVED_SHARE = 0.75
 
 
 def magnitudes(model: HTDemucs, mixture: torch.Tensor) -> torch.Tensor:
@@ -41,23 +42,21 @@ def moments(mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def spectral_loss(model: HTDemucs, true: torch.Tensor) -> torch.Tensor:
-    """Distance to the magnitude a stem ought to have under the phase of the mixture (Erdogan et al. 2015).
+    """How far the filtered mixture is from the stems, as it is served, and the estimates by themselves.
 
-    `true` are the stems' spectra, complex `[batch, stems, channels, bins, frames]`.
+    `true` are the stems' spectra, complex `[batch, stems, channels, bins, frames]`. An estimate ought to be
+    the magnitude that a stem has under the phase of the mixture (Erdogan et al. 2015).
     """
     mixture = true.sum(1)
     size = mixture.abs()
-    wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
     with torch.autocast(true.device.type, torch.bfloat16):
         estimates = magnitudes(model, size).float()
-    masked = distance(shares(estimates) * size[:, None], wanted)
-    return _MASKS_SHARE * masked + (1 - _MASKS_SHARE) * distance(estimates, wanted)
-
-
-def shares(estimates: torch.Tensor) -> torch.Tensor:
-    """What part of a mixture each stem gets once the residual is shared out."""
-    powers = estimates.square() + _SILENCE
-    return powers / powers.sum(1, keepdim=True)
+    wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
+    # The filter's own constants are those of a song of unit loudness.
+    level = size.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
+    sizes = (estimates / level[:, None]).abs().transpose(-1, -2)
+    served = parts(sizes, mixtures=(mixture / level).transpose(-1, -2)).transpose(-1, -2) * level[:, None]
+    return _SERVED_SHARE * distance(served, true) + (1 - _SERVED_SHARE) * distance(estimates, wanted)
 
 
 def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -65,7 +64,8 @@ def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
     L1 would do on waves; on spectra, where most bins of a stem are empty, it teaches silence.
     """
-    return ((estimates - true).square().flatten(2).mean(2) + _SILENCE).sqrt().mean()
+    error = (estimates - true).abs().square()
+    return (error.flatten(2).mean(2) + _SILENCE).sqrt().mean()
 
 
 @torch.no_grad()

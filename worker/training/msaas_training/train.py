@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from demucs.hf import load_safetensors_model
 from demucs.htdemucs import HTDemucs
 
 from msaas_training.desk import Library, draw_batch
@@ -57,6 +58,9 @@ class Plan:
     frames: int
     device: str
     save_every_steps: int
+    rate: float = _RATE
+    #: Weights to begin with, as `export` writes them; without them it begins at random.
+    start: Path | None = None
     seed: int = 3
 
 
@@ -66,10 +70,12 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
         self.model = HTDemucs(list(STEMS), **ARCHITECTURE).to(plan.device)
+        if plan.start:
+            self.model.load_state_dict(load_safetensors_model(plan.start).state_dict())
         silence_time_half(self.model)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=1e-3
+            self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3
         )
         self.step = 0
         self.trained_s = 0.0
@@ -91,6 +97,9 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
+    parser.add_argument("--set", choices=("train", "varied"), default="train", dest="set_name")
+    parser.add_argument("--start", type=Path, help="weights to begin with, as `export` writes them")
+    parser.add_argument("--rate", type=float, default=_RATE)
     parser.add_argument("--minutes", type=float, default=60.0, help="in all, over every restart")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--example-seconds", type=float, default=3.0)
@@ -105,8 +114,10 @@ def main() -> None:
         frames=round(given.example_seconds * SAMPLE_RATE_HZ / HOP),
         device=given.device,
         save_every_steps=given.save_every_steps,
+        rate=given.rate,
+        start=given.start,
     )
-    train(Library.at(given.cache / "train"), folder=given.cache / "checkpoints", plan=plan)
+    train(Library.at(given.cache / given.set_name), folder=given.cache / "checkpoints", plan=plan)
 
 
 def train(library: Library, *, folder: Path, plan: Plan) -> Run:
@@ -120,7 +131,7 @@ def train(library: Library, *, folder: Path, plan: Plan) -> Run:
         if share >= 1:
             break
         started = time.monotonic()
-        loss = train_step(run, true=true.to(plan.device), rate=_RATE * pace(run.step, share))
+        loss = train_step(run, true=true.to(plan.device), rate=plan.rate * pace(run.step, share))
         run.trained_s += time.monotonic() - started
         report(run, loss=loss, share=share, library=library)
         if run.step % plan.save_every_steps == 0:

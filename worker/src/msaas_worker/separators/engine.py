@@ -20,6 +20,8 @@ class DemucsSeparator:
     runners: tuple[Runner, ...]
     weights_sha256: str
     arithmetic: str
+    #: Whether the stems add up to the song: then they share its mean, which demucs gives back to each.
+    adds_up: bool = False
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -43,9 +45,10 @@ class DemucsSeparator:
         streams = {
             index: runner.regions(mixture, on_segments=progress.add) for index, runner in needed.items()
         }
+        mean = mixture.mean / len(self.stems) if self.adds_up else mixture.mean
         for estimates in in_step(streams, song.samples):
             estimate = self.bag.mean(estimates, rows)
-            yield (estimate * mixture.std + mixture.mean).numpy()
+            yield (estimate * mixture.std + mean).numpy()
 
 
 @dataclass

@@ -22,8 +22,8 @@ from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.overlap_add import Runner, segments_of
 from msaas_worker.separators.repository import ModelFiles, Repository
-from msaas_worker.separators.residual import sharing
 from msaas_worker.separators.weights import checksum, read_model
+from msaas_worker.separators.wiener import filtering
 
 #: Segments run at once; one alone leaves a GPU idle.
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
@@ -123,12 +123,13 @@ def _separator(model: str, files: ModelFiles, *, device: str, precision: Precisi
         tuple(_runner(model, each, ready, device) for each, ready in zip(models, prepared, strict=True)),
         weights_sha256=_joined([each.sha256 for each in checksums]),
         arithmetic=prepared[0].arithmetic,
+        adds_up=model == STARTER,
     )
 
 
 def _runner(name: str, model: Any, prepared: Prepared, device: str) -> Runner:
-    # The starter was trained to say how the mixture is to be shared out, not what each stem is.
-    forward = sharing(prepared.forward) if name == STARTER else prepared.forward
+    # The starter was trained to say what filters the mixture, not what each stem is.
+    forward = filtering(prepared.forward) if name == STARTER else prepared.forward
     batch = max(prepared.batch, _MIN_BATCH[device])
     return Runner(segments_of(model), forward, device=device, batch=batch)
 

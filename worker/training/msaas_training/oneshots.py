@@ -1,0 +1,75 @@
+"""Drum hits recorded one by one, from kits whose makers leave what is made of them to anybody."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import sphn
+from numpy.typing import NDArray
+
+from msaas_training.notes import SAMPLE_RATE_HZ
+from msaas_training.styles import (
+    CLAP,
+    CLOSED_HAT,
+    CONGA_HIGH,
+    CONGA_LOW,
+    CRASH,
+    HIGH_TOM,
+    KICK,
+    LOW_TOM,
+    MID_TOM,
+    OPEN_HAT,
+    PEDAL_HAT,
+    RIDE,
+    SIDE_STICK,
+    SNARE,
+)
+
+_FOLDER = Path("/usr/share/hydrogen/data/drumkits")
+_KITS = ("ColomboAcousticDrumkit", "ElectricEmpireKit", "HardElectro1", "VariBreaks")
+#: What a file's name tells of its key, tried in this order.
+_KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (r"ride|crash", (CRASH, RIDE)),
+    (r"kick|bassdrum|_k_|_bd_", (KICK,)),
+    (r"stick|click", (SIDE_STICK,)),
+    (r"snare|_sn_", (SNARE,)),
+    (r"clap", (CLAP,)),
+    (r"hat.*op|hihat-(semi-)?open|ohh", (OPEN_HAT,)),
+    (r"hat|chh|_hh_", (CLOSED_HAT, PEDAL_HAT)),
+    (r"tom", (LOW_TOM, MID_TOM, HIGH_TOM)),
+    (r"conga", (CONGA_LOW, CONGA_HIGH)),
+)
+_LONGEST_S = 2.0
+
+
+@cache
+def recordings() -> dict[int, tuple[Path, ...]]:
+    """The files of each drum key, of all kits together."""
+    found: dict[int, list[Path]] = {}
+    for file in sorted(each for kit in _KITS for each in (_FOLDER / kit).glob("*.flac")):
+        for key in next((keys for kind, keys in _KINDS if re.search(kind, file.name.lower())), ()):
+            found.setdefault(key, []).append(file)
+    if not found:
+        raise FileNotFoundError(_FOLDER)
+    return {key: tuple(files) for key, files in found.items()}
+
+
+def drawn(key: int, *, rng: np.random.Generator) -> NDArray[np.float64] | None:
+    """One recording of a key as `[samples]`, tuned by chance; None where the kits have none."""
+    files = recordings().get(key)
+    if files is None:
+        return None
+    hit = _read(files[rng.integers(len(files))])
+    places = np.arange(0, hit.size - 1, rng.uniform(0.75, 1.3))
+    return np.interp(places, np.arange(hit.size), hit)
+
+
+@cache
+def _read(file: Path) -> NDArray[np.float64]:
+    samples, rate_hz = sphn.read(file, duration_sec=_LONGEST_S)
+    mono = sphn.resample(samples, rate_hz, SAMPLE_RATE_HZ).mean(0, dtype=np.float64)
+    fade = np.clip(np.arange(mono.size, 0, -1) / (0.02 * SAMPLE_RATE_HZ), 0, 1)
+    return np.asarray(mono * fade / (np.abs(mono).max() + 1e-9))
