@@ -47,16 +47,20 @@ def spectral_loss(model: HTDemucs, true: torch.Tensor) -> torch.Tensor:
     `true` are the stems' spectra, complex `[batch, stems, channels, bins, frames]`. An estimate ought to be
     the magnitude that a stem has under the phase of the mixture (Erdogan et al. 2015).
     """
+    with torch.autocast(true.device.type, torch.bfloat16):
+        estimates = magnitudes(model, true.sum(1).abs())
+    # Frame by frame, as the filter works.
+    estimates = estimates.float().transpose(-1, -2).contiguous()
+    true = true.transpose(-1, -2).contiguous()
     mixture = true.sum(1)
     size = mixture.abs()
-    with torch.autocast(true.device.type, torch.bfloat16):
-        estimates = magnitudes(model, size).float()
     wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
     # The filter's own constants are those of a song of unit loudness.
     level = size.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
-    sizes = (estimates / level[:, None]).abs().transpose(-1, -2)
-    served = parts(sizes, mixtures=(mixture / level).transpose(-1, -2)).transpose(-1, -2) * level[:, None]
-    return _SERVED_SHARE * distance(served, true) + (1 - _SERVED_SHARE) * distance(estimates, wanted)
+    served = parts((estimates / level[:, None]).abs(), mixtures=mixture / level)
+    return _SERVED_SHARE * distance(served * level[:, None], true) + (1 - _SERVED_SHARE) * distance(
+        estimates, wanted
+    )
 
 
 def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -64,8 +68,9 @@ def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
     L1 would do on waves; on spectra, where most bins of a stem are empty, it teaches silence.
     """
-    error = (estimates - true).abs().square()
-    return (error.flatten(2).mean(2) + _SILENCE).sqrt().mean()
+    error = estimates - true
+    power = error.real.square() + error.imag.square() if error.is_complex() else error.square()
+    return (power.flatten(2).mean(2) + _SILENCE).sqrt().mean()
 
 
 @torch.no_grad()
