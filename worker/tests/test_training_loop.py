@@ -124,6 +124,15 @@ def test_a_checkpoint_gives_back_every_number(run, tmp_path):
         torch.testing.assert_close(other.model.state_dict()[name], value)
 
 
+def test_training_goes_on_from_weights(run, tmp_path):
+    train_step(run, true=noise(bins=LOW_BINS), rate=1e-3)
+    write(run.model, path=tmp_path / "starter.safetensors")
+    start = tmp_path / "starter.safetensors"
+    second = Run(Plan(1, 1, FRAMES, "cpu", 1, start=start, seed=9))
+    for name, value in run.model.state_dict().items():
+        torch.testing.assert_close(second.average.state_dict()[name], value.half().float())
+
+
 def test_what_is_exported_is_what_demucs_loads(run, tmp_path):
     path = tmp_path / "starter.safetensors"
     write(run.model, path=path)
