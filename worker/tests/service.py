@@ -34,6 +34,17 @@ def store_in(folder: Path) -> Tracks:
     return tracks
 
 
+def further_heaps(pid: int) -> list[str]:
+    """The mappings of glibc's arenas but the main one: 64 MiB each, in part without access."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
+    return [
+        " ".join(line)
+        for line, (start, end), (next_start, next_end) in zip(lines, places, places[1:], strict=False)
+        if start % _HEAP_BYTES == 0 and end == next_start and next_end == start + _HEAP_BYTES
+    ]
+
+
 class Worker:
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self._log = log
@@ -62,14 +73,7 @@ class Worker:
         self._process.send_signal(number)
 
     def further_heaps(self) -> list[str]:
-        """The mappings of glibc's arenas but the main one: 64 MiB each, in part without access."""
-        lines = [line.split() for line in Path(f"/proc/{self._process.pid}/maps").read_text().splitlines()]
-        places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
-        return [
-            " ".join(line)
-            for line, (start, end), (next_start, next_end) in zip(lines, places, places[1:], strict=False)
-            if start % _HEAP_BYTES == 0 and end == next_start and next_end == start + _HEAP_BYTES
-        ]
+        return further_heaps(self._process.pid)
 
     def kill(self) -> None:
         if self._process.poll() is None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from worker.tests.service import further_heaps
 
 #: glibc may come to keep some of it by itself, unless it is told from which size on to give back.
 _GIVING_BACK = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"}
@@ -39,6 +40,30 @@ give_back_freed_memory()
 print(kept // 1_000_000, (resident().rss - begin) // 1_000_000)
 """
 
+_LARGE = """
+import psutil, torch
+from msaas_worker.allocator import keep_freed_memory
+
+assert keep_freed_memory()
+resident = psutil.Process().memory_info
+for floats in (4 << 20, 40 << 20):  # The heap has some free room at its end, which may do for 32 MiB.
+    before = resident().rss
+    block = torch.ones(floats)
+    held = resident().rss
+    del block
+    print((held - before) >> 20, (resident().rss - before) >> 20)
+"""
+
+_THREAD = """
+import sys, threading
+from msaas_worker.allocator import keep_freed_memory
+
+{first}
+thread = threading.Thread(target=lambda: (bytearray(100_000), print("here", flush=True), sys.stdin.read()))
+thread.start()
+thread.join()
+"""
+
 
 def _page_faults(*, keep: bool) -> int:
     script = _SEGMENTS.format(keep=keep)
@@ -60,3 +85,26 @@ def test_freed_memory_is_given_back_when_asked() -> None:
     kept_mb, left_mb = map(int, done.stdout.split())
     assert kept_mb > 180
     assert left_mb < 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+def test_the_largest_blocks_go_back_at_once_and_smaller_ones_are_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True)
+    (held_16, left_16), (held_160, left_160) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert held_16 >= 15
+    assert left_16 >= 15
+    assert held_160 >= 159
+    assert left_160 <= 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+@pytest.mark.parametrize(("first", "heaps"), [("", 1), ("keep_freed_memory()", 0)])
+def test_a_thread_has_a_heap_of_its_own_unless_the_arenas_are_limited_first(first: str, heaps: int) -> None:
+    command = [sys.executable, "-c", _THREAD.format(first=first)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        found = further_heaps(process.pid)
+        assert process.stdin
+        process.stdin.close()
+    assert len(found) == heaps, found

@@ -16,10 +16,10 @@ from worker.tests.songs import decoded
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from msaas_training import unlike
 from msaas_training.metrics import correlation, crest_db, sdr_db, share_below
-from msaas_training.served import engine_of, served
+from msaas_training.served import served
 
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.library import load_separator
+from msaas_worker.separators.library import load_separator, load_starter
 from msaas_worker.separators.repository import Repository
 
 STARTER = Path(__file__).parents[1] / "src/msaas_worker/separators/starter"
@@ -39,8 +39,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def engine(model):
-    return engine_of(model)
+def engine():
+    return load_starter(WEIGHTS, device="cpu", precision="exact")
 
 
 def demo(song: str) -> tuple[np.ndarray, np.ndarray]:
@@ -73,14 +73,14 @@ LEAST_SDR_DB = {
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
 def test_the_stems_of_a_demo_song_are_near_the_true_ones(engine, song):
     mixture, stems = demo(song)
-    found = [sdr_db(true, estimate) for true, estimate in zip(stems, served(engine, mixture), strict=True)]
+    found = [sdr_db(true, estimate) for true, estimate in zip(stems, served(mixture, by=engine), strict=True)]
     assert all(sdr >= least for sdr, least in zip(found, LEAST_SDR_DB[song], strict=True)), found
 
 
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
 def test_every_stem_of_a_demo_song_is_better_than_the_mixture(engine, song):
     mixture, stems = demo(song)
-    for true, estimate in zip(stems, served(engine, mixture), strict=True):
+    for true, estimate in zip(stems, served(mixture, by=engine), strict=True):
         assert sdr_db(true, estimate) > sdr_db(true, mixture / len(STEMS)) + 0.5
 
 
@@ -103,7 +103,7 @@ def test_a_processor_second_is_enough_for_five_seconds_of_song(tmp_path):
 @pytest.fixture(scope="module", params=UNLIKE_SONGS)
 def unlike_stems(request, engine):
     """The stems of music that no soundfont and no speech engine had a part in."""
-    return served(engine, UNLIKE_SONGS[request.param].sum(0))
+    return served(UNLIKE_SONGS[request.param].sum(0), by=engine)
 
 
 def test_no_two_stems_of_unlike_music_are_the_same(unlike_stems):
@@ -123,5 +123,5 @@ def test_bass_of_unlike_music_is_low(unlike_stems):
 @pytest.mark.parametrize("song", UNLIKE_SONGS)
 def test_vocals_of_unlike_music_hold_a_good_part_of_the_voice(engine, song):
     """All three songs have a singer as loud as the rest; less than a tenth of her energy is not a stem."""
-    vocals = served(engine, UNLIKE_SONGS[song].sum(0))[3]
+    vocals = served(UNLIKE_SONGS[song].sum(0), by=engine)[3]
     assert (vocals**2).mean() > 0.1 * unlike.LOUDNESS**2

@@ -189,7 +189,7 @@ def test_redis_is_reached_as_kubernetes_injects_it(service: Service) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
 def test_all_threads_of_a_worker_share_one_heap(service: Service) -> None:
-    """Memory freed in one heap cannot be had from another: with several an hour of song took 0.3 GB more."""
+    """Memory freed in one heap cannot be had from another; the log's thread once kept one of 58 MB."""
     worker = service.start_worker()
     assert service.wait_for_end(service.enqueue(song_mp3(1))).state is JobState.DONE
     assert worker.further_heaps() == []

@@ -32,7 +32,7 @@ from msaas_worker.tidying import start_tidying
 
 
 def main() -> None:
-    # Before there is a thread.
+    # Before a thread allocates: whichever has an arena of its own keeps it.
     keep_freed_memory()
     settings = load_or_exit(WorkerSettings)
     stopping = stop_on_signals()

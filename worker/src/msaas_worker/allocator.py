@@ -8,7 +8,7 @@ from typing import Any
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _TOP_PAD_BYTES = 64 << 20
 #: A map of the outermost level in float32 is 31 MiB, and few holes of the heap are. Mapped, these blocks cost
-#: nothing that can be measured; from 12 MiB on they take 14 % of a segment's time (docs/performance.md).
+#: nothing that can be measured; from 12 MiB on a segment takes 14 % longer in float32 (docs/performance.md).
 _LARGEST_IN_THE_HEAP_BYTES = 24 << 20
 _NEVER_BYTES = 2**31 - 1
 
@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
     """Tell whether the C library took it; any other than glibc is left as it is.
 
     Else each tensor of a few megabytes is mapped, zeroed page by page and given back: 80,000 page faults a
-    segment of HTDemucs. One arena, because memory freed in one thread's cannot be had by another's; threads
-    that run already keep the arena they have.
+    segment of HTDemucs. One arena, because memory freed in one thread's cannot be had by another's; a thread
+    that has one already keeps it.
     """
     mallopt = _from_glibc("mallopt")
     if mallopt is None:

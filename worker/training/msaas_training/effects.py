@@ -111,6 +111,6 @@ def dressed(audio: Audio, *, rng: np.random.Generator, wet: float) -> Audio:
 
 
 def remade(audio: Audio, *, rng: np.random.Generator, moving: float) -> Audio:
-    """Make another instrument of it: resonances, and with the chance `moving` a chorus."""
+    """Half of the instruments get a body that rings, and with the chance `moving` one gets a chorus."""
     out = resonances(audio, rng=rng) if rng.random() < 0.5 else audio
     return chorus(out, rng=rng) if rng.random() < moving else out

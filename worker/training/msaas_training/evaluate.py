@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,14 @@ from msaas_training.export import WEIGHTS
 from msaas_training.generate import SONG_S, ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.palettes import UNHEARD, recast_of
-from msaas_training.served import engine_of, served
+from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_worker.separators.engine import DemucsSeparator
+from msaas_worker.separators.library import load_starter
 
 #: Songs of each test set; a recast only tells how much better heard voices fare in the same songs.
 TEST_SETS = dict.fromkeys((*UNHEARD, *map(recast_of, UNHEARD)), 12)
-#: A mixture in, the stems of each column out.
-Splitter = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+#: `[2, samples]` to `[4, 2, samples]`.
+Splitter = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -45,63 +45,45 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--only", nargs="+", choices=("mixture", "dsp", "starter"), help="some of the columns"
-    )
+    parser.add_argument("--only", nargs="+", metavar="COLUMN", help="some of the columns, by their heads")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = load_safetensors_model(given.weights).float().eval()
-    engine = engine_of(model)
+    engine = load_starter(given.weights, device="cpu", precision="exact")
     splitters: dict[str, Splitter] = {
-        "mixture": lambda mixture: {"mixture / 4": np.stack([mixture / len(STEMS)] * len(STEMS))},
-        "dsp": lambda mixture: {"DSP splitter": baseline.split(mixture)},
-        "starter": lambda mixture: separated(model, engine, mixture),
+        "mixture / 4": lambda mixture: np.stack([mixture / len(STEMS)] * len(STEMS)),
+        "DSP splitter": baseline.split,
+        "starter, as it comes": partial(as_it_comes, by=model),
+        "starter": partial(served, by=engine),
     }
     songs = {
         name: [read(p) for p in ensure(given.cache, set_name=name, songs=n)] for name, n in TEST_SETS.items()
     }
-    results: dict[str, dict[str, Scores]] = {}
-    for name in given.only or splitters:
-        results |= measured(splitters[name], songs=songs)
+    results = {
+        column: {name: score(splitters[column], songs=some) for name, some in songs.items()}
+        for column in given.only or splitters
+    }
     print("\n".join(table(results)))
 
 
-def separated(
-    model: HTDemucs, engine: DemucsSeparator, mixture: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
-    """As demucs gives the stems, and as the worker serves them."""
+def as_it_comes(mixture: NDArray[np.float32], *, by: HTDemucs) -> NDArray[np.float32]:
+    """As demucs does it: centred and scaled by the whole song, overlapping segments, no random shift."""
     mean, std = mixture.mean(), mixture.mean(0).std() + 1e-8
     centred = torch.from_numpy((mixture - mean) / std)[None]
     with torch.no_grad():
-        stems = apply_model(model, centred, shifts=0, split=True, overlap=0.25)
-    return {
-        "starter, as it comes": np.asarray(stems[0].numpy() * std + mean),
-        "starter": served(engine, mixture),
-    }
+        stems = apply_model(by, centred, shifts=0, split=True, overlap=0.25)
+    return np.asarray(stems[0].numpy() * std + mean)
 
 
-def measured(
-    splitter: Splitter, *, songs: Mapping[str, list[NDArray[np.float32]]]
-) -> dict[str, dict[str, Scores]]:
-    """The scores of each column, set by set."""
-    columns: dict[str, dict[str, Scores]] = {}
-    for name, some in songs.items():
-        for column, scores in score(splitter, songs=some).items():
-            columns.setdefault(column, {})[name] = scores
-    return columns
-
-
-def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> dict[str, Scores]:
-    sdr, sums, spent_s = defaultdict(list), defaultdict(list), 0.0
+def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> Scores:
+    sdr, sums, spent_s = [], [], 0.0
     for stems in songs:
         mixture, started = stems.sum(0), time.process_time()
-        columns = splitter(mixture)
+        estimates = splitter(mixture)
         spent_s += time.process_time() - started
-        for column, estimates in columns.items():
-            sdr[column].append([sdr_db(*pair) for pair in zip(stems, estimates, strict=True)])
-            sums[column].append(sdr_db(mixture, estimates.sum(0)))
-    speed = len(songs) * SONG_S / spent_s
-    return {name: Scores(np.array(sdr[name]), np.array(sums[name]), speed) for name in sdr}
+        sdr.append([sdr_db(*pair) for pair in zip(stems, estimates, strict=True)])
+        sums.append(sdr_db(mixture, estimates.sum(0)))
+    return Scores(np.array(sdr), np.array(sums), len(songs) * SONG_S / spent_s)
 
 
 def table(results: Mapping[str, Mapping[str, Scores]]) -> list[str]:

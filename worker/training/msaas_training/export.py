@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from safetensors.torch import save_file
 
 from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
-from msaas_training.served import engine_of, served
+from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE
+from msaas_training.train import ARCHITECTURE, SETS
+from msaas_worker.separators.library import load_starter
 
 WEIGHTS = Path(__file__).parents[2] / "src/msaas_worker/separators/starter/starter.safetensors"
 _CHOOSING_SONGS = 8
@@ -27,6 +29,7 @@ _CHOOSING_SONGS = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
+    parser.add_argument("--set", choices=SETS, default=SETS[0], dest="set_name", help="trained on")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument(
         "--latest", type=int, default=3, help="how many of the newest checkpoints to choose from"
@@ -34,7 +37,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(2)
     songs = [read(path) for path in ensure(given.cache, set_name="choose", songs=_CHOOSING_SONGS)]
-    found = sorted((given.cache / "checkpoints").glob("*.pt"), key=lambda path: path.stat().st_mtime)
+    folder = given.cache / "checkpoints" / given.set_name
+    found = sorted(folder.glob("*.pt"), key=lambda path: path.stat().st_mtime)
     models = {path.name: averaged(path) for path in found[-given.latest :]}
     scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
     best = max(scores, key=lambda name: scores[name])
@@ -50,9 +54,13 @@ def averaged(checkpoint: Path) -> HTDemucs:
 
 def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
     """Mean over the stems of the median SDR on songs whose singers the training never heard."""
-    sdr, engine = [], engine_of(model)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / WEIGHTS.name
+        write(model, path=weights)
+        engine = load_starter(weights, device="cpu", precision="exact")
+    sdr = []
     for stems in songs:
-        estimates = served(engine, stems.sum(0))
+        estimates = served(stems.sum(0), by=engine)
         sdr.append([sdr_db(true, estimate) for true, estimate in zip(stems, estimates, strict=True)])
     medians = np.median(sdr, axis=0)
     print(

@@ -28,7 +28,7 @@ from msaas_training.styles import (
     SNARE,
 )
 
-_FOLDER = Path("/usr/share/hydrogen/data/drumkits")
+FOLDER = Path("/usr/share/hydrogen/data/drumkits")
 _KITS = ("ColomboAcousticDrumkit", "ElectricEmpireKit", "HardElectro1", "VariBreaks")
 #: What a file's name tells of its key, tried in this order.
 _KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -49,11 +49,11 @@ _LONGEST_S = 2.0
 def recordings() -> dict[int, tuple[Path, ...]]:
     """The files of each drum key, of all kits together."""
     found: dict[int, list[Path]] = {}
-    for file in sorted(each for kit in _KITS for each in (_FOLDER / kit).glob("*.flac")):
+    for file in sorted(each for kit in _KITS for each in (FOLDER / kit).glob("*.flac")):
         for key in next((keys for kind, keys in _KINDS if re.search(kind, file.name.lower())), ()):
             found.setdefault(key, []).append(file)
     if not found:
-        raise FileNotFoundError(_FOLDER)
+        raise FileNotFoundError(FOLDER)
     return {key: tuple(files) for key, files in found.items()}
 
 

@@ -47,20 +47,20 @@ def spectral_loss(model: HTDemucs, true: torch.Tensor) -> torch.Tensor:
     `true` are the stems' spectra, complex `[batch, stems, channels, bins, frames]`. An estimate ought to be
     the magnitude that a stem has under the phase of the mixture (Erdogan et al. 2015).
     """
-    with torch.autocast(true.device.type, torch.bfloat16):
-        estimates = magnitudes(model, true.sum(1).abs())
-    # Frame by frame, as the filter works.
-    estimates = estimates.float().transpose(-1, -2).contiguous()
-    true = true.transpose(-1, -2).contiguous()
     mixture = true.sum(1)
     size = mixture.abs()
     wanted = (true * (mixture.conj() / (size + 1e-8))[:, None]).real
-    # The filter's own constants are those of a song of unit loudness.
-    level = size.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
-    served = parts((estimates / level[:, None]).abs(), mixtures=mixture / level)
-    return _SERVED_SHARE * distance(served * level[:, None], true) + (1 - _SERVED_SHARE) * distance(
+    with torch.autocast(true.device.type, torch.bfloat16):
+        estimates = magnitudes(model, size).float()
+    served = parts(by_frames(estimates.abs()), mixtures=by_frames(mixture))
+    return _SERVED_SHARE * distance(served, by_frames(true)) + (1 - _SERVED_SHARE) * distance(
         estimates, wanted
     )
+
+
+def by_frames(spectra: torch.Tensor) -> torch.Tensor:
+    """`[..., bins, frames]` laid out as the filter works, `[..., frames, bins]`."""
+    return spectra.transpose(-1, -2).contiguous()
 
 
 def distance(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:

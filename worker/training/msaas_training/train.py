@@ -37,6 +37,8 @@ ARCHITECTURE: dict[str, Any] = {
     "end_iters": -1,
     "segment": Fraction(39, 5),
 }
+#: What may be trained on; each set has its own checkpoints.
+SETS = ("train", "varied")
 _RATE = 4e-3
 _WARM_UP_STEPS = 30
 _FLAT_SHARE = 0.3
@@ -97,7 +99,7 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(".msaas/training"))
-    parser.add_argument("--set", choices=("train", "varied"), default="train", dest="set_name")
+    parser.add_argument("--set", choices=SETS, default=SETS[0], dest="set_name")
     parser.add_argument("--start", type=Path, help="weights to begin with, as `export` writes them")
     parser.add_argument("--rate", type=float, default=_RATE)
     parser.add_argument("--minutes", type=float, default=60.0, help="in all, over every restart")
@@ -117,7 +119,8 @@ def main() -> None:
         rate=given.rate,
         start=given.start,
     )
-    train(Library.at(given.cache / given.set_name), folder=given.cache / "checkpoints", plan=plan)
+    folder = given.cache / "checkpoints" / given.set_name
+    train(Library.at(given.cache / given.set_name), folder=folder, plan=plan)
 
 
 def train(library: Library, *, folder: Path, plan: Plan) -> Run:

@@ -29,7 +29,7 @@ from msaas_worker.separators.wiener import filtering
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
 #: The hub may be back by then; a try costs a job up to 10 s.
 _TRY_AGAIN_S = 300.0
-_STARTER_FOLDER = Path(__file__).parent / "starter"
+_STARTER = Path(__file__).parent / "starter" / f"{STARTER}.safetensors"
 
 
 class Library:
@@ -98,16 +98,17 @@ def open_library(
 def load_separator(model: str, repository: Repository, *, device: str, precision: Precision) -> Separator:
     """Raises `ModelUnavailable`, saying how to get the model."""
     if model == STARTER:
-        return _separator(model, _starter_files(), device=device, precision=precision)
+        return load_starter(_STARTER, device=device, precision=precision)
     with repository.files(model) as files:
         return _separator(model, files, device=device, precision=precision)
 
 
-def _starter_files() -> ModelFiles:
-    weights = _STARTER_FOLDER / f"{STARTER}.safetensors"
+def load_starter(weights: Path, *, device: str, precision: Precision) -> Separator:
+    """`weights` are those of the package, or of a training. Raises `ModelUnavailable`."""
     if not weights.is_file():
         raise ModelUnavailable("This copy of the package was built without its starter model.")
-    return ModelFiles((weights,), {"models": [STARTER]}, is_foreign=False)
+    files = ModelFiles((weights,), {"models": [STARTER]}, is_foreign=False)
+    return _separator(STARTER, files, device=device, precision=precision)
 
 
 def _separator(model: str, files: ModelFiles, *, device: str, precision: Precision) -> Separator:

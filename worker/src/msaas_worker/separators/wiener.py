@@ -12,12 +12,13 @@ from torch.nn import functional
 
 _FFT = 4096
 _HOP = 1024
-#: Added to magnitudes, so that silence is shared evenly instead of divided by nothing.
+#: Added to magnitudes of a song of level 1, so that silence is shared evenly instead of divided by nothing.
 _FLOOR = 1e-4
 #: The place of a stem is that of so many bins on each side, too: few frames of one bin tell it.
 _NEIGHBOURS = 2
 #: The share of a covariance that favours no side, so that a mixture without width has an inverse.
 _EVEN_SHARE = 0.01
+#: Added to powers that are divided by.
 _TINY = 1e-8
 
 
@@ -38,18 +39,22 @@ def parts(sizes: Tensor, *, mixtures: Tensor) -> Tensor:
 
     `sizes` are the estimates' magnitudes, `[batch, sources, 2, frames, bins]`; all frames tell the places.
     """
-    sizes = sizes + _FLOOR
+    level = _power(mixtures).mean((1, 2, 3), keepdim=True).sqrt() + _TINY
+    sizes, mixtures = sizes / level[:, None] + _FLOOR, mixtures / level
     claims = sizes / sizes.sum(1, keepdim=True) * mixtures[:, None]
     powers = _power(claims)
     power = powers.mean(2)
     left, right, across = _covariances(claims, powers=powers)
     whitened = _whitened(
-        mixtures, (power * left).sum(1), (power * right).sum(1), across=(power * across).sum(1)
+        mixtures,
+        left=(power * left).sum(1),
+        right=(power * right).sum(1),
+        across=(power * across).sum(1),
     )
     of_left, of_right = (side[:, None] for side in whitened)
     to_left = left * of_left + across * of_right
     to_right = across.conj() * of_left + right * of_right
-    return power[:, :, None] * torch.stack([to_left, to_right], dim=2)
+    return (level[:, None] * power[:, :, None]) * torch.stack([to_left, to_right], dim=2)
 
 
 def _covariances(claims: Tensor, *, powers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,16 +74,14 @@ def _over_bins(values: Tensor) -> Tensor:
     )
 
 
-def _whitened(
-    mixtures: Tensor, power_left: Tensor, power_right: Tensor, *, across: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The inverse of the mixture's covariance, two by two, times the mixture; both sides of it."""
-    left, right = mixtures.unbind(1)
-    power_left, power_right = power_left + _TINY, power_right + _TINY
-    determinant = power_left * power_right - _power(across)
+def _whitened(mixtures: Tensor, *, left: Tensor, right: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of a covariance, two by two, times the mixture; both sides of it."""
+    of_left, of_right = mixtures.unbind(1)
+    left, right = left + _TINY, right + _TINY
+    determinant = left * right - _power(across)
     return (
-        (power_right * left - across * right) / determinant,
-        (power_left * right - across.conj() * left) / determinant,
+        (right * of_left - across * of_right) / determinant,
+        (left * of_right - across.conj() * of_left) / determinant,
     )
 
 
@@ -90,7 +93,8 @@ def _spectrum(waves: Tensor) -> Tensor:
     window = torch.hann_window(_FFT, device=waves.device)
     flat = waves.reshape(-1, waves.shape[-1])
     spectra = torch.stft(flat, _FFT, _HOP, window=window, return_complex=True, pad_mode="constant")
-    frames = spectra.transpose(1, 2)  # As they lie in memory.
+    # The transform makes frame by frame; so they lie in memory.
+    frames = spectra.transpose(1, 2)
     return frames.reshape(*waves.shape[:-1], *frames.shape[1:])
 
 
