@@ -21,7 +21,7 @@ pytest.importorskip(
 
 from demucs.hf import load_safetensors_model  # noqa: E402
 from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
-from msaas_training.export import write  # noqa: E402
+from msaas_training.export import halfway, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
@@ -141,6 +141,18 @@ def test_what_is_exported_is_what_demucs_loads(run, tmp_path):
     assert loaded.segment == ARCHITECTURE["segment"]
     for name, value in run.model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float())
+
+
+def test_halfway_lies_between_two_weights(run, tmp_path):
+    start = tmp_path / "starter.safetensors"
+    write(run.model, path=start)
+    before = {name: value.half().float() for name, value in run.model.state_dict().items()}
+    train_step(run, true=noise(bins=LOW_BINS), rate=1e-2)
+    after = {name: value.clone() for name, value in run.model.state_dict().items()}
+    between = halfway(run.model, start).state_dict()
+    for name, value in between.items():
+        torch.testing.assert_close(value, (before[name] + after[name]) / 2)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("bins", [LOW_BINS, BINS])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from demucs.hf import load_safetensors_model
 from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument(
         "--latest", type=int, default=3, help="how many of the newest checkpoints to choose from"
     )
+    parser.add_argument(
+        "--halfway-from", type=Path, help="weights that training began with; what lies between is written"
+    )
     given = parser.parse_args()
     torch.set_num_threads(2)
     songs = [read(path) for path in ensure(given.cache, set_name="choose", songs=_CHOOSING_SONGS)]
@@ -42,7 +46,8 @@ def main() -> None:
     models = {path.name: averaged(path) for path in found[-given.latest :]}
     scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
     best = max(scores, key=lambda name: scores[name])
-    write(models[best], path=given.weights)
+    chosen = halfway(models[best], given.halfway_from) if given.halfway_from else models[best]
+    write(chosen, path=given.weights)
     print(f"{best}: {given.weights.stat().st_size} bytes, SHA-256 {digest(given.weights)}")
 
 
@@ -50,6 +55,13 @@ def averaged(checkpoint: Path) -> HTDemucs:
     model = HTDemucs(list(STEMS), **ARCHITECTURE)
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
     return model.eval()
+
+
+def halfway(model: HTDemucs, start: Path) -> HTDemucs:
+    """The mean of two weights, one trained on from the other (WiSE-FT, Wortsman et al. 2022)."""
+    old = load_safetensors_model(start).state_dict()
+    model.load_state_dict({name: (value + old[name]) / 2 for name, value in model.state_dict().items()})
+    return model
 
 
 def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
