@@ -114,25 +114,29 @@ def load_starter(weights: Path, *, device: str, precision: Precision) -> Separat
 def _separator(model: str, files: ModelFiles, *, device: str, precision: Precision) -> Separator:
     checksums = [checksum(path) for path in files.weights]
     models = [_shaped(model, read_model(path), files.bag.get("segment")) for path in files.weights]
-    prepared = [prepare(each, precision=precision, device=device, threads=usable_cores()) for each in models]
+    prepared = [_prepared(model, each, precision=precision, device=device) for each in models]
     for path, each in zip(files.weights, checksums, strict=True):
         if not each.is_verified and files.is_foreign:
             log_info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
     return DemucsSeparator(
         model,
         _bag(model, files),
-        tuple(_runner(model, each, ready, device) for each, ready in zip(models, prepared, strict=True)),
+        tuple(_runner(each, ready, device) for each, ready in zip(models, prepared, strict=True)),
         weights_sha256=_joined([each.sha256 for each in checksums]),
         arithmetic=prepared[0].arithmetic,
         adds_up=model == STARTER,
     )
 
 
-def _runner(name: str, model: Any, prepared: Prepared, device: str) -> Runner:
+def _prepared(name: str, model: Any, *, precision: Precision, device: str) -> Prepared:
     # The starter was trained to say what filters the mixture, not what each stem is.
-    forward = filtering(prepared.forward) if name == STARTER else prepared.forward
+    finish = {"finish": filtering} if name == STARTER else {}
+    return prepare(model, precision=precision, device=device, threads=usable_cores(), **finish)
+
+
+def _runner(model: Any, prepared: Prepared, device: str) -> Runner:
     batch = max(prepared.batch, _MIN_BATCH[device])
-    return Runner(segments_of(model), forward, device=device, batch=batch)
+    return Runner(segments_of(model), prepared.forward, device=device, batch=batch)
 
 
 def _bag(model: str, files: ModelFiles) -> Bag:

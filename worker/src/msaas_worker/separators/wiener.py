@@ -39,32 +39,40 @@ def parts(sizes: Tensor, *, mixtures: Tensor) -> Tensor:
 
     `sizes` are the estimates' magnitudes, `[batch, sources, 2, frames, bins]`; all frames tell the places.
     """
-    level = _power(mixtures).mean((1, 2, 3), keepdim=True).sqrt() + _TINY
-    sizes, mixtures = sizes / level[:, None] + _FLOOR, mixtures / level
-    claims = sizes / sizes.sum(1, keepdim=True) * mixtures[:, None]
-    powers = _power(claims)
+    loud = mixtures.abs()
+    level = loud.square().mean((1, 2, 3), keepdim=True).sqrt() + _TINY
+    sizes, loud, mixtures = sizes / level[:, None] + _FLOOR, loud / level, mixtures / level
+    claims = sizes * (loud / sizes.sum(1))[:, None]
+    powers = claims.square()
     power = powers.mean(2)
-    left, right, across = _covariances(claims, powers=powers)
+    left, right, across = _covariances(claims, powers=powers, turn=_turn(mixtures, loud=loud))
     whitened = _whitened(
         mixtures,
         left=(power * left).sum(1),
         right=(power * right).sum(1),
-        across=(power * across).sum(1),
+        across=torch.complex((power * across.real).sum(1), (power * across.imag).sum(1)),
     )
-    of_left, of_right = (side[:, None] for side in whitened)
-    to_left = left * of_left + across * of_right
-    to_right = across.conj() * of_left + right * of_right
-    return (level[:, None] * power[:, :, None]) * torch.stack([to_left, to_right], dim=2)
+    of_left, of_right = ((level[:, 0] * side)[:, None] for side in whitened)
+    to_left = power * (left * of_left + across * of_right)
+    to_right = power * (across.conj() * of_left + right * of_right)
+    return torch.stack([to_left, to_right], dim=2)
 
 
-def _covariances(claims: Tensor, *, powers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _turn(mixtures: Tensor, *, loud: Tensor) -> Tensor:
+    """By how much the left side is ahead of the right, on the unit circle: so it is in every claim."""
+    left, right = mixtures.unbind(1)
+    return left * right.conj() / (loud[:, 0] * loud[:, 1] + _TINY)
+
+
+def _covariances(claims: Tensor, *, powers: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The power of either side and what they have in common, `[batch, sources, 1, bins]`; its mean is 1."""
     left, right = claims.unbind(2)
-    shared = (left * right.conj()).sum(-2)
+    shared = left * right
     own = [_over_bins(side.sum(-2)) for side in powers.unbind(2)]
+    common = [_over_bins((shared * part[:, None]).sum(-2)) for part in (turn.real, turn.imag)]
     total = (own[0] + own[1]) / 2 + _TINY
     of_left, of_right = ((1 - _EVEN_SHARE) * each / total + _EVEN_SHARE for each in own)
-    across = (1 - _EVEN_SHARE) * torch.complex(_over_bins(shared.real), _over_bins(shared.imag)) / total
+    across = (1 - _EVEN_SHARE) * torch.complex(*common) / total
     return of_left[:, :, None], of_right[:, :, None], across[:, :, None]
 
 

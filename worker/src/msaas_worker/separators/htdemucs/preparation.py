@@ -38,12 +38,20 @@ class Prepared:
 
 
 def prepare(
-    model: Any, *, precision: Precision = "auto", device: torch.device | str = "cpu", threads: int = 1
+    model: Any,
+    *,
+    precision: Precision = "auto",
+    device: torch.device | str = "cpu",
+    threads: int = 1,
+    finish: Callable[[Forward], Forward] = lambda forward: forward,
 ) -> Prepared:
-    """Return the fastest forward pass that is as true as `precision` asks; the model can be dropped then."""
+    """Return the fastest forward pass that is as true as `precision` asks; the model can be dropped then.
+
+    `finish` adds to it what is to be done with the stems of a segment, by the thread that made them.
+    """
     device = torch.device(device)
     if not is_known(model):
-        return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
+        return Prepared(torch.inference_mode()(finish(model.eval().to(device))), "plain")
     network = Network(model, arithmetic=precisions.exact(device))
     chosen = Prepared(network, "float32")
     faster = None if precision == "exact" else precisions.fast(device)
@@ -52,6 +60,7 @@ def prepare(
             _fastest_true_enough(model, network, faster, floor_db=precisions.TRUE_ENOUGH_DB[precision])
             or chosen
         )
+    chosen = replace(chosen, forward=torch.inference_mode()(finish(chosen.forward)))
     if device.type == "cpu" and threads > 1:
         return replace(chosen, forward=SegmentThreads(chosen.forward, threads=threads), batch=threads)
     return chosen
