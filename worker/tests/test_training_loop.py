@@ -71,7 +71,7 @@ def wait_for(condition, *, limit_s: float = 120.0) -> None:
 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path):
     songs_of_noise(tmp_path / "train")
-    last = tmp_path / "checkpoints" / "last.pt"
+    last = tmp_path / "checkpoints" / "train" / "last.pt"
     first = start_training(tmp_path)
     try:
         wait_for(last.exists)
