@@ -1,6 +1,6 @@
 """Small HTDemucs models with random weights in every part, and the ratio that the gates are about."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from bench.random_htdemucs import LOUD_RESIDUALS, SMALL, random_htdemucs
@@ -12,11 +12,15 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic
 CPU = torch.device("cpu")
 PACKED = Arithmetic(torch.float32, CPU, packed=True)
 PLAIN = Arithmetic(torch.float32, CPU, packed=False)
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def random_model(**changes: Any) -> HTDemucs:
+    return randomised(random_htdemucs({**SMALL, **changes}, seed=0, residual_scale=LOUD_RESIDUALS))
+
+
+def randomised(model: Model) -> Model:
     """Norms too, which training begins with ones and zeros."""
-    model = random_htdemucs({**SMALL, **changes}, seed=0, residual_scale=LOUD_RESIDUALS)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for module in model.modules():

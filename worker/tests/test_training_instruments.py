@@ -1,5 +1,6 @@
 """The instruments of the varied training songs are others than their soundfonts and kits hold."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,10 +13,10 @@ pytest.importorskip(
     "fluidsynth", reason="training needs worker/training/requirements.txt", exc_type=ImportError
 )
 
-from msaas_training import effects, oneshots
+from msaas_training import effects, oneshots, patches
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.palettes import PALETTES
-from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, FONT_FOLDER, Bend, sampler
+from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, FONT_FOLDER, Bend, Sampler
 from msaas_training.styles import CLOSED_HAT, KICK, SNARE
 
 FONT = PALETTES["varied"].fonts[0]
@@ -29,7 +30,7 @@ A_PIANO, A_DRUMKIT = (0, 0), (DRUM_BANK, 0)
 def played(bend: Bend, *, pitch: int = 60, instrument: tuple[int, int] = A_PIANO) -> np.ndarray:
     bank, program = instrument
     note = Note(0.0, 0.8, pitch, 100)
-    return sampler(FONT).play([note], bank=bank, program=program, duration_s=1.0, bend=bend)
+    return Sampler(FONT).play([note], bank=bank, program=program, duration_s=1.0, bend=bend)
 
 
 def pitch_hz(wave: np.ndarray) -> float:
@@ -68,6 +69,12 @@ def test_a_bend_is_gone_with_the_next_part():
     assert likeness(plain, played(AS_IT_IS)) > 0.999
 
 
+def test_a_part_sounds_the_same_whatever_was_played_before():
+    once = played(AS_IT_IS)
+    played(Bend(4), pitch=72, instrument=A_DRUMKIT)
+    assert np.array_equal(once, played(AS_IT_IS))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("effect", [effects.resonances, effects.chorus])
 def test_an_effect_makes_another_sound_of_the_same_length(effect, seed):
@@ -78,7 +85,7 @@ def test_an_effect_makes_another_sound_of_the_same_length(effect, seed):
     assert 0.05 < likeness(plain, made) < 0.9999
 
 
-@pytest.mark.skipif(not oneshots.FOLDER.exists(), reason="the kits are a Debian package")
+@pytest.mark.skipif(not oneshots.KITS[0].exists(), reason="the kits are a Debian package")
 def test_the_recorded_hits_are_those_of_a_kit():
     found = oneshots.recordings()
     assert {KICK, SNARE, CLOSED_HAT} <= set(found)
@@ -87,3 +94,43 @@ def test_the_recorded_hits_are_those_of_a_kit():
     assert other is not None
     assert np.abs(one).max() <= 1
     assert one.size != other.size
+
+
+@pytest.mark.skipif(not oneshots.SONIC_PI.exists(), reason="the samples are a Debian package")
+def test_of_sonic_pis_samples_the_drums_are_hits_and_nothing_else_is():
+    found = oneshots.recordings((oneshots.SONIC_PI,))
+    names = {file.name for files in found.values() for file in files}
+    assert {"bd_haus.flac", "sn_dub.flac", "drum_cymbal_open.flac", "tabla_ghe1.flac"} <= names
+    assert not [name for name in names if name.startswith(("loop", "bass", "ambi", "guit", "misc"))]
+
+
+@pytest.fixture
+def freepats():
+    if shutil.which("timidity") is None or not patches.CONFIGURATION.exists():
+        pytest.skip("TiMidity++ and FreePats are Debian packages that make music only")
+    return patches.Patches()
+
+
+@pytest.mark.parametrize("semitones", [0, -4, 5])
+def test_a_patch_plays_its_note_when_it_is_due(freepats, semitones):
+    note = Note(0.5, 0.8, 60, 100)
+    wave = freepats.play([note], bank=0, program=73, duration_s=2.0, bend=Bend(semitones))
+    sounding = np.abs(wave).max(0) > 0.02 * np.abs(wave).max()
+    assert wave.shape == (2, 2 * SAMPLE_RATE_HZ)
+    assert sounding.argmax() / SAMPLE_RATE_HZ == pytest.approx(0.5, abs=0.02)
+    held = wave[:, round(0.6 * SAMPLE_RATE_HZ) :]
+    assert pitch_hz(held) == pytest.approx(note.frequency_hz, rel=A_SEMITONE)
+
+
+def test_a_kit_of_patches_has_a_kick_and_a_hat(freepats):
+    kick, hat = (
+        freepats.play([Note(0.1, 0.1, key, 100)], bank=DRUM_BANK, program=0, duration_s=1.0)
+        for key in (KICK, CLOSED_HAT)
+    )
+    assert likeness(kick, hat) < 0.2
+
+
+def test_a_program_without_a_patch_is_played_by_its_neighbour_and_none_by_a_voice(freepats):
+    assert patches.nearest(3) in (2, 4)
+    assert patches.nearest(51) == 48
+    assert patches.nearest(33) == 33

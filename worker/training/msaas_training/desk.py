@@ -71,7 +71,7 @@ class Library:
             return transformed(wave[stem, :, start : start + frames * HOP])[:, :bins]
         low = np.load(self.low[excerpt.song], mmap_mode="r")
         kept = low[stem, :, :bins, excerpt.first : excerpt.first + frames]
-        return torch.view_as_complex(torch.from_numpy(np.asarray(kept, np.float32)))
+        return torch.view_as_complex(torch.from_numpy(np.array(kept)).float())
 
 
 def draw_batch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,18 +71,23 @@ _HIT_S = 1.2
 
 
 def play(
-    notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float, recorded: float = 0.0
+    notes: Sequence[Note],
+    *,
+    rng: np.random.Generator,
+    duration_s: float,
+    recorded: float = 0.0,
+    kits: tuple[Path, ...] = oneshots.KITS,
 ) -> Audio:
     """Each key gets one sound for the whole song and a place between left and right.
 
-    `recorded` is the share of the keys whose sound is a recording, where there is one.
+    `recorded` is the share of the keys whose sound is a recording, where `kits` have one.
     """
     kit: dict[int, Hit] = {}
     sides = {note.pitch: rng.uniform(-0.35, 0.35) for note in notes}
     out = np.zeros((2, round((duration_s + _HIT_S) * SAMPLE_RATE_HZ)))
     for note in notes:
         if note.pitch not in kit:
-            kit[note.pitch] = _sound(note.pitch, rng=rng, recorded=recorded)
+            kit[note.pitch] = _sound(note.pitch, rng=rng, recorded=recorded, kits=kits)
         hit, start = kit[note.pitch], round(note.start_s * SAMPLE_RATE_HZ)
         side = 0.0 if note.pitch in (KICK, SNARE) else sides[note.pitch]
         gains = np.array([[1 - side], [1 + side]]) * (note.velocity / 127) ** 1.5
@@ -90,8 +96,8 @@ def play(
     return out[:, : round(duration_s * SAMPLE_RATE_HZ)].astype(np.float32)
 
 
-def _sound(key: int, *, rng: np.random.Generator, recorded: float) -> Hit:
-    hit = oneshots.drawn(key, rng=rng) if recorded and rng.random() < recorded else None
+def _sound(key: int, *, rng: np.random.Generator, recorded: float, kits: tuple[Path, ...]) -> Hit:
+    hit = oneshots.drawn(key, rng=rng, kits=kits) if recorded and rng.random() < recorded else None
     return _hit(_moved(RECIPES.get(key, _CYMBAL), rng=rng), rng=rng) if hit is None else hit
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from demucs.hf import load_safetensors_model
-from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
 from msaas_training.generate import ensure, read
@@ -22,6 +21,7 @@ from msaas_training.served import served
 from msaas_training.songs import STEMS
 from msaas_training.train import ARCHITECTURE, SETS
 from msaas_worker.separators.library import load_starter
+from msaas_worker.separators.starter import Starter
 
 WEIGHTS = Path(__file__).parents[2] / "src/msaas_worker/separators/starter/starter.safetensors"
 _CHOOSING_SONGS = 8
@@ -51,20 +51,20 @@ def main() -> None:
     print(f"{best}: {given.weights.stat().st_size} bytes, SHA-256 {digest(given.weights)}")
 
 
-def averaged(checkpoint: Path) -> HTDemucs:
-    model = HTDemucs(list(STEMS), **ARCHITECTURE)
+def averaged(checkpoint: Path) -> Starter:
+    model = Starter(list(STEMS), **ARCHITECTURE)
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
     return model.eval()
 
 
-def halfway(model: HTDemucs, start: Path) -> HTDemucs:
+def halfway(model: Starter, start: Path) -> Starter:
     """The mean of two weights, one trained on from the other (WiSE-FT, Wortsman et al. 2022)."""
     old = load_safetensors_model(start).state_dict()
     model.load_state_dict({name: (value + old[name]) / 2 for name, value in model.state_dict().items()})
     return model
 
 
-def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
+def chosen_by(name: str, model: Starter, songs: list[np.ndarray]) -> float:
     """Mean over the stems of the median SDR on songs whose singers the training never heard."""
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / WEIGHTS.name
@@ -84,12 +84,12 @@ def chosen_by(name: str, model: HTDemucs, songs: list[np.ndarray]) -> float:
     return float(medians.mean())
 
 
-def write(model: HTDemucs, *, path: Path) -> None:
+def write(model: Starter, *, path: Path) -> None:
     """The layout `demucs.hf.load_safetensors_model` reads: tensors, and how to build the model as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {
-        "klass": "demucs.htdemucs.HTDemucs",
+        "klass": f"{Starter.__module__}.{Starter.__qualname__}",
         "args": json.dumps([]),
         "kwargs": json.dumps({"sources": list(STEMS), **ARCHITECTURE}, default=encoded),
         "licence": "MIT",

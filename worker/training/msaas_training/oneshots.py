@@ -16,6 +16,7 @@ from msaas_training.styles import (
     CLOSED_HAT,
     CONGA_HIGH,
     CONGA_LOW,
+    COWBELL,
     CRASH,
     HIGH_TOM,
     KICK,
@@ -26,12 +27,30 @@ from msaas_training.styles import (
     RIDE,
     SIDE_STICK,
     SNARE,
+    SPLASH,
 )
 
-FOLDER = Path("/usr/share/hydrogen/data/drumkits")
-_KITS = ("ColomboAcousticDrumkit", "ElectricEmpireKit", "HardElectro1", "VariBreaks")
+_HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
+KITS = tuple(
+    _HYDROGEN / kit for kit in ("ColomboAcousticDrumkit", "ElectricEmpireKit", "HardElectro1", "VariBreaks")
+)
+SONIC_PI = Path("/usr/share/sonic-pi/samples")
 #: What a file's name tells of its key, tried in this order.
 _KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    # Sonic Pi's names; others than these of its samples are no drums.
+    (r"^(bd_|drum_bass|drum_heavy_kick|elec_(soft|hollow)_kick)", (KICK,)),
+    (r"^(sn_|drum_snare|elec_.*snare)", (SNARE,)),
+    (r"^drum_cymbal_(closed|pedal)|^elec_cymbal", (CLOSED_HAT, PEDAL_HAT)),
+    (r"^drum_cymbal_open", (OPEN_HAT,)),
+    (r"^drum_(cymbal|splash)", (CRASH, RIDE, SPLASH)),
+    (r"^drum_tom_lo|^elec_fuzz_tom", (LOW_TOM,)),
+    (r"^drum_tom_mid", (MID_TOM,)),
+    (r"^drum_tom_hi", (HIGH_TOM,)),
+    (r"^drum_cowbell", (COWBELL,)),
+    (r"^tabla_(ghe|ke|dhec)", (CONGA_LOW,)),
+    (r"^tabla_", (CONGA_HIGH,)),
+    (r"^(ambi|bass|glitch|guit|loop|mehackit|misc|perc|vinyl|elec|drum)_", ()),
+    # Hydrogen's.
     (r"ride|crash", (CRASH, RIDE)),
     (r"kick|bassdrum|_k_|_bd_", (KICK,)),
     (r"stick|click", (SIDE_STICK,)),
@@ -46,20 +65,20 @@ _LONGEST_S = 2.0
 
 
 @cache
-def recordings() -> dict[int, tuple[Path, ...]]:
+def recordings(kits: tuple[Path, ...] = KITS) -> dict[int, tuple[Path, ...]]:
     """The files of each drum key, of all kits together."""
     found: dict[int, list[Path]] = {}
-    for file in sorted(each for kit in _KITS for each in (FOLDER / kit).glob("*.flac")):
+    for file in sorted(each for kit in kits for each in kit.glob("*.flac")):
         for key in next((keys for kind, keys in _KINDS if re.search(kind, file.name.lower())), ()):
             found.setdefault(key, []).append(file)
     if not found:
-        raise FileNotFoundError(FOLDER)
+        raise FileNotFoundError(kits[0])
     return {key: tuple(files) for key, files in found.items()}
 
 
-def drawn(key: int, *, rng: np.random.Generator) -> NDArray[np.float64] | None:
+def drawn(key: int, *, rng: np.random.Generator, kits: tuple[Path, ...] = KITS) -> NDArray[np.float64] | None:
     """One recording of a key as `[samples]`, tuned by chance; None where the kits have none."""
-    files = recordings().get(key)
+    files = recordings(kits).get(key)
     if files is None:
         return None
     hit = _read(files[rng.integers(len(files))])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from msaas_training import oneshots
+from msaas_training.patches import FREEPATS
 from msaas_training.speech import Voice
 from msaas_training.vocals import GLOTTAL
 
@@ -58,6 +61,14 @@ class Palette:
     synthetic: bool
     recast: tuple[Voice, ...] = ()
     varied: bool = False
+    #: The folders of recorded hits that the kits of `varied` are mixed of, and how often they are.
+    hits: tuple[Path, ...] = oneshots.KITS
+    mixed_kits: float = 0.4
+    #: How often a bass line is given to any instrument.
+    any_bass: float = 0.0
+    #: Oscillators among the players of bass, and of the rest.
+    oscillating_bass: float = 0.45
+    oscillating: float = 0.3
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -73,7 +84,7 @@ def _evenly(*families: tuple[Voice, ...], size: int = 240) -> tuple[Voice, ...]:
     return tuple(family[i % len(family)] for i in range(size // len(families)) for family in families)
 
 
-_FREE_FONTS = ("sf2/FluidR3_GM.sf2", "sf3/MuseScore_General.sf3", "sf2/sf_GMbank.sf2")
+_FREE_FONTS = ("sf2/FluidR3_GM.sf2", "sf2/MuseScore_General_Full.sf2", "sf2/sf_GMbank.sf2")
 _UNHEARD_FONTS = ("sf2/TimGM6mb.sf2",)
 _UNHEARD_DRUMS = ("sf2/TimGM6mb.sf2", "sf2/Red_Zeppelin_4_LV2.sf2")
 _HEARD_VOICES = _evenly(
@@ -92,6 +103,11 @@ DEMO = Palette(
 _SETS: dict[str, Palette] = {
     "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True),
     "varied": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True, varied=True),
+    "wide": Palette(
+        (*_FREE_FONTS, FREEPATS), (*_FREE_FONTS, FREEPATS), _HEARD_VOICES, synthetic=True, varied=True,
+        hits=(*oneshots.KITS, oneshots.SONIC_PI), mixed_kits=0.5, any_bass=0.25, oscillating_bass=0.3,
+        oscillating=0.2,
+    ),
     # Checkpoints are chosen by voices of an engine that training never heard.
     "choose": Palette(_FREE_FONTS, _FREE_FONTS, _CZECH, synthetic=True),
     # The test: other instruments, and voices of engines that training heard, or never heard.

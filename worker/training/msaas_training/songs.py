@@ -13,7 +13,8 @@ from msaas_training.composition import compose
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
 from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, EVERY_PROGRAM, PROGRAMS, Palette
-from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, sampler
+from msaas_training.patches import FREEPATS, Patches
+from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, Sampler
 from msaas_training.speech import Voice
 
 #: The order demucs has.
@@ -62,14 +63,14 @@ def _recast(vocal: Audio, *, score: Score, voices: Sequence[Voice], seed: Sequen
 
 def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
     notes, duration_s = score.drums.notes, score.duration_s
-    if palette.varied and rng.random() < 0.4:
+    if palette.varied and rng.random() < palette.mixed_kits:
         recorded = float(rng.choice([0.0, 0.7, 1.0]))
-        dry = drumkits.play(notes, rng=rng, duration_s=duration_s, recorded=recorded)
+        dry = drumkits.play(notes, rng=rng, duration_s=duration_s, recorded=recorded, kits=palette.hits)
     elif palette.synthetic and rng.random() < 0.35:
         dry = drumkits.play(notes, rng=rng, duration_s=duration_s)
     else:
         program = int(rng.choice(DRUM_PROGRAMS))
-        font = sampler(str(rng.choice(palette.drum_fonts)))
+        font = player(str(rng.choice(palette.drum_fonts)))
         bend = Bend.drawn(rng, semitones=2.0) if palette.varied else AS_IT_IS
         dry = font.play(notes, bank=DRUM_BANK, program=program, duration_s=duration_s, bend=bend)
     if palette.varied:
@@ -78,9 +79,9 @@ def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
 
 
 def bass(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
-    dry = _played(
-        score.bass, BASS_PROGRAMS, oscillating=0.45, palette=palette, rng=rng, duration_s=score.duration_s
-    )
+    is_any = palette.any_bass > 0 and rng.random() < palette.any_bass
+    programs = EVERY_PROGRAM if is_any else BASS_PROGRAMS
+    dry = _played(score.bass, programs, palette=palette, rng=rng, duration_s=score.duration_s)
     mono = dry.mean(0, keepdims=True).repeat(2, 0) if rng.random() < 0.8 else dry
     return effects.dressed(mono, rng=rng, wet=0.1)
 
@@ -98,9 +99,9 @@ def _other(part: Part, *, palette: Palette, rng: np.random.Generator, duration_s
     programs = PROGRAMS[part.role]
     if palette.varied and rng.random() < 0.2:
         programs = EVERY_PROGRAM
-    dry = _played(part, programs, oscillating=0.3, palette=palette, rng=rng, duration_s=duration_s)
+    dry = _played(part, programs, palette=palette, rng=rng, duration_s=duration_s)
     if palette.varied and rng.random() < 0.25:
-        second = _played(part, programs, oscillating=0.3, palette=palette, rng=rng, duration_s=duration_s)
+        second = _played(part, programs, palette=palette, rng=rng, duration_s=duration_s)
         dry = effects.level(dry, rms_db=-20.0) + effects.level(second, rms_db=float(rng.uniform(-32, -20)))
     return effects.dressed(dry, rng=rng, wet=0.5)
 
@@ -109,23 +110,27 @@ def _played(
     part: Part,
     programs: Sequence[int],
     *,
-    oscillating: float,
     palette: Palette,
     rng: np.random.Generator,
     duration_s: float,
 ) -> Audio:
-    """A part by one instrument, which is an oscillator with the chance `oscillating`."""
+    """A part by one instrument, or by an oscillator."""
     is_bass = part.role == "bass"
+    oscillating = palette.oscillating_bass if is_bass else palette.oscillating
     if palette.synthetic and rng.random() < oscillating:
         patch = oscillators.Patch.drawn(rng, bass=is_bass)
         dry = oscillators.play(part.notes, patch=patch, duration_s=duration_s)
     else:
-        font, program = sampler(str(rng.choice(palette.fonts))), int(rng.choice(programs))
+        font, program = player(str(rng.choice(palette.fonts))), int(rng.choice(programs))
         bend = Bend.drawn(rng, semitones=4.0) if palette.varied else AS_IT_IS
         dry = font.play(part.notes, bank=0, program=program, duration_s=duration_s, bend=bend)
     if palette.varied:
         dry = effects.remade(dry, rng=rng, moving=0.1 if is_bass else 0.2)
     return dry
+
+
+def player(font: str) -> Sampler | Patches:
+    return Patches() if font == FREEPATS else Sampler(font)
 
 
 def _within_scale(stems: NDArray[np.float32]) -> NDArray[np.float32]:

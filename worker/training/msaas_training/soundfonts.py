@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import fluidsynth
@@ -49,71 +49,77 @@ class Bend:
 AS_IT_IS = Bend()
 
 
+@dataclass(frozen=True)
 class Sampler:
-    """Loading a font takes seconds, so a process keeps each one it has used (see `sampler`)."""
+    """One soundfont. Each part gets a synth of its own: a voice that has sounded begins differently."""
 
-    def __init__(self, font: str) -> None:
-        self._synth = fluidsynth.Synth(
-            gain=0.5,
-            samplerate=float(SAMPLE_RATE_HZ),
-            **{"synth.dynamic-sample-loading": 1, "synth.reverb.active": 0, "synth.chorus.active": 0},
-        )
-        self._font = self._synth.sfload(str(FONT_FOLDER / font))
-        if self._font < 0:
-            raise FileNotFoundError(FONT_FOLDER / font)
+    font: str
 
     def play(
         self, notes: Sequence[Note], *, bank: int, program: int, duration_s: float, bend: Bend = AS_IT_IS
     ) -> Audio:
-        """`[2, samples]`; notes that ring past the end are cut."""
-        self._synth.system_reset()
-        self._synth.program_select(_CHANNEL, self._font, *self._nearest(bank, program))
-        self._synth.cc(_CHANNEL, _PAN_CC, 64)
-        self._bend(bend)
+        """`[2, samples]`; notes that ring past the end are cut.
+
+        Raises:
+            FileNotFoundError: the font is not installed.
+        """
         # A key of a drum kit is an instrument: a kit is tuned as it is.
         keys_down = 0 if bank == DRUM_BANK else bend.semitones
-        return self._pull(_events(notes, keys_down=keys_down), total=round(duration_s * SAMPLE_RATE_HZ))
-
-    def _bend(self, bend: Bend) -> None:
-        for generator, steps in {**bend.moved, _COARSE_TUNE: bend.semitones}.items():
-            value = _NRPN_MIDDLE + steps
-            for controller, byte in (
-                (99, _NRPN_SOUNDFONT),
-                (98, generator),
-                (38, value & 127),
-                (6, value >> 7),
-            ):
-                self._synth.cc(_CHANNEL, controller, byte)
-
-    def _nearest(self, bank: int, program: int) -> tuple[int, int]:
-        """Small fonts lack some kits, and fonts of drums alone keep theirs in bank 0."""
-        wanted = ((bank, program), (bank, 0), (0, 0))
-        return next(key for key in wanted if self._synth.sfpreset_name(self._font, *key))
-
-    def _pull(self, events: list[tuple[int, int, int]], *, total: int) -> Audio:
-        blocks, now = [], 0
-        for at, pitch, velocity in [*events, (total, 0, -1)]:
-            at = min(at, total)
-            if at > now:
-                blocks.append(self._synth.get_samples(at - now))
-                now = at
-            if velocity > 0:
-                self._synth.noteon(_CHANNEL, pitch, velocity)
-            elif velocity == 0:
-                self._synth.noteoff(_CHANNEL, pitch)
-        self._synth.all_sounds_off(_CHANNEL)
-        samples = np.concatenate(blocks).reshape(-1, 2).T
-        return (samples / 32768.0).astype(np.float32)
+        with _synth(self.font) as (synth, font):
+            synth.program_select(_CHANNEL, font, *_nearest(synth, font, (bank, program)))
+            synth.cc(_CHANNEL, _PAN_CC, 64)
+            _bend(synth, bend)
+            return _pull(synth, events(notes, keys_down=keys_down), total=round(duration_s * SAMPLE_RATE_HZ))
 
 
-def _events(notes: Sequence[Note], *, keys_down: int) -> list[tuple[int, int, int]]:
-    """(sample, key, velocity), velocity 0 for the end of a note; ends come before starts."""
+@contextmanager
+def _synth(name: str) -> Iterator[tuple[fluidsynth.Synth, int]]:
+    """A synth with a font, and the font's number; the samples are read when a program asks for them."""
+    synth = fluidsynth.Synth(
+        gain=0.5,
+        samplerate=float(SAMPLE_RATE_HZ),
+        **{"synth.dynamic-sample-loading": 1, "synth.reverb.active": 0, "synth.chorus.active": 0},
+    )
+    try:
+        font = synth.sfload(str(FONT_FOLDER / name))
+        if font < 0:
+            raise FileNotFoundError(FONT_FOLDER / name)
+        yield synth, font
+    finally:
+        synth.delete()
+
+
+def _bend(synth: fluidsynth.Synth, bend: Bend) -> None:
+    for generator, steps in {**bend.moved, _COARSE_TUNE: bend.semitones}.items():
+        value = _NRPN_MIDDLE + steps
+        for controller, byte in ((99, _NRPN_SOUNDFONT), (98, generator), (38, value & 127), (6, value >> 7)):
+            synth.cc(_CHANNEL, controller, byte)
+
+
+def _nearest(synth: fluidsynth.Synth, font: int, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Small fonts lack some kits, and fonts of drums alone keep theirs in bank 0."""
+    bank, _ = wanted
+    return next(key for key in (wanted, (bank, 0), (0, 0)) if synth.sfpreset_name(font, *key))
+
+
+def _pull(synth: fluidsynth.Synth, events: list[tuple[int, int, int]], *, total: int) -> Audio:
+    blocks, now = [], 0
+    for at, pitch, velocity in [*events, (total, 0, -1)]:
+        at = min(at, total)
+        if at > now:
+            blocks.append(synth.get_samples(at - now))
+            now = at
+        if velocity > 0:
+            synth.noteon(_CHANNEL, pitch, velocity)
+        elif velocity == 0:
+            synth.noteoff(_CHANNEL, pitch)
+    samples = np.concatenate(blocks).reshape(-1, 2).T
+    return (samples / 32768.0).astype(np.float32)
+
+
+def events(notes: Sequence[Note], *, keys_down: int) -> list[tuple[int, int, int]]:
+    """As (sample, key, velocity), velocity 0 for the end of a note; ends come before starts."""
     keyed = [(n, min(127, max(0, n.pitch - keys_down))) for n in notes]
     starts = [(round(n.start_s * SAMPLE_RATE_HZ), key, n.velocity) for n, key in keyed]
     ends = [(round(n.end_s * SAMPLE_RATE_HZ), key, 0) for n, key in keyed]
     return sorted(starts + ends, key=lambda event: (event[0], event[2] > 0))
-
-
-@cache
-def sampler(font: str) -> Sampler:
-    return Sampler(font)

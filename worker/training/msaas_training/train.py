@@ -16,29 +16,24 @@ from typing import Any
 import numpy as np
 import torch
 from demucs.hf import load_safetensors_model
-from demucs.htdemucs import HTDemucs
 
 from msaas_training.desk import Library, draw_batch
 from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.songs import STEMS
 from msaas_training.spectra import BINS, HOP, LOW_BINS
-from msaas_training.spectral import silence_time_half, spectral_loss
+from msaas_training.spectral import spectral_loss
+from msaas_worker.separators.starter import Starter
 
 #: What `starter` is; the export writes it beside the weights.
 ARCHITECTURE: dict[str, Any] = {
     "channels": 24,
-    "channels_time": 8,
     "depth": 4,
     "dconv_comp": 4,
     "dconv_init": 0.1,
-    "t_layers": 0,
-    "cac": False,
-    "wiener_iters": -1,
-    "end_iters": -1,
     "segment": Fraction(39, 5),
 }
 #: What may be trained on; each set has its own checkpoints.
-SETS = ("train", "varied")
+SETS = ("train", "varied", "wide")
 _RATE = 4e-3
 _WARM_UP_STEPS = 30
 _FLAT_SHARE = 0.3
@@ -71,10 +66,9 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
-        self.model = HTDemucs(list(STEMS), **ARCHITECTURE).to(plan.device)
+        self.model = Starter(list(STEMS), **ARCHITECTURE).to(plan.device)
         if plan.start:
             self.model.load_state_dict(load_safetensors_model(plan.start).state_dict())
-        silence_time_half(self.model)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3
@@ -154,7 +148,7 @@ def pace(step: int, share: float) -> float:
 
 
 def train_step(run: Run, *, true: torch.Tensor, rate: float) -> float:
-    """One step on spectra `[batch, 4, 2, bins, frames]`; the time half has no gradient and stays silent."""
+    """One step on spectra `[batch, 4, 2, bins, frames]`."""
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.optimiser.zero_grad(set_to_none=True)
@@ -168,7 +162,7 @@ def train_step(run: Run, *, true: torch.Tensor, rate: float) -> float:
 
 
 @torch.no_grad()
-def follow(average: HTDemucs, model: HTDemucs, *, keep: float) -> None:
+def follow(average: Starter, model: Starter, *, keep: float) -> None:
     for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
         slow.lerp_(fast, 1 - keep)
 

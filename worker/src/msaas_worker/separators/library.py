@@ -23,7 +23,6 @@ from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.overlap_add import Runner, segments_of
 from msaas_worker.separators.repository import ModelFiles, Repository
 from msaas_worker.separators.weights import checksum, read_model
-from msaas_worker.separators.wiener import filtering
 
 #: Segments run at once; one alone leaves a GPU idle.
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
@@ -114,7 +113,8 @@ def load_starter(weights: Path, *, device: str, precision: Precision) -> Separat
 def _separator(model: str, files: ModelFiles, *, device: str, precision: Precision) -> Separator:
     checksums = [checksum(path) for path in files.weights]
     models = [_shaped(model, read_model(path), files.bag.get("segment")) for path in files.weights]
-    prepared = [_prepared(model, each, precision=precision, device=device) for each in models]
+    threads = usable_cores()
+    prepared = [prepare(each, precision=precision, device=device, threads=threads) for each in models]
     for path, each in zip(files.weights, checksums, strict=True):
         if not each.is_verified and files.is_foreign:
             log_info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
@@ -126,12 +126,6 @@ def _separator(model: str, files: ModelFiles, *, device: str, precision: Precisi
         arithmetic=prepared[0].arithmetic,
         adds_up=model == STARTER,
     )
-
-
-def _prepared(name: str, model: Any, *, precision: Precision, device: str) -> Prepared:
-    # The starter was trained to say what filters the mixture, not what each stem is.
-    finish = {"finish": filtering} if name == STARTER else {}
-    return prepare(model, precision=precision, device=device, threads=usable_cores(), **finish)
 
 
 def _runner(model: Any, prepared: Prepared, device: str) -> Runner:

@@ -16,9 +16,10 @@ from demucs.states import load_model
 from safetensors import SafetensorError, safe_open
 
 from msaas.errors import ModelUnavailable
+from msaas_worker.separators.starter import Starter
 
 #: All that a model may be; anything else that a file names is refused.
-_CLASSES = (HTDemucs, HDemucs, Demucs)
+_CLASSES = (HTDemucs, HDemucs, Demucs, Starter)
 _CLASS_NAMES = {f"{each.__module__}.{each.__qualname__}" for each in _CLASSES}
 _CHECKSUM = re.compile(r"-([0-9a-f]{8,64})$")
 #: The hub's cache stores a blob under its SHA-256.

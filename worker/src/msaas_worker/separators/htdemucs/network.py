@@ -25,24 +25,15 @@ class Network:
         self._lengths = _lengths(model, self.samples)
         levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
         frames, lengths = self._spectrogram.frames, self._lengths[1:]
-        self._encoders = [
-            Encoder(layer, width=frames, arithmetic=level)
-            for layer, level in zip(model.encoder, levels, strict=True)
-        ]
+        self._spectral = SpectralHalf(model, frames=frames, levels=levels)
         self._encoders_t = [
             Encoder(layer, width=length, arithmetic=level)
             for layer, length, level in zip(model.tencoder, lengths, levels, strict=True)
-        ]
-        self._decoders = [
-            Decoder(layer, width=frames, arithmetic=level)
-            for layer, level in zip(model.decoder, levels[::-1], strict=True)
         ]
         self._decoders_t = [
             Decoder(layer, width=length, arithmetic=level)
             for layer, length, level in zip(model.tdecoder, lengths[::-1], levels[::-1], strict=True)
         ]
-        embedding = model.freq_emb.weight[: self._spectrogram.bins // model.stride, None]
-        self._embedding = levels[0].constant(embedding * model.freq_emb_scale)
         self._bottom = (
             Bottom(model, frames=frames, steps=lengths[-1], arithmetic=arithmetic)
             if model.crosstransformer
@@ -72,19 +63,48 @@ class Network:
     def _separate(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         skips: list[Tensor] = []
         skips_t: list[Tensor] = []
-        for encoder, encoder_t in zip(self._encoders, self._encoders_t, strict=True):
+        half = self._spectral
+        for encoder, encoder_t in zip(half.encoders, self._encoders_t, strict=True):
             x, xt = encoder(x), encoder_t(xt)
             if not skips:
-                x += self._embedding
+                x += half.embedding
             skips.append(x)
             skips_t.append(xt)
         if self._bottom:
             x, xt = self._bottom(x, xt)
         lengths = self._lengths[-2::-1]
-        for decoder, decoder_t, length in zip(self._decoders, self._decoders_t, lengths, strict=True):
+        for decoder, decoder_t, length in zip(half.decoders, self._decoders_t, lengths, strict=True):
             x = decoder(x, skips.pop())
             xt = decoder_t(xt, skips_t.pop())[:, :, :length]
         return x, xt
+
+
+class SpectralHalf:
+    """The layers over maps of the spectrogram, in and out again; each of the levels has its arithmetic."""
+
+    def __init__(self, model: Any, *, frames: int, levels: list[Arithmetic]) -> None:
+        self.encoders = [
+            Encoder(layer, width=frames, arithmetic=level)
+            for layer, level in zip(model.encoder, levels, strict=True)
+        ]
+        self.decoders = [
+            Decoder(layer, width=frames, arithmetic=level)
+            for layer, level in zip(model.decoder, levels[::-1], strict=True)
+        ]
+        rows = model.nfft // 2 // model.stride
+        self.embedding = levels[0].constant(model.freq_emb.weight[:rows, None] * model.freq_emb_scale)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """By itself, as in a model without the other half."""
+        skips: list[Tensor] = []
+        for encoder in self.encoders:
+            x = encoder(x)
+            if not skips:
+                x += self.embedding
+            skips.append(x)
+        for decoder in self.decoders:
+            x = decoder(x, skips.pop())
+        return x
 
 
 class Bottom:

@@ -12,7 +12,9 @@ from msaas_worker.separators.htdemucs.network import Network
 from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.htdemucs.segments import SegmentThreads
+from msaas_worker.separators.htdemucs.sharing import SharingNetwork
 from msaas_worker.separators.htdemucs.support import is_known
+from msaas_worker.separators.starter import Starter
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -43,16 +45,12 @@ def prepare(
     precision: Precision = "auto",
     device: torch.device | str = "cpu",
     threads: int = 1,
-    finish: Callable[[Forward], Forward] = lambda forward: forward,
 ) -> Prepared:
-    """Return the fastest forward pass that is as true as `precision` asks; the model can be dropped then.
-
-    `finish` adds to it what is to be done with the stems of a segment, by the thread that made them.
-    """
+    """Return the fastest forward pass that is as true as `precision` asks; the model can be dropped then."""
     device = torch.device(device)
     if not is_known(model):
-        return Prepared(torch.inference_mode()(finish(model.eval().to(device))), "plain")
-    network = Network(model, arithmetic=precisions.exact(device))
+        return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
+    network = network_of(model, arithmetic=precisions.exact(device))
     chosen = Prepared(network, "float32")
     faster = None if precision == "exact" else precisions.fast(device)
     if faster:
@@ -60,19 +58,23 @@ def prepare(
             _fastest_true_enough(model, network, faster, floor_db=precisions.TRUE_ENOUGH_DB[precision])
             or chosen
         )
-    chosen = replace(chosen, forward=torch.inference_mode()(finish(chosen.forward)))
     if device.type == "cpu" and threads > 1:
         return replace(chosen, forward=SegmentThreads(chosen.forward, threads=threads), batch=threads)
     return chosen
 
 
+def network_of(model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> Network | SharingNetwork:
+    kind = SharingNetwork if isinstance(model, Starter) else Network
+    return kind(model, arithmetic=arithmetic, exact_levels=exact_levels)
+
+
 def _fastest_true_enough(
-    model: Any, exact: Network, arithmetic: Arithmetic, *, floor_db: float
+    model: Any, exact: Network | SharingNetwork, arithmetic: Arithmetic, *, floor_db: float
 ) -> Prepared | None:
     mixture = precisions.probe_mixture(exact.samples, samplerate=model.samplerate).to(arithmetic.device)
     reference = exact(mixture)
     for levels in _EXACT_LEVELS:
-        network = Network(model, arithmetic=arithmetic, exact_levels=levels)
+        network = network_of(model, arithmetic=arithmetic, exact_levels=levels)
         snr_db = precisions.signal_to_noise_db(reference, network(mixture))
         if snr_db >= floor_db:
             name = str(arithmetic.dtype).removeprefix("torch.")

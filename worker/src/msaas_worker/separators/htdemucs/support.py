@@ -1,4 +1,4 @@
-"""Which models this forward pass knows: HTDemucs as published, with or without its transformer."""
+"""Which models a forward pass here knows: HTDemucs as published, less its transformer or not; the starter."""
 
 from typing import Any
 
@@ -6,14 +6,16 @@ from demucs.hdemucs import HDecLayer, HEncLayer
 from demucs.htdemucs import HTDemucs
 from torch import nn
 
+from msaas_worker.separators.starter import Starter
+
 
 def is_known(model: Any) -> bool:
-    """Tell whether `Network` computes what the model does; of any other, the model itself is run."""
-    if type(model) is not HTDemucs or model.audio_channels != 2 or model.freq_emb is None:
+    """Tell whether a network here computes what the model does; of any other, the model itself is run."""
+    if type(model) not in (HTDemucs, Starter) or model.audio_channels != 2 or model.freq_emb is None:
         return False
     return (
         _knows_spectrum(model)
-        and len(model.tencoder) == len(model.encoder)
+        and (isinstance(model, Starter) or len(model.tencoder) == len(model.encoder))
         and all(_knows_encoder(layer) for layer in (*model.encoder, *model.tencoder))
         and all(_knows_decoder(layer) for layer in (*model.decoder, *model.tdecoder))
         and _knows_bottom(model)

@@ -1,0 +1,39 @@
+"""The starter's forward pass arranged for the machine: the function that it is, up to rounding."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from msaas_worker.separators.htdemucs.network import SpectralHalf
+from msaas_worker.separators.htdemucs.operators import Arithmetic
+from msaas_worker.separators.htdemucs.spectrogram import Spectrogram
+from msaas_worker.separators.starter.model import evened, shared, views
+from msaas_worker.separators.starter.wiener import parts
+
+
+class SharingNetwork:
+    """Separates segments [batch, 2, samples] of the training length into [batch, stems, 2, samples].
+
+    The `exact_levels` outermost levels compute in float32 whatever the arithmetic; views, shares and the
+    filter always do.
+    """
+
+    def __init__(self, model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> None:
+        self._stems = len(model.sources)
+        self.samples = int(model.segment * model.samplerate)
+        self._spectrogram = Spectrogram(size=model.nfft, samples=self.samples, device=arithmetic.device)
+        levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
+        self._layers = SpectralHalf(model, frames=self._spectrogram.frames, levels=levels)
+
+    @torch.inference_mode()
+    def __call__(self, mixture: Tensor) -> Tensor:
+        frames = self._spectrogram.analyse(mixture)
+        stems = parts(self._shares(frames), mixtures=frames.transpose(1, 2))
+        waves = self._spectrogram.synthesise(stems.flatten(1, 2).transpose(1, 2))
+        return evened(waves.unflatten(1, (self._stems, 2)), mixtures=mixture)
+
+    def _shares(self, frames: Tensor) -> Tensor:
+        """[batch, frames, 2, bins] → [batch, stems, 2, frames, bins]."""
+        maps = views(frames, side=2).permute(0, 3, 1, 2)
+        return shared(self._layers(maps), channel=3, stems=self._stems).permute(0, 3, 4, 2, 1)

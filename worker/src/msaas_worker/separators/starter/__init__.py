@@ -1,0 +1,5 @@
+"""The model that travels with the package, and its weights."""
+
+from msaas_worker.separators.starter.model import Starter
+
+__all__ = ["Starter"]

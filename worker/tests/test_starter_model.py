@@ -1,0 +1,130 @@
+"""The starter's model: shares of a mixture that add up to it, and the forward pass that serves them."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from demucs.demucs import LayerScale
+from safetensors.torch import save_file
+from torch import Tensor
+from worker.tests.htdemucs_models import CPU, PACKED, PLAIN, randomised
+
+from msaas_worker.separators.htdemucs import prepare
+from msaas_worker.separators.htdemucs.operators import Arithmetic
+from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.sharing import SharingNetwork
+from msaas_worker.separators.starter import Starter
+from msaas_worker.separators.starter.model import views
+from msaas_worker.separators.weights import read_model
+
+GATE_A_DB = 90
+STEMS = ["drums", "bass", "other", "vocals"]
+SAMPLES = 44_100
+BFLOAT16 = Arithmetic(torch.bfloat16, CPU, packed=False)
+
+
+@pytest.fixture(scope="module")
+def model() -> Starter:
+    """A small one with random weights, its residual branches at full strength."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        starter = randomised(Starter(STEMS, channels=8, segment=Fraction(1)))
+        for module in starter.modules():
+            if isinstance(module, LayerScale):
+                torch.nn.init.uniform_(module.scale, 0.1, 0.5)
+    return starter.eval()
+
+
+@pytest.fixture(scope="module")
+def mixture() -> Tensor:
+    return probe_mixture(SAMPLES, samplerate=44_100)
+
+
+def stock(model: Starter, mixture: Tensor) -> Tensor:
+    with torch.no_grad():
+        stems: Tensor = model(mixture)
+    return stems
+
+
+def spectra(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.complex64, generator=torch.manual_seed(seed))
+
+
+@pytest.mark.parametrize("arithmetic", [PACKED, PLAIN], ids=["packed", "plain"])
+def test_the_fast_forward_pass_is_the_model_itself(
+    model: Starter, mixture: Tensor, arithmetic: Arithmetic
+) -> None:
+    ours = SharingNetwork(model, arithmetic=arithmetic)(mixture)
+    assert signal_to_noise_db(stock(model, mixture), ours) >= GATE_A_DB
+
+
+def test_it_is_served_by_the_fast_forward_pass(model: Starter, mixture: Tensor) -> None:
+    prepared = prepare(model, precision="exact")
+    assert prepared.arithmetic == "float32"
+    assert signal_to_noise_db(stock(model, mixture), prepared(mixture)) >= GATE_A_DB
+
+
+@pytest.mark.parametrize("samples", [SAMPLES, SAMPLES - 777, 5000])
+def test_the_stems_add_up_to_the_mixture(model: Starter, samples: int) -> None:
+    mixtures = 0.1 * torch.randn(2, 2, samples, generator=torch.manual_seed(1))
+    torch.testing.assert_close(stock(model, mixtures).sum(1), mixtures, rtol=0, atol=1e-6)
+
+
+def test_the_stems_of_the_fast_forward_pass_add_up_to_the_mixture(model: Starter, mixture: Tensor) -> None:
+    torch.testing.assert_close(prepare(model)(mixture).sum(1), mixture, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        torch.zeros(1, 2, SAMPLES),
+        torch.ones(1, 2, SAMPLES),
+        torch.ones(1, 2, SAMPLES) * torch.tensor([1.0, -1.0])[None, :, None],
+        torch.nn.functional.pad(torch.ones(1, 2, 1), (0, SAMPLES - 1)),
+    ],
+    ids=["silence", "constant", "opposite sides", "one sample"],
+)
+@pytest.mark.parametrize("arithmetic", [PACKED, BFLOAT16], ids=["exact", "fast"])
+def test_edge_inputs_stay_finite(model: Starter, edge: Tensor, arithmetic: Arithmetic) -> None:
+    assert bool(SharingNetwork(model, arithmetic=arithmetic)(edge).isfinite().all())
+
+
+def test_shares_are_parts_of_one(model: Starter) -> None:
+    with torch.no_grad():
+        shares = model.shares(spectra(1, 2, 2048, 20, seed=2))
+    assert shares.shape == (1, 4, 2, 2048, 20)
+    torch.testing.assert_close(shares.sum(1), torch.ones(1, 2, 2048, 20))
+    assert float(shares.min()) >= 0
+
+
+def test_what_it_sees_does_not_depend_on_the_loudness() -> None:
+    mixtures = spectra(2, 2, 64, 9, seed=3)
+    torch.testing.assert_close(views(1000 * mixtures, side=1), views(mixtures, side=1))
+
+
+def test_what_it_sees_tells_what_is_in_the_middle_from_what_is_wide() -> None:
+    sides = spectra(1, 1, 64, 9, seed=4).expand(1, 2, 64, 9)
+    middle = views(sides, side=1)[0]
+    wide = views(sides * torch.tensor([1, -1])[None, :, None, None], side=1)[0]
+    torch.testing.assert_close(middle[:2], wide[:2])
+    torch.testing.assert_close(middle[2], wide[3])
+    assert float(middle[2].min()) > float(middle[3].max())
+
+
+def test_upper_bins_that_are_left_out_count_as_silent_in_the_level() -> None:
+    whole = torch.cat([spectra(1, 2, 16, 9, seed=5), torch.zeros(1, 2, 48, 9)], dim=2)
+    lower = views(whole[:, :, :16], side=1, kept=0.25)
+    torch.testing.assert_close(lower, views(whole, side=1)[:, :, :16])
+
+
+def test_its_weights_are_read_by_their_class_name(model: Starter, tmp_path: Path) -> None:
+    metadata = {
+        "klass": "msaas_worker.separators.starter.model.Starter",
+        "args": "[]",
+        "kwargs": '{"sources": ["drums", "bass", "other", "vocals"], "channels": 8}',
+    }
+    save_file(model.state_dict(), tmp_path / "starter.safetensors", metadata)
+    loaded = read_model(tmp_path / "starter.safetensors")
+    assert type(loaded) is Starter
+    assert loaded.sources == STEMS
