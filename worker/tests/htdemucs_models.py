@@ -20,7 +20,7 @@ def random_model(**changes: Any) -> HTDemucs:
 
 
 def randomised(model: Model) -> Model:
-    """Norms too, which training begins with ones and zeros."""
+    """Norms get values of their own, which training begins with ones and zeros."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for module in model.modules():

@@ -1,5 +1,6 @@
 """The starter's model: shares of a mixture that add up to it, and the forward pass that serves them."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
 from msaas_worker.separators.htdemucs.sharing import SharingNetwork
 from msaas_worker.separators.starter import Starter
-from msaas_worker.separators.starter.model import views
+from msaas_worker.separators.starter.model import by_frames, views
+from msaas_worker.separators.starter.wiener import parts
 from msaas_worker.separators.weights import read_model
 
 GATE_A_DB = 90
 STEMS = ["drums", "bass", "other", "vocals"]
+SMALL = {"channels": 8, "depth": 4, "dconv_comp": 4, "dconv_init": 0.1, "segment": Fraction(1)}
 SAMPLES = 44_100
 BFLOAT16 = Arithmetic(torch.bfloat16, CPU, packed=False)
 
@@ -29,7 +32,7 @@ def model() -> Starter:
     """A small one with random weights, its residual branches at full strength."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        starter = randomised(Starter(STEMS, channels=8, segment=Fraction(1)))
+        starter = randomised(Starter(STEMS, **SMALL))
         for module in starter.modules():
             if isinstance(module, LayerScale):
                 torch.nn.init.uniform_(module.scale, 0.1, 0.5)
@@ -59,6 +62,28 @@ def test_the_fast_forward_pass_is_the_model_itself(
     assert signal_to_noise_db(stock(model, mixture), ours) >= GATE_A_DB
 
 
+@pytest.mark.parametrize("arithmetic", [PACKED, PLAIN], ids=["packed", "plain"])
+def test_segments_that_come_together_are_each_the_model_itself(
+    model: Starter, mixture: Tensor, arithmetic: Arithmetic
+) -> None:
+    segments = torch.cat([mixture, mixture.flip(-1)])
+    ours = SharingNetwork(model, arithmetic=arithmetic)(segments)
+    for ours_alone, stems in zip(ours, stock(model, segments), strict=True):
+        assert signal_to_noise_db(stems[None], ours_alone[None]) >= GATE_A_DB
+
+
+def test_sixteen_bits_are_true_to_it(model: Starter, mixture: Tensor) -> None:
+    ours = SharingNetwork(model, arithmetic=BFLOAT16, exact_levels=1)(mixture)
+    assert signal_to_noise_db(stock(model, mixture), ours) >= 30
+
+
+def test_a_model_of_a_depth_that_the_fast_forward_pass_does_not_know_is_run_as_it_is(mixture: Tensor) -> None:
+    deeper = Starter(STEMS, **{**SMALL, "depth": 5}).eval()
+    prepared = prepare(deeper)
+    assert prepared.arithmetic == "plain"
+    assert torch.equal(prepared(mixture), stock(deeper, mixture))
+
+
 def test_it_is_served_by_the_fast_forward_pass(model: Starter, mixture: Tensor) -> None:
     prepared = prepare(model, precision="exact")
     assert prepared.arithmetic == "float32"
@@ -69,6 +94,14 @@ def test_it_is_served_by_the_fast_forward_pass(model: Starter, mixture: Tensor) 
 def test_the_stems_add_up_to_the_mixture(model: Starter, samples: int) -> None:
     mixtures = 0.1 * torch.randn(2, 2, samples, generator=torch.manual_seed(1))
     torch.testing.assert_close(stock(model, mixtures).sum(1), mixtures, rtol=0, atol=1e-6)
+
+
+def test_what_is_spread_evenly_is_next_to_nothing(model: Starter, mixture: Tensor) -> None:
+    with torch.no_grad():
+        spectra = by_frames(model._spec(mixture))
+        parted = parts(by_frames(model.shares(model._spec(mixture))), mixtures=spectra)
+    left_over = (spectra - parted.sum(1)).abs().square().sum() / spectra.abs().square().sum()
+    assert float(left_over) < 1e-4
 
 
 def test_the_stems_of_the_fast_forward_pass_add_up_to_the_mixture(model: Starter, mixture: Tensor) -> None:
@@ -122,7 +155,7 @@ def test_its_weights_are_read_by_their_class_name(model: Starter, tmp_path: Path
     metadata = {
         "klass": "msaas_worker.separators.starter.model.Starter",
         "args": "[]",
-        "kwargs": '{"sources": ["drums", "bass", "other", "vocals"], "channels": 8}',
+        "kwargs": json.dumps({"sources": STEMS, **SMALL, "segment": 1}),
     }
     save_file(model.state_dict(), tmp_path / "starter.safetensors", metadata)
     loaded = read_model(tmp_path / "starter.safetensors")

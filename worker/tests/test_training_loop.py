@@ -15,17 +15,19 @@ import torch
 TRAINING = Path(__file__).parents[1] / "training"
 sys.path.insert(0, str(TRAINING))
 pytest.importorskip("scipy")
+pytest.importorskip("mido", reason="training needs worker/training/requirements.txt")
 pytest.importorskip(
     "fluidsynth", reason="training needs worker/training/requirements.txt", exc_type=ImportError
 )
 
-from demucs.hf import load_safetensors_model  # noqa: E402
 from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
 from msaas_training.export import halfway, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
 from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, train_step  # noqa: E402
+
+from msaas_worker.separators.weights import read_model  # noqa: E402
 
 SECOND = 44_100
 FRAMES = 43
@@ -116,10 +118,10 @@ def test_training_goes_on_from_weights(run, tmp_path):
         torch.testing.assert_close(second.average.state_dict()[name], value.half().float())
 
 
-def test_what_is_exported_is_what_demucs_loads(run, tmp_path):
+def test_what_is_exported_is_what_the_worker_loads(run, tmp_path):
     path = tmp_path / "starter.safetensors"
     write(run.model, path=path)
-    loaded = load_safetensors_model(path)
+    loaded = read_model(path)
     assert loaded.sources == ["drums", "bass", "other", "vocals"]
     assert loaded.segment == ARCHITECTURE["segment"]
     for name, value in run.model.state_dict().items():

@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from msaas_training.composition import compose
 from msaas_training.palettes import PALETTES, UNHEARD, Palette
 
-TRAINED_ON = ("train", "varied")
+TRAINED_ON = ("train", "varied", "wide")
 
 
 def fonts(palette: Palette) -> set[str]:

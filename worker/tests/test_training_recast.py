@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytest.importorskip("scipy")
+pytest.importorskip("mido", reason="training needs worker/training/requirements.txt")
 pytest.importorskip(
     "fluidsynth", reason="training needs worker/training/requirements.txt", exc_type=ImportError
 )

@@ -11,9 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from demucs.apply import apply_model
-from demucs.hf import load_safetensors_model
-from demucs.htdemucs import HTDemucs
 from numpy.typing import NDArray
 
 from msaas_training import baseline
@@ -48,12 +45,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="COLUMN", help="some of the columns, by their heads")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    model = load_safetensors_model(given.weights).float().eval()
     engine = load_starter(given.weights, device="cpu", precision="exact")
     splitters: dict[str, Splitter] = {
         "mixture / 4": lambda mixture: np.stack([mixture / len(STEMS)] * len(STEMS)),
         "DSP splitter": baseline.split,
-        "starter, as it comes": partial(as_it_comes, by=model),
         "starter": partial(served, by=engine),
     }
     songs = {
@@ -64,15 +59,6 @@ def main() -> None:
         for column in given.only or splitters
     }
     print("\n".join(table(results)))
-
-
-def as_it_comes(mixture: NDArray[np.float32], *, by: HTDemucs) -> NDArray[np.float32]:
-    """As demucs does it: centred and scaled by the whole song, overlapping segments, no random shift."""
-    mean, std = mixture.mean(), mixture.mean(0).std() + 1e-8
-    centred = torch.from_numpy((mixture - mean) / std)[None]
-    with torch.no_grad():
-        stems = apply_model(by, centred, shifts=0, split=True, overlap=0.25)
-    return np.asarray(stems[0].numpy() * std + mean)
 
 
 def score(splitter: Splitter, *, songs: list[NDArray[np.float32]]) -> Scores:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msaas_training import oneshots
-from msaas_training.patches import FREEPATS
 from msaas_training.speech import Voice
 from msaas_training.vocals import GLOTTAL
 
@@ -64,7 +63,7 @@ class Palette:
     #: The folders of recorded hits that the kits of `varied` are mixed of, and how often they are.
     hits: tuple[Path, ...] = oneshots.KITS
     mixed_kits: float = 0.4
-    #: How often a bass line is given to any instrument.
+    #: How often a bass line that no oscillator has is given to any instrument.
     any_bass: float = 0.0
     #: Oscillators among the players of bass, and of the rest.
     oscillating_bass: float = 0.45
@@ -85,6 +84,8 @@ def _evenly(*families: tuple[Voice, ...], size: int = 240) -> tuple[Voice, ...]:
 
 
 _FREE_FONTS = ("sf2/FluidR3_GM.sf2", "sf2/MuseScore_General_Full.sf2", "sf2/sf_GMbank.sf2")
+#: Played by `patches`, not by FluidSynth.
+FREEPATS = "freepats"
 _UNHEARD_FONTS = ("sf2/TimGM6mb.sf2",)
 _UNHEARD_DRUMS = ("sf2/TimGM6mb.sf2", "sf2/Red_Zeppelin_4_LV2.sf2")
 _HEARD_VOICES = _evenly(

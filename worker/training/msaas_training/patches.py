@@ -16,8 +16,6 @@ from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, events
 
-#: What a palette calls them.
-FREEPATS = "freepats"
 CONFIGURATION = Path("/etc/timidity/freepats.cfg")
 _DRUM_CHANNEL = 9
 #: Half a millisecond a tick.
@@ -40,7 +38,9 @@ class Patches:
         """`[2, samples]`; notes that ring past the end are cut.
 
         Raises:
-            subprocess.CalledProcessError: TiMidity++ refused, as where it is not installed with FreePats.
+            FileNotFoundError: TiMidity++ or FreePats is not installed.
+            subprocess.CalledProcessError: TiMidity++ refused.
+            ValueError: what it made is no WAVE.
         """
         score, total = io.BytesIO(), round(duration_s * SAMPLE_RATE_HZ)
         midi_file(notes, bank=bank, program=program, bend=bend).save(file=score)
@@ -67,7 +67,7 @@ def midi_file(notes: Sequence[Note], *, bank: int, program: int, bend: Bend) -> 
 
 
 def nearest(program: int) -> int:
-    """FreePats has three quarters of General MIDI; the rest is played by what stands next to it."""
+    """FreePats has a little more than half of General MIDI; the rest is played by what stands next to it."""
     return min(programs(), key=lambda there: (abs(there - program), there))
 
 
@@ -81,7 +81,9 @@ def programs() -> tuple[int, ...]:
 
 def decoded(wave: bytes) -> Audio:
     """TiMidity++ writes to a pipe, so that the header does not tell how long the sound is."""
-    _, _, samples = wave.partition(b"data")
+    _, found, samples = wave.partition(b"data")
+    if not found:
+        raise ValueError("TiMidity++ made no WAVE.")
     even = len(samples[4:]) // 4 * 4
     return (np.frombuffer(samples[4:][:even], "<i2").reshape(-1, 2).T / 32768.0).astype(np.float32)
 

@@ -12,8 +12,8 @@ from msaas_training import drumkits, effects, oscillators, vocals
 from msaas_training.composition import compose
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
-from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, EVERY_PROGRAM, PROGRAMS, Palette
-from msaas_training.patches import FREEPATS, Patches
+from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, EVERY_PROGRAM, FREEPATS, PROGRAMS, Palette
+from msaas_training.patches import Patches
 from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, Sampler
 from msaas_training.speech import Voice
 

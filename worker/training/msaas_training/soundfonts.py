@@ -51,7 +51,7 @@ AS_IT_IS = Bend()
 
 @dataclass(frozen=True)
 class Sampler:
-    """One soundfont. Each part gets a synth of its own: a voice that has sounded begins differently."""
+    """One soundfont. Each part gets a synth of its own, for a used one begins otherwise."""
 
     font: str
 
@@ -102,9 +102,9 @@ def _nearest(synth: fluidsynth.Synth, font: int, wanted: tuple[int, int]) -> tup
     return next(key for key in (wanted, (bank, 0), (0, 0)) if synth.sfpreset_name(font, *key))
 
 
-def _pull(synth: fluidsynth.Synth, events: list[tuple[int, int, int]], *, total: int) -> Audio:
+def _pull(synth: fluidsynth.Synth, due: list[tuple[int, int, int]], *, total: int) -> Audio:
     blocks, now = [], 0
-    for at, pitch, velocity in [*events, (total, 0, -1)]:
+    for at, pitch, velocity in [*due, (total, 0, -1)]:
         at = min(at, total)
         if at > now:
             blocks.append(synth.get_samples(at - now))

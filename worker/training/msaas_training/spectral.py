@@ -1,4 +1,4 @@
-"""How far the stems that are served lie from the true ones, told on spectra: no wave, half the work."""
+"""How far the stems that are served lie from the true ones, told on spectra."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.overlap_add import Runner, segments_of
 from msaas_worker.separators.repository import ModelFiles, Repository
+from msaas_worker.separators.starter import Starter
 from msaas_worker.separators.weights import checksum, read_model
 
 #: Segments run at once; one alone leaves a GPU idle.
@@ -124,7 +125,7 @@ def _separator(model: str, files: ModelFiles, *, device: str, precision: Precisi
         tuple(_runner(each, ready, device) for each, ready in zip(models, prepared, strict=True)),
         weights_sha256=_joined([each.sha256 for each in checksums]),
         arithmetic=prepared[0].arithmetic,
-        adds_up=model == STARTER,
+        adds_up=all(isinstance(each, Starter) for each in models),
     )
 
 

@@ -33,7 +33,7 @@ class Gated:
 
 
 class Residuals:
-    """The residual branches of a layer, added to it in place; a row of the map is one signal."""
+    """The residual branches of a layer, added to it, in place where it lies so; a row is one signal."""
 
     def __init__(self, dconv: Any, *, width: int, arithmetic: Arithmetic) -> None:
         layers = dconv.layers if dconv else ()
@@ -43,7 +43,8 @@ class Residuals:
         rows = x.flatten(0, 1)
         for branch in self._branches:
             branch(rows)
-        return x
+        # Rows of a batch that lies otherwise in memory are a copy.
+        return rows.unflatten(0, x.shape[:2])
 
 
 class Encoder:

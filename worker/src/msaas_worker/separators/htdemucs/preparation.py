@@ -50,7 +50,7 @@ def prepare(
     device = torch.device(device)
     if not is_known(model):
         return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
-    network = network_of(model, arithmetic=precisions.exact(device))
+    network = _network_of(model, arithmetic=precisions.exact(device))
     chosen = Prepared(network, "float32")
     faster = None if precision == "exact" else precisions.fast(device)
     if faster:
@@ -63,7 +63,7 @@ def prepare(
     return chosen
 
 
-def network_of(model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> Network | SharingNetwork:
+def _network_of(model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> Network | SharingNetwork:
     kind = SharingNetwork if isinstance(model, Starter) else Network
     return kind(model, arithmetic=arithmetic, exact_levels=exact_levels)
 
@@ -74,7 +74,7 @@ def _fastest_true_enough(
     mixture = precisions.probe_mixture(exact.samples, samplerate=model.samplerate).to(arithmetic.device)
     reference = exact(mixture)
     for levels in _EXACT_LEVELS:
-        network = network_of(model, arithmetic=arithmetic, exact_levels=levels)
+        network = _network_of(model, arithmetic=arithmetic, exact_levels=levels)
         snr_db = precisions.signal_to_noise_db(reference, network(mixture))
         if snr_db >= floor_db:
             name = str(arithmetic.dtype).removeprefix("torch.")

@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import torch
+from demucs.demucs import rescale_conv
 from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +13,11 @@ from msaas_worker.separators.starter.wiener import parts
 
 #: Added to the magnitudes of a mixture of level 1, where the slope of their root would have no end.
 _FLOOR = 1e-3
-#: What those roots are in music below 5.4 kHz, where nearly all of its energy lies: mean and deviation.
+#: Left, right, their sum and their difference.
+_VIEWS = 4
+#: As HTDemucs scales the weights that it begins with.
+_RESCALE = 0.1
+#: What those roots are in music below 5.5 kHz, where nearly all of its energy lies: mean and deviation.
 _USUAL, _SPREAD = 0.7, 0.55
 _TINY = 1e-8
 
@@ -27,14 +32,17 @@ class Starter(HTDemucs):
     def __init__(
         self,
         sources: list[str],
-        channels: int = 24,
-        depth: int = 4,
-        dconv_comp: int = 4,
-        dconv_init: float = 0.1,
-        segment: Fraction = Fraction(39, 5),
+        channels: int,
+        depth: int,
+        dconv_comp: int,
+        dconv_init: float,
+        segment: Fraction,
     ) -> None:
         super().__init__(
             sources,
+            cac=False,
+            wiener_iters=-1,
+            end_iters=-1,
             channels=channels,
             depth=depth,
             dconv_comp=dconv_comp,
@@ -43,6 +51,11 @@ class Starter(HTDemucs):
             t_layers=0,
         )
         self.tencoder, self.tdecoder = nn.ModuleList(), nn.ModuleList()
+        first: Any = self.encoder[0]
+        first.conv = nn.Conv2d(
+            _VIEWS, channels, first.conv.kernel_size, first.conv.stride, first.conv.padding
+        )
+        rescale_conv(first.conv, reference=_RESCALE)  # type: ignore[no-untyped-call]
 
     def forward(self, mix: Tensor) -> Tensor:
         """`[batch, 2, samples]`, no longer than the training length, to `[batch, stems, 2, samples]`."""
@@ -91,9 +104,8 @@ def views(spectra: Tensor, *, side: int, kept: float = 1.0) -> Tensor:
 
 
 def shared(answers: Tensor, *, channel: int, stems: int) -> Tensor:
-    """The network's four maps a stem, along `channel`, as shares: the stems' there, then the sides'."""
-    views_apart: Tensor = torch.unflatten(answers.float(), channel, (stems, 2, 2))
-    return views_apart.sum(channel + 1).softmax(channel)
+    """`[…, stems · 2, …]` along `channel` to shares `[…, stems, 2, …]`, which sum to 1 over the stems."""
+    return torch.unflatten(answers.float(), channel, (stems, 2)).softmax(channel)
 
 
 def evened(stems: Tensor, *, mixtures: Tensor) -> Tensor:
