@@ -1,5 +1,6 @@
 """The training of `starter`: resumable after a kill, and written as demucs reads it."""
 
+import copy
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ pytest.importorskip(
 )
 
 from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
-from msaas_training.export import halfway, write  # noqa: E402
+from msaas_training.export import mean_of, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
@@ -128,16 +129,13 @@ def test_what_is_exported_is_what_the_worker_loads(run, tmp_path):
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float())
 
 
-def test_halfway_lies_between_two_weights(run, tmp_path):
-    start = tmp_path / "starter.safetensors"
-    write(run.model, path=start)
-    before = {name: value.half().float() for name, value in run.model.state_dict().items()}
+def test_a_mean_lies_between_weights_and_what_is_named_twice_counts_twice(run):
+    one, other = copy.deepcopy(run.model), run.model
     train_step(run, true=noise(bins=LOW_BINS), rate=1e-2)
-    after = {name: value.clone() for name, value in run.model.state_dict().items()}
-    between = halfway(run.model, start).state_dict()
-    for name, value in between.items():
-        torch.testing.assert_close(value, (before[name] + after[name]) / 2)
-    assert any(not torch.equal(before[name], after[name]) for name in before)
+    wanted = {name: (value + 2 * other.state_dict()[name]) / 3 for name, value in one.state_dict().items()}
+    assert any(not torch.equal(one.state_dict()[name], other.state_dict()[name]) for name in wanted)
+    for name, value in mean_of([one, other, other]).state_dict().items():
+        torch.testing.assert_close(value, wanted[name])
 
 
 @pytest.mark.parametrize("bins", [LOW_BINS, BINS])

@@ -6,13 +6,13 @@ import argparse
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from demucs.hf import load_safetensors_model
 from safetensors.torch import save_file
 
 from msaas_training.generate import ensure, read
@@ -36,19 +36,24 @@ def main() -> None:
         "--latest", type=int, default=3, help="how many of the newest checkpoints to choose from"
     )
     parser.add_argument(
-        "--halfway-from", type=Path, help="weights that training began with; what lies between is written"
+        "--mean-of", nargs="+", metavar="CHECKPOINT", help="write their mean; one named twice counts twice"
     )
     given = parser.parse_args()
     torch.set_num_threads(2)
     songs = [read(path) for path in ensure(given.cache, set_name="choose", songs=_CHOOSING_SONGS)]
     folder = given.cache / "checkpoints" / given.set_name
-    found = sorted(folder.glob("*.pt"), key=lambda path: path.stat().st_mtime)
-    models = {path.name: averaged(path) for path in found[-given.latest :]}
+    if given.mean_of:
+        models = {"mean": mean_of([averaged(folder / f"{name}.pt") for name in given.mean_of])}
+    else:
+        models = {path.name: averaged(path) for path in newest(folder, count=given.latest)}
     scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
     best = max(scores, key=lambda name: scores[name])
-    chosen = halfway(models[best], given.halfway_from) if given.halfway_from else models[best]
-    write(chosen, path=given.weights)
+    write(models[best], path=given.weights)
     print(f"{best}: {given.weights.stat().st_size} bytes, SHA-256 {digest(given.weights)}")
+
+
+def newest(folder: Path, *, count: int) -> list[Path]:
+    return sorted(folder.glob("*.pt"), key=lambda path: path.stat().st_mtime)[-count:]
 
 
 def averaged(checkpoint: Path) -> Starter:
@@ -57,11 +62,12 @@ def averaged(checkpoint: Path) -> Starter:
     return model.eval()
 
 
-def halfway(model: Starter, start: Path) -> Starter:
-    """The mean of two weights, one trained on from the other (WiSE-FT, Wortsman et al. 2022)."""
-    old = load_safetensors_model(start).state_dict()
-    model.load_state_dict({name: (value + old[name]) / 2 for name, value in model.state_dict().items()})
-    return model
+def mean_of(models: Sequence[Starter]) -> Starter:
+    """What lies between weights of one training (a soup, Wortsman et al. 2022); one given twice counts so."""
+    states = [model.state_dict() for model in models]
+    mean = models[0]
+    mean.load_state_dict({name: sum(s[name] for s in states) / len(states) for name in states[0]})
+    return mean
 
 
 def chosen_by(name: str, model: Starter, songs: list[np.ndarray]) -> float:
