@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from msaas_training.composition import compose
 from msaas_training.palettes import PALETTES, UNHEARD, Palette
 
-TRAINED_ON = ("train", "varied", "wide")
+TRAINED_ON = ("train", "varied", "wide", "cast")
 
 
 def fonts(palette: Palette) -> set[str]:
@@ -28,7 +28,7 @@ def test_no_soundfont_of_a_test_set_was_trained_on(test_set, trained_on):
 @pytest.mark.parametrize("trained_on", TRAINED_ON)
 @pytest.mark.parametrize("test_set", [*UNHEARD, "choose"])
 def test_no_voice_of_a_test_set_was_trained_on(test_set, trained_on):
-    assert not set(PALETTES[test_set].voices) & set(PALETTES[trained_on].voices)
+    assert not set(PALETTES[test_set].heard) & set(PALETTES[trained_on].heard)
 
 
 @pytest.mark.parametrize("test_set", [*UNHEARD, "choose"])
@@ -36,13 +36,18 @@ def test_the_songs_that_are_measured_are_played_as_they_were(test_set):
     assert not PALETTES[test_set].varied
 
 
+@pytest.mark.parametrize("test_set", [*UNHEARD, "choose"])
+def test_nobody_whose_voice_is_measured_is_disguised(test_set):
+    assert not PALETTES[test_set].cast.disguised
+
+
 def test_checkpoints_are_chosen_by_voices_the_test_does_not_use():
-    assert not set(PALETTES["choose"].voices) & {v for name in UNHEARD for v in PALETTES[name].voices}
+    assert not set(PALETTES["choose"].heard) & {v for name in UNHEARD for v in PALETTES[name].heard}
 
 
 def test_the_engine_of_the_far_voices_was_never_trained_on():
-    heard = {voice.engine for name in TRAINED_ON for voice in PALETTES[name].voices}
-    assert {voice.engine for voice in PALETTES["far"].voices}.isdisjoint(heard)
+    heard = {voice.engine for name in TRAINED_ON for voice in PALETTES[name].heard}
+    assert {voice.engine for voice in PALETTES["far"].heard}.isdisjoint(heard)
 
 
 def test_a_seed_always_gives_the_same_song_and_another_seed_another():

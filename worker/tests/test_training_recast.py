@@ -18,14 +18,17 @@ from msaas_training.evaluate import Scores, voice_gap_db
 from msaas_training.generate import SEEDS
 from msaas_training.palettes import PALETTES, UNHEARD, recast_of
 
+RECASTS = {recast_of(name): name for name in UNHEARD} | {"cast": "wide"}
 
-def test_only_a_test_set_and_its_recast_share_their_scores():
+
+def test_only_a_set_and_its_recast_share_their_scores():
     assert set(SEEDS) == set(PALETTES)
-    assert len(set(SEEDS.values())) == len(SEEDS) - len(UNHEARD)
-    assert all(SEEDS[recast_of(name)] == SEEDS[name] for name in UNHEARD)
+    assert len(set(SEEDS.values())) == len(SEEDS) - len(RECASTS)
+    assert all(SEEDS[recast] == SEEDS[name] for recast, name in RECASTS.items())
 
 
-def test_a_recast_keeps_the_band_and_changes_the_singer(monkeypatch):
+@pytest.fixture
+def noise_for_music(monkeypatch):
     """Noise of the song's chance stands for every instrument, that of the singer's for the voice."""
 
     def noise(score, *, palette, rng):
@@ -36,14 +39,30 @@ def test_a_recast_keeps_the_band_and_changes_the_singer(monkeypatch):
     monkeypatch.setattr(
         songs.vocals, "sing", lambda notes, *, rng, **given: noise(notes, palette=None, rng=rng)
     )
+
+
+@pytest.mark.parametrize("recast_name", RECASTS)
+def test_a_recast_keeps_the_band_and_changes_the_singer(noise_for_music, recast_name):
     one, recast = (
         songs.make_song(seed=(1, 2), palette=PALETTES[name], duration_s=1.0).stems
-        for name in ("near", recast_of("near"))
+        for name in (RECASTS[recast_name], recast_name)
     )
     scale = recast[0, 0, 0] / one[0, 0, 0]
     np.testing.assert_allclose(recast[:3], one[:3] * scale, rtol=1e-4, atol=1e-6)
-    assert abs(np.corrcoef(recast[3].ravel(), one[3].ravel())[0, 1]) < 0.1
-    assert (recast[3] ** 2).mean() == pytest.approx((one[3] ** 2).mean() * scale**2, rel=1e-3)
+    for take in recast[3:]:
+        assert abs(np.corrcoef(take.ravel(), one[3].ravel())[0, 1]) < 0.1
+        assert (take**2).mean() == pytest.approx((one[3] ** 2).mean() * scale**2, rel=1e-3)
+
+
+def test_takes_are_as_many_as_were_ordered_and_none_is_another(noise_for_music):
+    stems = songs.make_song(seed=(1, 2), palette=PALETTES["cast"], duration_s=1.0).stems
+    assert len(stems) == 6
+    assert np.abs(np.triu(np.corrcoef(stems[3:].reshape(3, -1)), 1)).max() < 0.1
+
+
+def test_no_take_of_a_song_clips():
+    loud = songs._within_scale(np.random.default_rng(1).standard_normal((6, 2, 4410)).astype(np.float32))
+    assert max(np.abs(loud[:3].sum(0) + take).max() for take in loud[3:]) == pytest.approx(0.95)
 
 
 def test_what_unheard_voices_cost_is_told_song_by_song():

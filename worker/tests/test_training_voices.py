@@ -10,8 +10,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytest.importorskip("scipy")
 
 from msaas_training import formants
+from msaas_training.bodies import Body
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.singing import Throat, phrases, sung
+from msaas_training.voiceprint import BINS, FFT, Voiceprint
 
 #: A singer whose pitch can be measured: no vibrato, no growl, hardly any breath.
 PURE = Throat(
@@ -61,3 +63,47 @@ def test_two_throats_make_two_voices_of_one_mouth():
 def test_a_singer_breathes_where_the_melody_rests():
     notes = [Note(0.0, 0.5, 60, 90), Note(0.5, 0.5, 62, 90), Note(2.0, 0.5, 64, 90)]
     assert [len(phrase) for phrase in phrases(notes)] == [2, 1]
+
+
+def resonance(at_hz: float) -> Voiceprint:
+    frequencies = np.arange(BINS) * SAMPLE_RATE_HZ / FFT
+    peak = -((np.log2((frequencies + 1) / at_hz) * 4) ** 2)
+    return Voiceprint(np.repeat(peak[None], 8, 0).astype(np.float32), np.ones(8, np.float32))
+
+
+def peak_hz(mouth: Voiceprint) -> float:
+    return float(mouth.envelope.mean(0).argmax() * SAMPLE_RATE_HZ / FFT)
+
+
+@pytest.mark.parametrize("size", [0.8, 1.3])
+def test_a_body_moves_formants_by_its_size(size):
+    body = Body(size, bend=np.zeros(8), colour=np.zeros(8))
+    assert peak_hz(body.around(resonance(1500))) == pytest.approx(1500 * size, rel=0.04)
+
+
+def test_a_body_of_that_size_speaks_higher_and_faster():
+    time = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    tone = np.sin(2 * np.pi * 200 * time).astype(np.float32)
+    heard = Body(1.25, bend=np.zeros(8), colour=np.zeros(8)).of(tone)
+    assert heard.size == pytest.approx(tone.size / 1.25, rel=0.001)
+    assert pitch_hz(heard) == pytest.approx(250, rel=0.01)
+
+
+def test_a_colour_of_six_decibels_doubles_what_sounds():
+    body = Body(1.0, bend=np.zeros(8), colour=np.full(8, 20 * np.log10(2)))
+    mouth = resonance(900)
+    np.testing.assert_allclose(body.around(mouth).envelope - mouth.envelope, np.log(2), atol=1e-4)
+    tone = np.sin(np.arange(4096) / 9).astype(np.float32)
+    np.testing.assert_allclose(body.of(tone), 2 * tone[:-1], atol=1e-3)
+
+
+def test_no_two_bodies_and_no_two_mouths_are_alike():
+    one, other = (Body.drawn(np.random.default_rng(seed)).around(resonance(900)) for seed in (1, 2))
+    assert np.abs(one.envelope - other.envelope).mean() > 0.1
+    mouths = [formants.Mouth.imagined(np.random.default_rng(seed)) for seed in (1, 2)]
+    assert mouths[0].slope != mouths[1].slope
+
+
+def test_a_mixed_mouth_lies_between_the_two():
+    between = resonance(600).mixed(resonance(2400), share=0.5)
+    assert 600 < peak_hz(between) < 2400

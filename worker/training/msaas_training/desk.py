@@ -29,15 +29,22 @@ _FILTER_KNOTS = 6
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A song of the library and where to begin, in frames."""
+    """A song of the library, where to begin, in frames, and which take of the vocals to hear."""
 
     song: int
     first: int
+    take: int
+
+    def track(self, stem: int) -> int:
+        """Where that stem lies: the takes of the vocals, the last stem, follow one another."""
+        return stem + (self.take if STEMS[stem] == "vocals" else 0)
 
 
 @dataclass
 class Library:
     """The songs of a folder, each with its low spectrum; more may arrive while training runs (`refresh`).
+
+    Where a song has its vocals more than once, an excerpt has one of the takes.
 
     They stay on disk, opened for each excerpt and read through the page cache.
     """
@@ -60,17 +67,18 @@ class Library:
     def pick(self, rng: np.random.Generator, *, frames: int) -> Excerpt:
         """A place in a song, all of which must be longer than `frames`."""
         song = int(rng.integers(len(self.songs)))
-        length = np.load(self.low[song], mmap_mode="r").shape[3]
-        return Excerpt(song, int(rng.integers(length - frames + 1)))
+        tracks, _, _, length, _ = np.load(self.low[song], mmap_mode="r").shape
+        takes = tracks - len(STEMS) + 1
+        return Excerpt(song, int(rng.integers(length - frames + 1)), int(rng.integers(takes)))
 
     def spectrum(self, excerpt: Excerpt, *, stem: int, frames: int, bins: int) -> torch.Tensor:
         """Complex `[2, bins, frames]` of one stem."""
         if bins > LOW_BINS:
             start = excerpt.first * HOP
             wave = np.load(self.songs[excerpt.song], mmap_mode="r")
-            return transformed(wave[stem, :, start : start + frames * HOP])[:, :bins]
+            return transformed(wave[excerpt.track(stem), :, start : start + frames * HOP])[:, :bins]
         low = np.load(self.low[excerpt.song], mmap_mode="r")
-        kept = low[stem, :, :bins, excerpt.first : excerpt.first + frames]
+        kept = low[excerpt.track(stem), :, :bins, excerpt.first : excerpt.first + frames]
         return torch.view_as_complex(torch.from_numpy(np.array(kept)).float())
 
 

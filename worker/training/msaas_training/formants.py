@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,40 +28,78 @@ VOWELS_HZ = np.array(
     float,
 )
 _FREQUENCIES_HZ = np.arange(BINS) * SAMPLE_RATE_HZ / FFT
+#: Envelopes of some frames, and how voiced each is.
+Sound = tuple[NDArray[np.floating], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """What all vowels of a mouth share: its formants, their widths, and how fast it darkens upwards."""
+
+    vowels_hz: NDArray[np.floating]
+    high_hz: NDArray[np.floating]
+    widths_hz: NDArray[np.floating]
+    slope: float
+    floor: float = 0.01
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Mouth:
+        """A mouth as people have them."""
+        size, widths = rng.uniform(0.82, 1.3), rng.uniform(60, 160, size=5)
+        return cls(
+            VOWELS_HZ * size, np.array([3500, 4500]) * size, widths * 1.5, slope=float(rng.uniform(0.4, 1.6))
+        )
+
+    @classmethod
+    def imagined(cls, rng: np.random.Generator) -> Mouth:
+        """A mouth as nobody needs to have it: from a hum, nearly pure, to a reed."""
+        size, bend = np.exp(rng.uniform(np.log(0.78), np.log(1.4))), np.exp(rng.normal(0, 0.12, 3))
+        return cls(
+            VOWELS_HZ * size * bend,
+            np.array([3500, 4500]) * size * np.exp(rng.normal(0, 0.1, 2)),
+            np.exp(rng.uniform(np.log(50), np.log(350), 5)),
+            slope=float(rng.uniform(0.1, 2.6)),
+            floor=float(np.exp(rng.uniform(np.log(0.001), np.log(0.08)))),
+        )
 
 
 def drawn(rng: np.random.Generator, *, syllables: int) -> Voiceprint:
     """Random syllables of one random mouth, about five a second."""
-    mouth, widths = rng.uniform(0.82, 1.3), rng.uniform(60, 160, size=5)
-    slope = rng.uniform(0.4, 1.6)
-    frames, voiced = [], []
+    mouth, sounds = Mouth.drawn(rng), []
     for _ in range(syllables):
-        for envelope, voice in (_consonant(rng), _vowel(rng, mouth=mouth, widths_hz=widths, slope=slope)):
-            frames.append(envelope)
-            voiced.append(voice)
+        sounds += [_consonant(rng), _vowel(rng, mouth=mouth)]
+    return _joined(sounds)
+
+
+def imagined(rng: np.random.Generator, *, syllables: int, mouth: Mouth) -> Voiceprint:
+    """Half of the phrases hold few vowels and no consonant."""
+    if rng.random() < 0.5:
+        return _joined([_vowel(rng, mouth=mouth) for _ in range(1 + syllables // 3)])
+    sounds = []
+    for _ in range(syllables):
+        sounds += [_consonant(rng), _vowel(rng, mouth=mouth)]
+    return _joined(sounds)
+
+
+def _joined(sounds: list[Sound]) -> Voiceprint:
     smooth = np.hanning(9) / np.hanning(9).sum()
-    envelope = np.concatenate(frames)
+    envelope, voiced = (np.concatenate(parts) for parts in zip(*sounds, strict=True))
     envelope = np.apply_along_axis(lambda column: np.convolve(column, smooth, "same"), 0, envelope)
-    return Voiceprint(
-        envelope.astype(np.float32), np.convolve(np.concatenate(voiced), smooth, "same").astype(np.float32)
-    )
+    return Voiceprint(envelope.astype(np.float32), np.convolve(voiced, smooth, "same").astype(np.float32))
 
 
-def _vowel(
-    rng: np.random.Generator, *, mouth: float, widths_hz: NDArray[np.floating], slope: float
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _vowel(rng: np.random.Generator, *, mouth: Mouth) -> Sound:
     length = int(rng.uniform(0.09, 0.3) * SAMPLE_RATE_HZ / HOP)
-    ends = VOWELS_HZ[rng.integers(len(VOWELS_HZ), size=2)] * mouth
+    ends = mouth.vowels_hz[rng.integers(len(VOWELS_HZ), size=2)]
     way = np.linspace(0, 1, length)[:, None]
     low = ends[0] * (1 - way) + ends[1] * way if rng.random() < 0.4 else np.repeat(ends[:1], length, 0)
-    high = np.repeat([[3500 * mouth, 4500 * mouth]], length, 0)
-    centres = np.concatenate([low, high], 1)
-    offsets = (_FREQUENCIES_HZ[None, None] - centres[:, :, None]) / (widths_hz[None, :, None] * 1.5)
-    peaks = (1 / (1 + offsets**2)).sum(1) + 0.01
-    return np.log(peaks) - slope * np.log2(1 + _FREQUENCIES_HZ / 500), np.ones(length)
+    centres = np.concatenate([low, np.repeat(mouth.high_hz[None], length, 0)], 1)
+    offsets = (_FREQUENCIES_HZ[None, None] - centres[:, :, None]) / mouth.widths_hz[None, :, None]
+    peaks = (1 / (1 + offsets**2)).sum(1) + mouth.floor
+    return np.log(peaks) - mouth.slope * np.log2(1 + _FREQUENCIES_HZ / 500), np.ones(length)
 
 
-def _consonant(rng: np.random.Generator) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _consonant(rng: np.random.Generator) -> Sound:
     """A hiss, a stop, a hum through the nose, or nothing."""
     kind = rng.choice(["hiss", "stop", "hum", "none"])
     length = int(rng.uniform(0.02, 0.14) * SAMPLE_RATE_HZ / HOP)

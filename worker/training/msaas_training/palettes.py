@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msaas_training import oneshots
 from msaas_training.speech import Voice
-from msaas_training.vocals import GLOTTAL
+from msaas_training.vocals import GLOTTAL, Cast
 
 #: General MIDI programs (from 0); sampled choirs are left out, for they are neither voice nor instrument.
 _PIANOS, _MALLETS, _ORGANS, _GUITARS = (
@@ -51,14 +51,15 @@ _HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
 class Palette:
     """`synthetic` allows the oscillators and the drum machine; `varied` makes other instruments of all.
 
-    With `recast` a song is made as without, and its vocals are then sung again by those voices.
+    With `recast` a song is made as without, and its vocals are then sung again by those, so many `takes`.
     """
 
     fonts: tuple[str, ...]
     drum_fonts: tuple[str, ...]
-    voices: tuple[Voice, ...]
+    cast: Cast
     synthetic: bool
-    recast: tuple[Voice, ...] = ()
+    recast: Cast | None = None
+    takes: int = 1
     varied: bool = False
     #: The folders of recorded hits that the kits of `varied` are mixed of, and how often they are.
     hits: tuple[Path, ...] = oneshots.KITS
@@ -68,6 +69,11 @@ class Palette:
     #: Oscillators among the players of bass, and of the rest.
     oscillating_bass: float = 0.45
     oscillating: float = 0.3
+
+    @property
+    def heard(self) -> tuple[Voice, ...]:
+        """The voices in the vocals that its songs come out with."""
+        return (self.recast or self.cast).voices
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -93,19 +99,34 @@ _HEARD_VOICES = _evenly(
     _flite("rms", "awb", "kal", "kal16"), (GLOTTAL,),
     size=400,
 )  # fmt: skip
-_CZECH = tuple(Voice("festival", f"czech_{name}") for name in ("dita", "machac", "krb"))
-_FAR = tuple(Voice("festival", name) for name in ("suo_fi_lj_diphone", "lp_diphone", "msu_ru_nsh_clunits"))
+_HEARD = Cast(_HEARD_VOICES)
+#: Recorded voices, drawn ones and an engine's, a third each, and nobody as they are.
+_DISGUISED = Cast(
+    _evenly(
+        _flite("rms", "awb", "kal16", "rms", "awb", "kal16", "kal"), (GLOTTAL,),
+        _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::5],
+        size=396,
+    ),
+    disguised=True,
+)  # fmt: skip
+_CZECH = Cast(tuple(Voice("festival", f"czech_{name}") for name in ("dita", "machac", "krb")))
+_FAR = Cast(
+    tuple(Voice("festival", name) for name in ("suo_fi_lj_diphone", "lp_diphone", "msu_ru_nsh_clunits"))
+)
 
 #: The songs of `data/`: fonts under the MIT licence, voices under licences that leave their output free.
 DEMO = Palette(
-    _FREE_FONTS[:2], _FREE_FONTS[:2], (Voice("espeak", "en-us+f2"), *_flite("rms", "awb")), synthetic=True
+    _FREE_FONTS[:2],
+    _FREE_FONTS[:2],
+    Cast((Voice("espeak", "en-us+f2"), *_flite("rms", "awb"))),
+    synthetic=True,
 )
 
 _SETS: dict[str, Palette] = {
-    "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True),
-    "varied": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD_VOICES, synthetic=True, varied=True),
+    "train": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD, synthetic=True),
+    "varied": Palette(_FREE_FONTS, _FREE_FONTS, _HEARD, synthetic=True, varied=True),
     "wide": Palette(
-        (*_FREE_FONTS, FREEPATS), (*_FREE_FONTS, FREEPATS), _HEARD_VOICES, synthetic=True, varied=True,
+        (*_FREE_FONTS, FREEPATS), (*_FREE_FONTS, FREEPATS), _HEARD, synthetic=True, varied=True,
         hits=(*oneshots.KITS, oneshots.SONIC_PI), mixed_kits=0.5, any_bass=0.25, oscillating_bass=0.3,
         oscillating=0.2,
     ),
@@ -114,7 +135,7 @@ _SETS: dict[str, Palette] = {
     # The test: other instruments, and voices of engines that training heard, or never heard.
     "near": Palette(
         _UNHEARD_FONTS, _UNHEARD_DRUMS,
-        _evenly(_espeak(_HELD_OUT_LANGUAGES, _ESPEAK_VARIANTS[:13]), _flite("slt")), synthetic=False,
+        Cast(_evenly(_espeak(_HELD_OUT_LANGUAGES, _ESPEAK_VARIANTS[:13]), _flite("slt"))), synthetic=False,
     ),
     "far": Palette(_UNHEARD_FONTS, _UNHEARD_DRUMS, _FAR, synthetic=False),
 }  # fmt: skip
@@ -128,4 +149,5 @@ def recast_of(name: str) -> str:
     return f"{name}-recast"
 
 
-PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=_HEARD_VOICES) for name in UNHEARD}
+_SETS["cast"] = replace(_SETS["wide"], recast=_DISGUISED, takes=3)
+PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=_HEARD) for name in UNHEARD}

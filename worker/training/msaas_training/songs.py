@@ -15,7 +15,6 @@ from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
 from msaas_training.palettes import BASS_PROGRAMS, DRUM_PROGRAMS, EVERY_PROGRAM, FREEPATS, PROGRAMS, Palette
 from msaas_training.patches import Patches
 from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, Bend, Sampler
-from msaas_training.speech import Voice
 
 #: The order demucs has.
 STEMS = ("drums", "bass", "other", "vocals")
@@ -27,7 +26,10 @@ _PEAK = 0.95
 
 @dataclass(frozen=True)
 class Song:
-    """`stems` is `[4, 2, samples]`, float32, in the order of `STEMS`; the mixture is their sum."""
+    """`stems` is `[4, 2, samples]`, float32, in the order of `STEMS`; the mixture is their sum.
+
+    Where vocals were taken more than once, the further takes follow; any one of them belongs to the mixture.
+    """
 
     style: str
     stems: NDArray[np.float32]
@@ -40,24 +42,26 @@ def make_song(*, seed: Sequence[int], palette: Palette, duration_s: float, style
         "drums": drums(score, palette=palette, rng=rng),
         "bass": bass(score, palette=palette, rng=rng),
         "other": others(score, palette=palette, rng=rng),
-        "vocals": vocals.sing(score.melody.notes, voices=palette.voices, rng=rng, duration_s=duration_s),
+        "vocals": vocals.sing(score.melody.notes, cast=palette.cast, rng=rng, duration_s=duration_s),
     }
     levelled = [
         effects.level(tracks[stem], rms_db=_LEVELS_DB[stem] + rng.normal(0, _LEVEL_SPREAD_DB))
         for stem in STEMS
     ]
     if palette.recast:
-        levelled[-1] = _recast(levelled[-1], score=score, voices=palette.recast, seed=seed)
+        first = levelled.pop()
+        takes = range(1, 1 + palette.takes)
+        levelled += [_again(first, score=score, cast=palette.recast, seed=(*seed, take)) for take in takes]
     return Song(score.style, _within_scale(np.stack(levelled)))
 
 
-def _recast(vocal: Audio, *, score: Score, voices: Sequence[Voice], seed: Sequence[int]) -> Audio:
+def _again(vocal: Audio, *, score: Score, cast: vocals.Cast, seed: Sequence[int]) -> Audio:
     """The same melody, as loud, by other singers.
 
     Company and effects are drawn anew, so that only many songs together tell what voices cost.
     """
-    rng = np.random.default_rng([*seed, 1])
-    again = vocals.sing(score.melody.notes, voices=voices, rng=rng, duration_s=score.duration_s)
+    rng = np.random.default_rng(list(seed))
+    again = vocals.sing(score.melody.notes, cast=cast, rng=rng, duration_s=score.duration_s)
     return again * np.float32(np.sqrt((vocal**2).mean() / ((again**2).mean() + 1e-12)))
 
 
@@ -134,5 +138,7 @@ def player(font: str) -> Sampler | Patches:
 
 
 def _within_scale(stems: NDArray[np.float32]) -> NDArray[np.float32]:
-    peak = max(float(np.abs(stems.sum(0)).max()), float(np.abs(stems).max()))
+    band, takes = stems[:3], stems[3:]
+    peak = max(float(np.abs(band.sum(0) + take).max()) for take in takes)
+    peak = max(peak, float(np.abs(stems).max()))
     return (stems * min(1.0, _PEAK / (peak + 1e-9))).astype(np.float32)

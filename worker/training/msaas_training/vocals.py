@@ -8,15 +8,43 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from msaas_training import effects, formants, psola
+from msaas_training.bodies import Body
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.singing import Throat, phrases, sung
 from msaas_training.speech import Mono, Voice, babble, speak
-from msaas_training.voiceprint import analysed
+from msaas_training.voiceprint import Voiceprint, analysed
 
 #: A mouth drawn by chance, which no engine recorded.
 GLOTTAL = Voice("glottal", "drawn")
 _RAP_PITCH = (0.8, 1.25)
+_METHODS = ["vocoder", "vocoder", "psola", "spoken"]
+#: How often a singer under a guise has another's voice, too.
+_PARTNER_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who may sing; in disguise nobody is heard as the engine has them."""
+
+    voices: tuple[Voice, ...]
+    disguised: bool = False
+
+
+@dataclass(frozen=True)
+class Guise:
+    """What makes a singer somebody whom no engine has: a body, half of another voice, an imagined mouth."""
+
+    body: Body
+    mouth: formants.Mouth
+    partner: Voice | None
+    partner_share: float
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, *, voices: Sequence[Voice]) -> Guise:
+        spoken = [voice for voice in voices if voice != GLOTTAL]
+        partner = spoken[rng.integers(len(spoken))] if spoken and rng.random() < _PARTNER_SHARE else None
+        return cls(Body.drawn(rng), formants.Mouth.imagined(rng), partner, float(rng.uniform(0.3, 0.7)))
 
 
 @dataclass(frozen=True)
@@ -27,23 +55,24 @@ class Singer:
     throat: Throat
     formant_ratio: float
     method: str
+    guise: Guise | None = None
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, *, voice: Voice) -> Singer:
-        methods = ["vocoder"] if voice == GLOTTAL else ["vocoder", "vocoder", "psola", "spoken"]
-        return cls(voice, Throat.drawn(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
+    def drawn(cls, rng: np.random.Generator, *, cast: Cast) -> Singer:
+        voice = cast.voices[rng.integers(len(cast.voices))]
+        methods = ["vocoder"] if voice == GLOTTAL else _METHODS + ["psola"] * cast.disguised
+        singer = cls(voice, Throat.drawn(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
+        return replace(singer, guise=Guise.drawn(rng, voices=cast.voices)) if cast.disguised else singer
 
 
-def sing(
-    notes: Sequence[Note], *, voices: Sequence[Voice], rng: np.random.Generator, duration_s: float
-) -> Audio:
+def sing(notes: Sequence[Note], *, cast: Cast, rng: np.random.Generator, duration_s: float) -> Audio:
     """`[2, samples]`: a lead and whoever sings with it."""
-    lead = Singer.drawn(rng, voice=voices[rng.integers(len(voices))])
+    lead = Singer.drawn(rng, cast=cast)
     out = effects.pan(
         performed(notes, singer=lead, rng=rng, duration_s=duration_s),
         position=float(rng.uniform(-0.5, 0.5)) if rng.random() < 0.25 else 0.0,
     )
-    for singer, shift, gain, position in company(rng, lead=lead, voices=voices):
+    for singer, shift, gain, position in company(rng, lead=lead, cast=cast):
         moved = [
             replace(n, start_s=n.start_s + abs(rng.normal(0, 0.02)), pitch=n.pitch + shift) for n in notes
         ]
@@ -52,9 +81,7 @@ def sing(
     return polished(out, rng=rng)
 
 
-def company(
-    rng: np.random.Generator, *, lead: Singer, voices: Sequence[Voice]
-) -> list[tuple[Singer, int, float, float]]:
+def company(rng: np.random.Generator, *, lead: Singer, cast: Cast) -> list[tuple[Singer, int, float, float]]:
     """Who else sings: (singer, semitones above the lead, gain, place)."""
     kind = rng.choice(["alone", "double", "harmony", "choir"], p=[0.6, 0.2, 0.12, 0.08])
     again = replace(lead, throat=replace(lead.throat, detune_semitones=float(rng.normal(0, 0.15))))
@@ -63,7 +90,7 @@ def company(
     if kind == "harmony":
         return [(again, int(rng.choice([-12, -5, 3, 4, 7])), 0.6, float(rng.uniform(-0.8, 0.8)))]
     if kind == "choir":
-        others = [Singer.drawn(rng, voice=voices[rng.integers(len(voices))]) for _ in range(3)]
+        others = [Singer.drawn(rng, cast=cast) for _ in range(3)]
         return [(s, int(rng.choice([-12, 0, 4, 7])), 0.6, float(rng.uniform(-0.9, 0.9))) for s in others]
     return []
 
@@ -79,15 +106,36 @@ def performed(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator
 
 def _phrase(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Mono:
     if singer.voice == GLOTTAL:
-        mouth = formants.drawn(rng, syllables=len(notes))
+        return _even(
+            sung(notes, voiceprint=_made(notes, singer=singer, rng=rng), throat=singer.throat, rng=rng)
+        )
+    text = babble(rng, syllables=len(notes))
+    speech = speak(text, voice=singer.voice, rng=rng)
+    if singer.method == "vocoder":
+        mouth = _mouth(speech, text=text, singer=singer, rng=rng)
         return _even(sung(notes, voiceprint=mouth, throat=singer.throat, rng=rng))
-    speech = speak(babble(rng, syllables=len(notes)), voice=singer.voice, rng=rng)
+    if singer.guise:
+        speech = singer.guise.body.of(speech)
     if singer.method == "spoken":
         return _even(psola.varispeed(speech, ratio=float(rng.uniform(*_RAP_PITCH))))
-    if singer.method == "psola":
-        return _even(psola.sung(notes, speech=speech, throat=singer.throat, rng=rng))
-    mouth = analysed(speech, rng=rng).shifted(ratio=singer.formant_ratio)
-    return _even(sung(notes, voiceprint=mouth, throat=singer.throat, rng=rng))
+    return _even(psola.sung(notes, speech=speech, throat=singer.throat, rng=rng))
+
+
+def _made(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Voiceprint:
+    if singer.guise is None:
+        return formants.drawn(rng, syllables=len(notes))
+    return formants.imagined(rng, syllables=len(notes), mouth=singer.guise.mouth)
+
+
+def _mouth(speech: Mono, *, text: str, singer: Singer, rng: np.random.Generator) -> Voiceprint:
+    """What the speaker's mouth does; under a guise another says the same, and it is a third who sings."""
+    mouth, guise = analysed(speech, rng=rng), singer.guise
+    if guise is None:
+        return mouth.shifted(ratio=singer.formant_ratio)
+    if guise.partner:
+        theirs = analysed(speak(text, voice=guise.partner, rng=rng), rng=rng)
+        mouth = mouth.mixed(theirs, share=guise.partner_share)
+    return guise.body.around(mouth)
 
 
 def _even(voice: Mono) -> Mono:

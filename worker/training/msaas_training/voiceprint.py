@@ -40,6 +40,11 @@ class Voiceprint:
         source = np.clip(np.arange(BINS) / ratio, 0, BINS - 1).astype(int)
         return Voiceprint(self.envelope[:, source], self.voiced)
 
+    def mixed(self, other: Voiceprint, *, share: float) -> Voiceprint:
+        """Somebody between the two, who keeps the timing of the first."""
+        theirs = other.at(np.linspace(0, other.frames - 1, self.frames)).envelope
+        return Voiceprint((1 - share) * self.envelope + share * theirs, self.voiced)
+
 
 def analysed(speech: Mono, *, rng: np.random.Generator) -> Voiceprint:
     """Cepstrally smoothed envelope of recorded speech; the octaves above its band are extrapolated."""
