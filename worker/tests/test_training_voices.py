@@ -1,6 +1,7 @@
 """The voices of the training songs sing the melody they are given, and never the same way twice."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("scipy")
 from msaas_training import formants
 from msaas_training.bodies import Body
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
-from msaas_training.singing import Throat, phrases, sung
+from msaas_training.singing import Throat, melody_hz, phrases, sung
 from msaas_training.voiceprint import BINS, FFT, Voiceprint
 
 #: A singer whose pitch can be measured: no vibrato, no growl, hardly any breath.
@@ -58,6 +59,22 @@ def test_two_throats_make_two_voices_of_one_mouth():
         for s in (1, 2)
     )
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_tuned_singer_has_no_pitch_but_the_melodys(seed):
+    rng = np.random.default_rng(seed)
+    throat = replace(Throat.tuned(rng), vibrato_semitones=0.0)
+    note = Note(0.0, 1.0, 57, 90)
+    hertz = melody_hz([note], samples=SAMPLE_RATE_HZ, throat=throat, rng=rng)
+    np.testing.assert_allclose(hertz, note.frequency_hz, rtol=1e-6)
+    assert (throat.jitter, throat.growl) == (0.0, 0.0)
+
+
+def test_a_singer_who_is_not_tuned_is_hardly_ever_on_the_note():
+    rng = np.random.default_rng(1)
+    hertz = melody_hz([Note(0.0, 1.0, 57, 90)], samples=SAMPLE_RATE_HZ, throat=Throat.drawn(rng), rng=rng)
+    assert np.ptp(hertz) > 0.05
 
 
 def test_a_singer_breathes_where_the_melody_rests():

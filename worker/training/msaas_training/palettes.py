@@ -51,15 +51,14 @@ _HELD_OUT_LANGUAGES = ("pl", "pt", "sv")
 class Palette:
     """`synthetic` allows the oscillators and the drum machine; `varied` makes other instruments of all.
 
-    With `recast` a song is made as without, and its vocals are then sung again by those, so many `takes`.
+    With `recast` a song is made as without, and its vocals are then sung again, a take by each of those.
     """
 
     fonts: tuple[str, ...]
     drum_fonts: tuple[str, ...]
     cast: Cast
     synthetic: bool
-    recast: Cast | None = None
-    takes: int = 1
+    recast: tuple[Cast, ...] = ()
     varied: bool = False
     #: The folders of recorded hits that the kits of `varied` are mixed of, and how often they are.
     hits: tuple[Path, ...] = oneshots.KITS
@@ -73,7 +72,7 @@ class Palette:
     @property
     def heard(self) -> tuple[Voice, ...]:
         """The voices in the vocals that its songs come out with."""
-        return (self.recast or self.cast).voices
+        return tuple(voice for cast in self.recast or (self.cast,) for voice in cast.voices)
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -100,15 +99,12 @@ _HEARD_VOICES = _evenly(
     size=400,
 )  # fmt: skip
 _HEARD = Cast(_HEARD_VOICES)
+_FLITE = _flite("rms", "awb", "kal16", "rms", "awb", "kal16", "kal")
+_ESPEAK = _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::5]
 #: Recorded voices, drawn ones and an engine's, a third each, and nobody as they are.
-_DISGUISED = Cast(
-    _evenly(
-        _flite("rms", "awb", "kal16", "rms", "awb", "kal16", "kal"), (GLOTTAL,),
-        _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::5],
-        size=396,
-    ),
-    disguised=True,
-)  # fmt: skip
+_DISGUISED = Cast(_evenly(_FLITE, (GLOTTAL,), _ESPEAK, size=396), disguised=True)
+#: Half of those who are never off the note are drawn.
+_TUNED = Cast(_evenly(_FLITE, (GLOTTAL,), (GLOTTAL,), _ESPEAK, size=400), disguised=True, tuned=True)
 _CZECH = Cast(tuple(Voice("festival", f"czech_{name}") for name in ("dita", "machac", "krb")))
 _FAR = Cast(
     tuple(Voice("festival", name) for name in ("suo_fi_lj_diphone", "lp_diphone", "msu_ru_nsh_clunits"))
@@ -149,5 +145,5 @@ def recast_of(name: str) -> str:
     return f"{name}-recast"
 
 
-_SETS["cast"] = replace(_SETS["wide"], recast=_DISGUISED, takes=3)
-PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=_HEARD) for name in UNHEARD}
+_SETS["cast"] = replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED))
+PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD}

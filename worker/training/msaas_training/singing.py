@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Throat:
     breath: float
     growl: float
     detune_semitones: float
+    drift_semitones: float = 0.12
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Throat:
@@ -37,6 +38,19 @@ class Throat:
             breath=rng.uniform(0.02, 0.25) if rng.random() < 0.7 else rng.uniform(0.3, 1.0),
             growl=rng.uniform(0.2, 0.7) if rng.random() < 0.15 else 0.0,
             detune_semitones=rng.normal(0, 0.12),
+        )
+
+    @classmethod
+    def tuned(cls, rng: np.random.Generator) -> Throat:
+        """As even and as clean as a desk can make a singer: no pitch but the melody's, hardly a breath."""
+        return replace(
+            cls.drawn(rng),
+            jitter=0.0,
+            shimmer=rng.uniform(0, 0.02),
+            breath=np.exp(rng.uniform(np.log(0.002), np.log(0.1))),
+            growl=0.0,
+            detune_semitones=0.0,
+            drift_semitones=0.0,
         )
 
 
@@ -77,7 +91,9 @@ def melody_hz(
     onset = np.clip((since - 0.15) / 0.3, 0, 1)
     pitch += throat.vibrato_semitones * onset * np.sin(2 * np.pi * throat.vibrato_hz * time)
     drift = np.convolve(rng.standard_normal(len(time)), np.hanning(60) / 30, "same")
-    f0 = 440 * 2 ** ((pitch + throat.detune_semitones + 0.12 * drift[: len(time)] - 69) / 12)
+    f0 = 440 * 2 ** (
+        (pitch + throat.detune_semitones + throat.drift_semitones * drift[: len(time)] - 69) / 12
+    )
     return np.interp(np.arange(samples), np.arange(0, samples, HOP), f0).astype(np.float32)
 
 

@@ -50,8 +50,10 @@ def make_song(*, seed: Sequence[int], palette: Palette, duration_s: float, style
     ]
     if palette.recast:
         first = levelled.pop()
-        takes = range(1, 1 + palette.takes)
-        levelled += [_again(first, score=score, cast=palette.recast, seed=(*seed, take)) for take in takes]
+        levelled += [
+            _again(first, score=score, cast=cast, seed=(*seed, take))
+            for take, cast in enumerate(palette.recast, 1)
+        ]
     return Song(score.style, _within_scale(np.stack(levelled)))
 
 

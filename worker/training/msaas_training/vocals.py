@@ -25,10 +25,14 @@ _PARTNER_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Cast:
-    """Who may sing; in disguise nobody is heard as the engine has them."""
+    """Who may sing; in disguise nobody is heard as the engine has them, tuned nobody is ever off the note."""
 
     voices: tuple[Voice, ...]
     disguised: bool = False
+    tuned: bool = False
+
+    def throat(self, rng: np.random.Generator) -> Throat:
+        return Throat.tuned(rng) if self.tuned else Throat.drawn(rng)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Singer:
     def drawn(cls, rng: np.random.Generator, *, cast: Cast) -> Singer:
         voice = cast.voices[rng.integers(len(cast.voices))]
         methods = ["vocoder"] if voice == GLOTTAL else _METHODS + ["psola"] * cast.disguised
-        singer = cls(voice, Throat.drawn(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
+        singer = cls(voice, cast.throat(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
         return replace(singer, guise=Guise.drawn(rng, voices=cast.voices)) if cast.disguised else singer
 
 
