@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytest.importorskip("scipy")
 
 from msaas_training.composition import compose
-from msaas_training.palettes import PALETTES, UNHEARD, Palette
+from msaas_training.palettes import PALETTES, UNHEARD, Palette, recast_of
 
 TRAINED_ON = ("train", "varied", "wide", "cast")
 
@@ -36,9 +36,16 @@ def test_the_songs_that_are_measured_are_played_as_they_were(test_set):
     assert not PALETTES[test_set].varied
 
 
-@pytest.mark.parametrize("test_set", [*UNHEARD, "choose"])
+@pytest.mark.parametrize("test_set", [*UNHEARD, *map(recast_of, UNHEARD), "choose"])
 def test_nobody_whose_voice_is_measured_is_disguised(test_set):
-    assert not PALETTES[test_set].cast.disguised
+    assert not any(cast.disguised for cast in PALETTES[test_set].casts)
+
+
+def test_every_language_and_variant_of_espeak_sings_in_disguise():
+    for cast in PALETTES["cast"].casts:
+        names = [voice.name.partition("+") for voice in cast.voices if voice.engine == "espeak"]
+        assert len({language for language, _, _ in names}) == 32
+        assert len({variant for _, _, variant in names}) == 20
 
 
 def test_checkpoints_are_chosen_by_voices_the_test_does_not_use():

@@ -1,4 +1,7 @@
-"""A body is what makes one singer of another: formants moved along a bent axis, and a colour that stays."""
+"""A body makes one singer of another: formants moved along a bent axis, and a colour that stays.
+
+Vocal tract length perturbation (Jaitly and Hinton 2013), here for who is heard.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Body:
     def drawn(cls, rng: np.random.Generator) -> Body:
         size = float(np.exp(rng.uniform(*np.log(_SIZES))))
         bend, colour = rng.normal(0, 1, (2, _KNOTS_HZ.size))
-        return cls(size, _BEND_OCTAVES * bend, _COLOUR_DB * colour)
+        return cls(size=size, bend=_BEND_OCTAVES * bend, colour=_COLOUR_DB * colour)
 
     def around(self, mouth: Voiceprint) -> Voiceprint:
         """The voiceprint of that mouth in this body."""
@@ -47,7 +50,7 @@ class Body:
         return replace(mouth, envelope=mouth.envelope[:, bins] + tone)
 
     def of(self, speech: Mono) -> Mono:
-        """Speech itself in this body, at another speed and pitch; its axis cannot be bent."""
+        """Speech itself in this body: `size` times as fast and as high. Its axis cannot be bent."""
         moved = varispeed(speech, ratio=self.size)
         spectrum = np.fft.rfft(moved)
         tone_db = _at(np.fft.rfftfreq(moved.size, 1 / SAMPLE_RATE_HZ), self.colour)

@@ -27,6 +27,7 @@ VOWELS_HZ = np.array(
     ],
     float,
 )
+_HIGH_HZ = np.array([3500.0, 4500.0])
 _FREQUENCIES_HZ = np.arange(BINS) * SAMPLE_RATE_HZ / FFT
 #: Envelopes of some frames, and how voiced each is.
 Sound = tuple[NDArray[np.floating], NDArray[np.floating]]
@@ -34,12 +35,16 @@ Sound = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class Mouth:
-    """What all vowels of a mouth share: its formants, their widths, and how fast it darkens upwards."""
+    """What all vowels of a mouth share."""
 
+    #: Formants, `[vowels, 3]`, and two more that no vowel moves.
     vowels_hz: NDArray[np.floating]
     high_hz: NDArray[np.floating]
+    #: Half widths of the five.
     widths_hz: NDArray[np.floating]
+    #: By how much it darkens, nepers an octave above 500 Hz.
     slope: float
+    #: The magnitude between the formants, whose own is 1.
     floor: float = 0.01
 
     @classmethod
@@ -47,7 +52,10 @@ class Mouth:
         """A mouth as people have them."""
         size, widths = rng.uniform(0.82, 1.3), rng.uniform(60, 160, size=5)
         return cls(
-            VOWELS_HZ * size, np.array([3500, 4500]) * size, widths * 1.5, slope=float(rng.uniform(0.4, 1.6))
+            vowels_hz=VOWELS_HZ * size,
+            high_hz=_HIGH_HZ * size,
+            widths_hz=widths * 1.5,
+            slope=float(rng.uniform(0.4, 1.6)),
         )
 
     @classmethod
@@ -55,9 +63,9 @@ class Mouth:
         """A mouth as nobody needs to have it: from a hum, nearly pure, to a reed."""
         size, bend = np.exp(rng.uniform(np.log(0.78), np.log(1.4))), np.exp(rng.normal(0, 0.12, 3))
         return cls(
-            VOWELS_HZ * size * bend,
-            np.array([3500, 4500]) * size * np.exp(rng.normal(0, 0.1, 2)),
-            np.exp(rng.uniform(np.log(50), np.log(350), 5)),
+            vowels_hz=VOWELS_HZ * size * bend,
+            high_hz=_HIGH_HZ * size * np.exp(rng.normal(0, 0.1, 2)),
+            widths_hz=np.exp(rng.uniform(np.log(50), np.log(350), 5)),
             slope=float(rng.uniform(0.1, 2.6)),
             floor=float(np.exp(rng.uniform(np.log(0.001), np.log(0.08)))),
         )
@@ -65,20 +73,18 @@ class Mouth:
 
 def drawn(rng: np.random.Generator, *, syllables: int) -> Voiceprint:
     """Random syllables of one random mouth, about five a second."""
-    mouth, sounds = Mouth.drawn(rng), []
-    for _ in range(syllables):
-        sounds += [_consonant(rng), _vowel(rng, mouth=mouth)]
-    return _joined(sounds)
+    return _joined(_syllables(rng, count=syllables, mouth=Mouth.drawn(rng)))
 
 
 def imagined(rng: np.random.Generator, *, syllables: int, mouth: Mouth) -> Voiceprint:
-    """Half of the phrases hold few vowels and no consonant."""
+    """As `drawn`, of a given mouth; half of the phrases hold few vowels and no consonant."""
     if rng.random() < 0.5:
         return _joined([_vowel(rng, mouth=mouth) for _ in range(1 + syllables // 3)])
-    sounds = []
-    for _ in range(syllables):
-        sounds += [_consonant(rng), _vowel(rng, mouth=mouth)]
-    return _joined(sounds)
+    return _joined(_syllables(rng, count=syllables, mouth=mouth))
+
+
+def _syllables(rng: np.random.Generator, *, count: int, mouth: Mouth) -> list[Sound]:
+    return [sound for _ in range(count) for sound in (_consonant(rng), _vowel(rng, mouth=mouth))]
 
 
 def _joined(sounds: list[Sound]) -> Voiceprint:

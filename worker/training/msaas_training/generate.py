@@ -56,12 +56,12 @@ def ensure(cache: Path, *, set_name: str, songs: int, processes: int | None = No
 
 
 def read(path: Path) -> NDArray[np.float32]:
-    """`[4, 2, samples]`, full scale is 1."""
+    """`[3 + takes of the vocals, 2, samples]`, full scale is 1."""
     return (np.load(path) / np.float32(FULL_SCALE)).astype(np.float32)
 
 
 def write(order: Order) -> str:
-    """Write `[4, 2, samples]` beside its place and move it there, so that half a song is never read."""
+    """Write the song's stems beside its place and move it there, so that half a song is never read."""
     seed = (SEEDS[order.set_name], order.index)
     song = make_song(seed=seed, palette=PALETTES[order.set_name], duration_s=SONG_S)
     part = order.path.with_suffix(".part")

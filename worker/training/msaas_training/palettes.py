@@ -72,7 +72,12 @@ class Palette:
     @property
     def heard(self) -> tuple[Voice, ...]:
         """The voices in the vocals that its songs come out with."""
-        return tuple(voice for cast in self.recast or (self.cast,) for voice in cast.voices)
+        return tuple(voice for cast in self.casts for voice in cast.voices)
+
+    @property
+    def casts(self) -> tuple[Cast, ...]:
+        """Who sings the takes that a song comes out with."""
+        return self.recast or (self.cast,)
 
 
 def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> tuple[Voice, ...]:
@@ -99,11 +104,13 @@ _HEARD_VOICES = _evenly(
     size=400,
 )  # fmt: skip
 _HEARD = Cast(_HEARD_VOICES)
+#: `kal` is `kal16` at half the rate, and half as often.
 _FLITE = _flite("rms", "awb", "kal16", "rms", "awb", "kal16", "kal")
-_ESPEAK = _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::5]
-#: Recorded voices, drawn ones and an engine's, a third each, and nobody as they are.
+#: Every language and every variant, though not with each other: seven and twenty have no common divisor.
+_ESPEAK = _espeak(_ESPEAK_LANGUAGES, _ESPEAK_VARIANTS)[::7]
+#: Recorded voices, imagined ones and an engine's, a third each, and nobody as they are.
 _DISGUISED = Cast(_evenly(_FLITE, (GLOTTAL,), _ESPEAK, size=396), disguised=True)
-#: Half of those who are never off the note are drawn.
+#: Half of those who are never off the note are imagined.
 _TUNED = Cast(_evenly(_FLITE, (GLOTTAL,), (GLOTTAL,), _ESPEAK, size=400), disguised=True, tuned=True)
 _CZECH = Cast(tuple(Voice("festival", f"czech_{name}") for name in ("dita", "machac", "krb")))
 _FAR = Cast(
@@ -145,5 +152,7 @@ def recast_of(name: str) -> str:
     return f"{name}-recast"
 
 
-_SETS["cast"] = replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED))
-PALETTES = _SETS | {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD}
+_RECASTS = {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD} | {
+    "cast": replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED))
+}
+PALETTES = _SETS | _RECASTS

@@ -42,7 +42,7 @@ class Throat:
 
     @classmethod
     def tuned(cls, rng: np.random.Generator) -> Throat:
-        """As even and as clean as a desk can make a singer: no pitch but the melody's, hardly a breath."""
+        """As even and clean as a desk can make a singer: the melody and a vibrato, hardly a breath."""
         return replace(
             cls.drawn(rng),
             jitter=0.0,

@@ -28,7 +28,7 @@ _PEAK = 0.95
 class Song:
     """`stems` is `[4, 2, samples]`, float32, in the order of `STEMS`; the mixture is their sum.
 
-    Where vocals were taken more than once, the further takes follow; any one of them belongs to the mixture.
+    Where vocals were taken more than once it is `[3 + takes, 2, samples]`; one take belongs to a mixture.
     """
 
     style: str

@@ -27,7 +27,7 @@ def transformed(wave: NDArray[np.int16]) -> torch.Tensor:
 
 
 def keep_low(song: Path) -> Path:
-    """Write `[4, 2, LOW_BINS, frames, 2]`, real and imaginary, where it is missing or older than the song."""
+    """Write `[tracks, 2, LOW_BINS, frames, 2]`, real and imaginary, unless it is there and no older."""
     kept = song.parent / f"low-{LOW_BINS}" / song.name
     if not kept.exists() or kept.stat().st_mtime < song.stat().st_mtime:
         kept.parent.mkdir(exist_ok=True)

@@ -18,9 +18,8 @@ from msaas_training.voiceprint import Voiceprint, analysed
 #: A mouth drawn by chance, which no engine recorded.
 GLOTTAL = Voice("glottal", "drawn")
 _RAP_PITCH = (0.8, 1.25)
-_METHODS = ["vocoder", "vocoder", "psola", "spoken"]
-#: How often a singer under a guise has another's voice, too.
-_PARTNER_SHARE = 0.3
+#: How often a singer in disguise who goes through the vocoder has something of another's voice.
+_PARTNERED = 0.3
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,24 @@ class Cast:
     def throat(self, rng: np.random.Generator) -> Throat:
         return Throat.tuned(rng) if self.tuned else Throat.drawn(rng)
 
+    def methods(self, voice: Voice) -> list[str]:
+        """How a voice may be made to sing: the commoner ones more than once."""
+        if voice == GLOTTAL:
+            return ["vocoder"]
+        methods = ["vocoder", "vocoder", "psola"] + ([] if self.tuned else ["spoken"])
+        return [*methods, "psola"] if self.disguised else methods
+
+    def others(self, voice: Voice) -> list[Voice]:
+        """Who can lend something to a speaker's voice."""
+        return [other for other in self.voices if other not in (voice, GLOTTAL)]
+
 
 @dataclass(frozen=True)
 class Guise:
-    """What makes a singer somebody whom no engine has: a body, half of another voice, an imagined mouth."""
+    """What makes a singer somebody whom no engine has.
+
+    A body, an imagined mouth for who has no recorded one, perhaps a share (0 to 1) of another's voice.
+    """
 
     body: Body
     mouth: formants.Mouth
@@ -45,15 +58,22 @@ class Guise:
     partner_share: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, *, voices: Sequence[Voice]) -> Guise:
-        spoken = [voice for voice in voices if voice != GLOTTAL]
-        partner = spoken[rng.integers(len(spoken))] if spoken and rng.random() < _PARTNER_SHARE else None
-        return cls(Body.drawn(rng), formants.Mouth.imagined(rng), partner, float(rng.uniform(0.3, 0.7)))
+    def drawn(cls, rng: np.random.Generator, *, partners: Sequence[Voice]) -> Guise:
+        partner = partners[rng.integers(len(partners))] if rng.random() < _PARTNERED else None
+        return cls(
+            body=Body.drawn(rng),
+            mouth=formants.Mouth.imagined(rng),
+            partner=partner,
+            partner_share=float(rng.uniform(0.3, 0.7)),
+        )
 
 
 @dataclass(frozen=True)
 class Singer:
-    """One voice through one throat; `formant_ratio` sizes the mouth, `method` is how it is made to sing."""
+    """One voice through one throat; `method` is how it is made to sing.
+
+    `formant_ratio` sizes the mouth of a singer without a guise who goes through the vocoder.
+    """
 
     voice: Voice
     throat: Throat
@@ -64,9 +84,10 @@ class Singer:
     @classmethod
     def drawn(cls, rng: np.random.Generator, *, cast: Cast) -> Singer:
         voice = cast.voices[rng.integers(len(cast.voices))]
-        methods = ["vocoder"] if voice == GLOTTAL else _METHODS + ["psola"] * cast.disguised
-        singer = cls(voice, cast.throat(rng), float(rng.uniform(0.86, 1.2)), str(rng.choice(methods)))
-        return replace(singer, guise=Guise.drawn(rng, voices=cast.voices)) if cast.disguised else singer
+        throat, ratio = cast.throat(rng), float(rng.uniform(0.86, 1.2))
+        method = str(rng.choice(cast.methods(voice)))
+        guise = Guise.drawn(rng, partners=cast.others(voice)) if cast.disguised else None
+        return cls(voice=voice, throat=throat, formant_ratio=ratio, method=method, guise=guise)
 
 
 def sing(notes: Sequence[Note], *, cast: Cast, rng: np.random.Generator, duration_s: float) -> Audio:
@@ -88,7 +109,8 @@ def sing(notes: Sequence[Note], *, cast: Cast, rng: np.random.Generator, duratio
 def company(rng: np.random.Generator, *, lead: Singer, cast: Cast) -> list[tuple[Singer, int, float, float]]:
     """Who else sings: (singer, semitones above the lead, gain, place)."""
     kind = rng.choice(["alone", "double", "harmony", "choir"], p=[0.6, 0.2, 0.12, 0.08])
-    again = replace(lead, throat=replace(lead.throat, detune_semitones=float(rng.normal(0, 0.15))))
+    detune = 0.0 if cast.tuned else float(rng.normal(0, 0.15))
+    again = replace(lead, throat=replace(lead.throat, detune_semitones=detune))
     if kind == "double":
         return [(again, 0, 0.7, -0.7), (again, 0, 0.7, 0.7)][: int(rng.integers(1, 3))]
     if kind == "harmony":
@@ -128,11 +150,12 @@ def _phrase(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) 
 def _made(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Voiceprint:
     if singer.guise is None:
         return formants.drawn(rng, syllables=len(notes))
-    return formants.imagined(rng, syllables=len(notes), mouth=singer.guise.mouth)
+    imagined = formants.imagined(rng, syllables=len(notes), mouth=singer.guise.mouth)
+    return singer.guise.body.around(imagined)
 
 
 def _mouth(speech: Mono, *, text: str, singer: Singer, rng: np.random.Generator) -> Voiceprint:
-    """What the speaker's mouth does; under a guise another says the same, and it is a third who sings."""
+    """What the speaker's mouth does; a partner says the same, and a third has something of both."""
     mouth, guise = analysed(speech, rng=rng), singer.guise
     if guise is None:
         return mouth.shifted(ratio=singer.formant_ratio)

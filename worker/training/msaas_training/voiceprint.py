@@ -41,7 +41,7 @@ class Voiceprint:
         return Voiceprint(self.envelope[:, source], self.voiced)
 
     def mixed(self, other: Voiceprint, *, share: float) -> Voiceprint:
-        """Somebody between the two, who keeps the timing of the first."""
+        """Somebody between the two, `share` of whom is the other, with the timing of the first."""
         theirs = other.at(np.linspace(0, other.frames - 1, self.frames)).envelope
         return Voiceprint((1 - share) * self.envelope + share * theirs, self.voiced)
 
