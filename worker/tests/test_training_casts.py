@@ -62,7 +62,7 @@ def test_a_guise_changes_what_is_heard_of_every_voice_and_method():
         plain = Singer(singer.voice, singer.throat, formant_ratio=1.0, method=singer.method)
         disguised, undisguised = sings(singer), sings(plain)
         assert disguised.std() == pytest.approx(undisguised.std(), rel=0.5)
-        assert abs(np.corrcoef(disguised, undisguised)[0, 1]) < 0.9
+        assert (disguised - undisguised).std() > 0.05 * undisguised.std()
 
 
 def test_who_is_tuned_sings_and_nobody_beside_them_is_off_the_note():
