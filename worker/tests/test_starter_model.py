@@ -16,7 +16,7 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
 from msaas_worker.separators.htdemucs.sharing import SharingNetwork
 from msaas_worker.separators.starter import Starter
-from msaas_worker.separators.starter.model import by_frames, views
+from msaas_worker.separators.starter.model import by_frames, raised, views
 from msaas_worker.separators.starter.wiener import parts
 from msaas_worker.separators.weights import read_model
 
@@ -29,13 +29,15 @@ BFLOAT16 = Arithmetic(torch.bfloat16, CPU, packed=False)
 
 @pytest.fixture(scope="module")
 def model() -> Starter:
-    """A small one with random weights, its residual branches at full strength."""
+    """A small one with random weights, its residual branches and its context at full strength."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         starter = randomised(Starter(STEMS, **SMALL))
         for module in starter.modules():
             if isinstance(module, LayerScale):
                 torch.nn.init.uniform_(module.scale, 0.1, 0.5)
+        for layer in starter.context:
+            layer.last.reset_parameters()
     return starter.eval()
 
 
@@ -121,6 +123,50 @@ def test_the_stems_of_the_fast_forward_pass_add_up_to_the_mixture(model: Starter
 @pytest.mark.parametrize("arithmetic", [PACKED, BFLOAT16], ids=["exact", "fast"])
 def test_edge_inputs_stay_finite(model: Starter, edge: Tensor, arithmetic: Arithmetic) -> None:
     assert bool(SharingNetwork(model, arithmetic=arithmetic)(edge).isfinite().all())
+
+
+def reach(model: Starter, *, level: int, row: int) -> tuple[Tensor, Tensor]:
+    """How much a change of one row in the middle of 201 frames changes the context: by rows, by frames."""
+    channels, rows = model.encoder[level].conv.out_channels, model.context[level].rows
+    x = torch.randn(1, channels, rows + 3, 201, generator=torch.manual_seed(7))
+    changed = x.clone()
+    changed[:, :, row, 100] += 1
+    with torch.no_grad():
+        difference = model.context.of(changed, level=level) - model.context.of(x, level=level)
+    return difference.abs().sum((0, 1, 3)), difference.abs().sum((0, 1, 2))
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_context_across_rows_reaches_every_low_row_of_its_frame(model: Starter, level: int) -> None:
+    rows, frames = reach(model, level=level, row=0)
+    assert rows.shape == (512 // 4 ** (level + 1),)
+    assert bool((rows > 0).all())
+    assert torch.equal(frames.nonzero().flatten(), torch.tensor([100]))
+
+
+def test_context_over_time_reaches_more_than_a_second(model: Starter) -> None:
+    """Norms reach everywhere, if weakly: what the taps reach is louder."""
+    _, frames = reach(model, level=3, row=1)
+    far = torch.cat([frames[:37], frames[164:]]).mean()
+    assert bool((frames[[100 - 48, 100 + 48]] > 2 * far).all())
+    assert float(frames[90:111].mean()) > 10 * float(far)
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_context_does_not_see_the_upper_rows(model: Starter, level: int) -> None:
+    rows, _ = reach(model, level=level, row=model.context[level].rows)
+    assert float(rows.sum()) == 0
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_a_new_model_adds_no_context(level: int) -> None:
+    x = torch.randn(1, 8 * 2**level, 130, 9, generator=torch.manual_seed(8))
+    assert not Starter(STEMS, **SMALL).context.of(x, level=level).any()
+
+
+def test_context_is_added_to_the_lowest_rows() -> None:
+    x, context = torch.ones(1, 2, 3, 4), torch.ones(1, 2, 2, 4)
+    assert raised(x, by=context)[0, 0, :, 0].tolist() == [2, 2, 1]
 
 
 def test_shares_are_parts_of_one(model: Starter) -> None:

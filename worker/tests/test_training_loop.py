@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 TRAINING = Path(__file__).parents[1] / "training"
 sys.path.insert(0, str(TRAINING))
@@ -26,7 +27,7 @@ from msaas_training.export import mean_of, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
-from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, train_step  # noqa: E402
+from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, begin_with, train_step  # noqa: E402
 
 from msaas_worker.separators.weights import read_model  # noqa: E402
 
@@ -34,11 +35,11 @@ SECOND = 44_100
 FRAMES = 43
 
 
-def songs_of_noise(folder: Path, *, count: int = 3) -> Path:
+def songs_of_noise(folder: Path, *, count: int = 3, tracks: int = 4) -> Path:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for index in range(count):
-        np.save(folder / f"{index:04d}.npy", rng.integers(-9000, 9000, (4, 2, 4 * SECOND), np.int16))
+        np.save(folder / f"{index:04d}.npy", rng.integers(-9000, 9000, (tracks, 2, 4 * SECOND), np.int16))
     return folder
 
 
@@ -119,6 +120,40 @@ def test_training_goes_on_from_weights(run, tmp_path):
         torch.testing.assert_close(second.average.state_dict()[name], value.half().float())
 
 
+def test_training_goes_on_from_weights_of_before_the_context(run, tmp_path):
+    """What the layers that are new add is nothing, so that it begins with the function that it was."""
+    for parameter in run.model.context.parameters():
+        torch.nn.init.zeros_(parameter)
+    write(run.model, path=tmp_path / "with.safetensors")
+    old = {k: v for k, v in load_file(tmp_path / "with.safetensors").items() if not k.startswith("context.")}
+    save_file(old, tmp_path / "without.safetensors")
+    second = Run(Plan(1, 1, FRAMES, "cpu", 1, start=tmp_path / "without.safetensors", seed=9))
+    mixture = noise(bins=LOW_BINS).sum(1)
+    first = read_model(tmp_path / "with.safetensors").float()
+    with torch.no_grad():
+        torch.testing.assert_close(second.model.eval().shares(mixture), first.shares(mixture))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"encoder.0.conv.weight": None},
+        {"context.0.first.weight": None},
+        {"tencoder.0.conv.weight": torch.zeros(1)},
+        {"encoder.0.conv.weight": torch.zeros(8, 4, 8, 1)},
+    ],
+    ids=["a layer lacks", "half of the context lacks", "a layer too many", "another width"],
+)
+def test_weights_of_another_model_are_refused_and_change_nothing(run, tmp_path, other):
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    weights = {name: value + 1 for name, value in before.items()} | other
+    save_file({n: v for n, v in weights.items() if v is not None}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="another model"):
+        begin_with(tmp_path / "other.safetensors", model=run.model)
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_what_is_exported_is_what_the_worker_loads(run, tmp_path):
     path = tmp_path / "starter.safetensors"
     write(run.model, path=path)
@@ -136,6 +171,31 @@ def test_a_mean_lies_between_weights_and_what_is_named_twice_counts_twice(run):
     assert any(not torch.equal(one.state_dict()[name], other.state_dict()[name]) for name in wanted)
     for name, value in mean_of([one, other, other]).state_dict().items():
         torch.testing.assert_close(value, wanted[name])
+
+
+@pytest.mark.parametrize("bins", [LOW_BINS, BINS])
+def test_every_take_of_the_vocals_is_heard_and_only_of_the_vocals(tmp_path, bins):
+    folder = songs_of_noise(tmp_path / "train", count=1, tracks=6)
+    song = folder / "0000.npy"
+    levels = np.array([1, 2, 3, 4, 5, 6], np.int16)
+    np.save(song, levels[:, None, None] * (np.load(song) // 8))
+    library, rng = Library.at(folder), np.random.default_rng(6)
+    takes = {library.pick(rng, frames=FRAMES).take for _ in range(40)}
+    assert takes == {0, 1, 2}
+    loud = [
+        [
+            float(
+                library.spectrum(Excerpt(0, first=9, take=take), stem=stem, frames=FRAMES, bins=bins)
+                .abs()
+                .square()
+                .mean()
+            )
+            for stem in range(4)
+        ]
+        for take in range(3)
+    ]
+    ratios = np.sqrt(np.array(loud) / loud[0][0])
+    np.testing.assert_allclose(ratios, [[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 3, 6]], rtol=0.05)
 
 
 @pytest.mark.parametrize("bins", [LOW_BINS, BINS])
@@ -174,7 +234,7 @@ def test_half_of_the_examples_are_as_loud_as_their_songs(tmp_path):
 
 def test_a_low_spectrum_is_the_lower_part_of_the_whole_one(tmp_path):
     library = Library.at(songs_of_noise(tmp_path / "train", count=1))
-    excerpt = Excerpt(0, 20)
+    excerpt = Excerpt(0, first=20, take=0)
     whole = library.spectrum(excerpt, stem=1, frames=FRAMES, bins=BINS)
     kept = library.spectrum(excerpt, stem=1, frames=FRAMES, bins=LOW_BINS)
     # At its ends an excerpt of a wave has no neighbours to overlap with.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from demucs.hf import load_safetensors_model
+from safetensors.torch import load_file
 
 from msaas_training.desk import Library, draw_batch
 from msaas_training.notes import SAMPLE_RATE_HZ
@@ -33,7 +33,7 @@ ARCHITECTURE: dict[str, Any] = {
     "segment": Fraction(39, 5),
 }
 #: What may be trained on; each set has its own checkpoints.
-SETS = ("train", "varied", "wide")
+SETS = ("train", "varied", "wide", "cast")
 _RATE = 4e-3
 _WARM_UP_STEPS = 30
 _FLAT_SHARE = 0.3
@@ -68,7 +68,7 @@ class Run:
         torch.manual_seed(plan.seed)
         self.model = Starter(list(STEMS), **ARCHITECTURE).to(plan.device)
         if plan.start:
-            self.model.load_state_dict(load_safetensors_model(plan.start).state_dict())
+            begin_with(plan.start, model=self.model)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3
@@ -88,6 +88,24 @@ class Run:
         part = path.with_suffix(".part")
         torch.save(parts | {"step": self.step, "trained_s": self.trained_s}, part)
         part.replace(path)
+
+
+def begin_with(path: Path, *, model: Starter) -> None:
+    """Take the weights of a file; if it is from before the context, that stays as it begins, adding nothing.
+
+    Raises:
+        ValueError: they are another model's.
+    """
+    given, own = load_file(path), model.state_dict()
+    if not any(map(_is_context, given)):
+        given |= {name: value for name, value in own.items() if _is_context(name)}
+    if {name: value.shape for name, value in given.items()} != {n: v.shape for n, v in own.items()}:
+        raise ValueError(f"{path.name} has the weights of another model.")
+    model.load_state_dict(given)
+
+
+def _is_context(name: str) -> bool:
+    return name.startswith("context.")
 
 
 def main() -> None:

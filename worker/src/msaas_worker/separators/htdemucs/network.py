@@ -94,18 +94,6 @@ class SpectralHalf:
         rows = model.nfft // 2 // model.stride
         self.embedding = levels[0].constant(model.freq_emb.weight[:rows, None] * model.freq_emb_scale)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """By itself, as in a model without the other half."""
-        skips: list[Tensor] = []
-        for encoder in self.encoders:
-            x = encoder(x)
-            if not skips:
-                x += self.embedding
-            skips.append(x)
-        for decoder in self.decoders:
-            x = decoder(x, skips.pop())
-        return x
-
 
 class Bottom:
     """Where the branches meet: the transformer, between products that widen and narrow the channels."""

@@ -1,5 +1,6 @@
 """The starter's forward pass arranged for the machine: the function that it is, up to rounding."""
 
+import copy
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from msaas_worker.separators.starter.wiener import parts
 class SharingNetwork:
     """Separates segments [batch, 2, samples] of the training length into [batch, stems, 2, samples].
 
-    The `exact_levels` outermost levels compute in float32 whatever the arithmetic; views, shares and the
-    filter always do.
+    The `exact_levels` outermost levels compute in float32 whatever the arithmetic; views, context, shares
+    and the filter always do.
     """
 
     def __init__(self, model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> None:
@@ -24,7 +25,8 @@ class SharingNetwork:
         self.samples = int(model.segment * model.samplerate)
         self._spectrogram = Spectrogram(size=model.nfft, samples=self.samples, device=arithmetic.device)
         levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
-        self._layers = SpectralHalf(model, frames=self._spectrogram.frames, levels=levels)
+        self._half = SpectralHalf(model, frames=self._spectrogram.frames, levels=levels)
+        self._context = copy.deepcopy(model.context).eval().to(arithmetic.device)
 
     @torch.inference_mode()
     def __call__(self, mixture: Tensor) -> Tensor:
@@ -37,4 +39,17 @@ class SharingNetwork:
     def _shares(self, frames: Tensor) -> Tensor:
         """[batch, frames, 2, bins] → [batch, stems, 2, frames, bins]."""
         maps = views(frames, side=2).permute(0, 3, 1, 2)
-        return shared(self._layers(maps), channel=3, stems=self._stems).permute(0, 3, 4, 2, 1)
+        return shared(self._answers(maps), channel=3, stems=self._stems).permute(0, 3, 4, 2, 1)
+
+    def _answers(self, x: Tensor) -> Tensor:
+        skips: list[Tensor] = []
+        for level, encoder in enumerate(self._half.encoders):
+            x = encoder(x)
+            if level == 0:
+                x += self._half.embedding
+            context = self._context.of(x.permute(0, 3, 1, 2), level=level).permute(0, 2, 3, 1)
+            x[:, : context.shape[1]] += context
+            skips.append(x)
+        for decoder in self._half.decoders:
+            x = decoder(x, skips.pop())
+        return x

@@ -9,12 +9,15 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 from torch.nn import functional
 
+from msaas_worker.separators.starter.context import Context
 from msaas_worker.separators.starter.wiener import parts
 
 #: Added to the magnitudes of a mixture of level 1, where the slope of their root would have no end.
 _FLOOR = 1e-3
 #: Left, right, their sum and their difference.
 _VIEWS = 4
+#: Context is taken of the lowest bins, one in so many: up to 5.5 kHz.
+_LOW_PART = 4
 #: As HTDemucs scales the weights that it begins with.
 _RESCALE = 0.1
 #: What those roots are in music below 5.5 kHz, where nearly all of its energy lies: mean and deviation.
@@ -56,6 +59,9 @@ class Starter(HTDemucs):
             _VIEWS, channels, first.conv.kernel_size, first.conv.stride, first.conv.padding
         )
         rescale_conv(first.conv, reference=_RESCALE)  # type: ignore[no-untyped-call]
+        self.context = Context(
+            channels=channels, rows=self.nfft // 2 // _LOW_PART, stride=self.stride, depth=depth
+        )
 
     def forward(self, mix: Tensor) -> Tensor:
         """`[batch, 2, samples]`, no longer than the training length, to `[batch, stems, 2, samples]`."""
@@ -73,10 +79,11 @@ class Starter(HTDemucs):
         """
         x = views(spectra, side=1, kept=spectra.shape[2] / (self.nfft // 2))
         skips, lengths = [], []
-        for depth, encode in enumerate(self.encoder):
+        for level, encode in enumerate(self.encoder):
             lengths.append(x.shape[-1])
             x = encode(x)
-            x = x + self._heights(x) if depth == 0 else x
+            x = x + self._heights(x) if level == 0 else x
+            x = raised(x, by=self.context.of(x, level=level))
             skips.append(x)
         for decode in self.decoder:
             x, _ = decode(x, skips.pop(), lengths.pop())
@@ -87,6 +94,11 @@ class Starter(HTDemucs):
         embedding: Any = self.freq_emb
         rows: Tensor = embedding.weight[: x.shape[-2]] * self.freq_emb_scale
         return rows.t()[None, :, :, None]
+
+
+def raised(x: Tensor, *, by: Tensor) -> Tensor:
+    """`[batch, channels, rows, frames]` and what its lowest rows get."""
+    return x + functional.pad(by, (0, 0, 0, x.shape[2] - by.shape[2]))
 
 
 def views(spectra: Tensor, *, side: int, kept: float = 1.0) -> Tensor:
