@@ -149,4 +149,4 @@ def test_bass_of_unlike_music_is_low(unlike_stems):
 def test_vocals_of_unlike_music_hold_a_good_part_of_the_voice(engine, song):
     """All three songs have a singer as loud as the rest; less than a tenth of her energy is not a stem."""
     vocals = served(UNLIKE_SONGS[song].sum(0), by=engine)[3]
-    assert (vocals**2).mean() > 0.1 * unlike.LOUDNESS**2
+    assert (vocals**2).mean() > 0.25 * unlike.LOUDNESS**2

@@ -63,7 +63,13 @@ def test_takes_are_as_many_as_were_ordered_and_none_is_another(noise_for_music):
 
 def test_no_take_of_a_song_clips():
     loud = songs._within_scale(np.random.default_rng(1).standard_normal((7, 2, 4410)).astype(np.float32))
-    assert max(np.abs(loud[:3].sum(0) + take).max() for take in loud[3:]) == pytest.approx(0.95)
+    assert songs.mixtures(loud).shape == (4, 2, 4410)
+    assert np.abs(songs.mixtures(loud)).max() == pytest.approx(0.95)
+
+
+def test_a_mixture_has_the_band_and_one_take():
+    stems = np.array([1, 2, 4, 8, 16], np.float32)[:, None, None]
+    assert songs.mixtures(stems).ravel().tolist() == [15, 23]
 
 
 def test_what_unheard_voices_cost_is_told_song_by_song():

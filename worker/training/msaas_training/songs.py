@@ -139,8 +139,12 @@ def player(font: str) -> Sampler | Patches:
     return Patches() if font == FREEPATS else Sampler(font)
 
 
+def mixtures(stems: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[3 + takes, 2, samples]` to the mixture with each take of the vocals, `[takes, 2, samples]`."""
+    band = len(STEMS) - 1
+    return np.asarray(stems[:band].sum(0) + stems[band:])
+
+
 def _within_scale(stems: NDArray[np.float32]) -> NDArray[np.float32]:
-    band, takes = stems[:3], stems[3:]
-    peak = max(float(np.abs(band.sum(0) + take).max()) for take in takes)
-    peak = max(peak, float(np.abs(stems).max()))
+    peak = max(float(np.abs(mixtures(stems)).max()), float(np.abs(stems).max()))
     return (stems * min(1.0, _PEAK / (peak + 1e-9))).astype(np.float32)

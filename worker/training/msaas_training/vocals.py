@@ -131,15 +131,11 @@ def performed(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator
 
 
 def _phrase(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Mono:
-    if singer.voice == GLOTTAL:
-        return _even(
-            sung(notes, voiceprint=_made(notes, singer=singer, rng=rng), throat=singer.throat, rng=rng)
-        )
-    text = babble(rng, syllables=len(notes))
-    speech = speak(text, voice=singer.voice, rng=rng)
     if singer.method == "vocoder":
-        mouth = _mouth(speech, text=text, singer=singer, rng=rng)
-        return _even(sung(notes, voiceprint=mouth, throat=singer.throat, rng=rng))
+        mouth = _made if singer.voice == GLOTTAL else _spoken
+        voiceprint = mouth(singer, syllables=len(notes), rng=rng)
+        return _even(sung(notes, voiceprint=voiceprint, throat=singer.throat, rng=rng))
+    speech = speak(babble(rng, syllables=len(notes)), voice=singer.voice, rng=rng)
     if singer.guise:
         speech = singer.guise.body.of(speech)
     if singer.method == "spoken":
@@ -147,16 +143,18 @@ def _phrase(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) 
     return _even(psola.sung(notes, speech=speech, throat=singer.throat, rng=rng))
 
 
-def _made(notes: Sequence[Note], *, singer: Singer, rng: np.random.Generator) -> Voiceprint:
+def _made(singer: Singer, *, syllables: int, rng: np.random.Generator) -> Voiceprint:
+    """What a mouth does that no engine recorded."""
     if singer.guise is None:
-        return formants.drawn(rng, syllables=len(notes))
-    imagined = formants.imagined(rng, syllables=len(notes), mouth=singer.guise.mouth)
+        return formants.drawn(rng, syllables=syllables)
+    imagined = formants.imagined(rng, syllables=syllables, mouth=singer.guise.mouth)
     return singer.guise.body.around(imagined)
 
 
-def _mouth(speech: Mono, *, text: str, singer: Singer, rng: np.random.Generator) -> Voiceprint:
+def _spoken(singer: Singer, *, syllables: int, rng: np.random.Generator) -> Voiceprint:
     """What the speaker's mouth does; a partner says the same, and a third has something of both."""
-    mouth, guise = analysed(speech, rng=rng), singer.guise
+    text = babble(rng, syllables=syllables)
+    mouth, guise = analysed(speak(text, voice=singer.voice, rng=rng), rng=rng), singer.guise
     if guise is None:
         return mouth.shifted(ratio=singer.formant_ratio)
     if guise.partner:

@@ -1,7 +1,7 @@
-"""What a small convolution does not see: the other rows of a frame, and seconds of time.
+"""Context is what a small convolution does not see: the other rows of a frame, and seconds of time.
 
-It is taken of the lowest quarter of the rows alone, up to 5.5 kHz, where nearly all of the energy lies. What
-is made of them is added to what was there, and is nothing until it is trained.
+It is read from the lowest quarter of the rows alone, up to 5.5 kHz, where nearly all of the energy lies, and
+added to them. Until it is trained it adds nothing.
 """
 
 from typing import Any
