@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ pytest.importorskip(
     "fluidsynth", reason="training needs worker/training/requirements.txt", exc_type=ImportError
 )
 
-from msaas_training import effects, oneshots, patches
+from msaas_training import effects, oneshots, patches, songs
+from msaas_training.composition import compose
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.palettes import PALETTES
 from msaas_training.soundfonts import AS_IT_IS, DRUM_BANK, FONT_FOLDER, Bend, Sampler
@@ -149,3 +151,15 @@ def test_freepats_has_every_drum_that_is_written():
     kit = patches.CONFIGURATION.read_text().partition("bank 0")[0]
     there = set(map(int, re.findall(r"^\s*(\d+)\s+Drum_000/", kit, re.MULTILINE)))
     assert {key for style in STYLES for grid in style.grids for key in grid} <= there
+
+
+def test_an_imagined_instrument_needs_no_font():
+    score = compose(np.random.default_rng(0), duration_s=6.0)
+    palette = replace(PALETTES["imagined"], fonts=("no font",), imagined=1.0)
+    assert songs.bass(score, palette=palette, rng=np.random.default_rng(0)).any()
+    with pytest.raises(FileNotFoundError):
+        songs.bass(
+            score,
+            palette=replace(palette, imagined=0.0, oscillating_bass=0.0),
+            rng=np.random.default_rng(0),
+        )

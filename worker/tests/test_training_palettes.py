@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from msaas_training.composition import compose
 from msaas_training.palettes import PALETTES, UNHEARD, Palette, recast_of
 
-TRAINED_ON = ("train", "varied", "wide", "cast")
+TRAINED_ON = ("train", "varied", "wide", "cast", "imagined")
 
 
 def fonts(palette: Palette) -> set[str]:
@@ -41,8 +41,9 @@ def test_nobody_whose_voice_is_measured_is_disguised(test_set):
     assert not any(cast.disguised for cast in PALETTES[test_set].casts)
 
 
-def test_every_language_and_variant_of_espeak_sings_in_disguise():
-    for cast in PALETTES["cast"].casts:
+@pytest.mark.parametrize("disguised", ["cast", "imagined"])
+def test_every_language_and_variant_of_espeak_sings_in_disguise(disguised):
+    for cast in PALETTES[disguised].casts:
         names = [voice.name.partition("+") for voice in cast.voices if voice.engine == "espeak"]
         assert len({language for language, _, _ in names}) == 32
         assert len({variant for _, _, variant in names}) == 20

@@ -17,7 +17,10 @@ from msaas_training.songs import make_song
 SONG_S = 24.0
 FULL_SCALE = 32_767
 #: The set is part of a song's seed: only a set and its recast share their scores.
-_SET_SEEDS = {"train": 100, "choose": 101, "near": 103, "far": 104, "varied": 105, "wide": 106, "cast": 106}
+_SET_SEEDS = {
+    "train": 100, "choose": 101, "near": 103, "far": 104, "varied": 105, "wide": 106, "cast": 106,
+    "imagined": 107,
+}  # fmt: skip
 SEEDS = _SET_SEEDS | {recast_of(name): _SET_SEEDS[name] for name in UNHEARD}
 
 

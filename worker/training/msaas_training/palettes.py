@@ -68,6 +68,8 @@ class Palette:
     #: Oscillators among the players of bass, and of the rest.
     oscillating_bass: float = 0.45
     oscillating: float = 0.3
+    #: How often a part is given to an instrument that nobody built.
+    imagined: float = 0.0
 
     @property
     def heard(self) -> tuple[Voice, ...]:
@@ -152,7 +154,9 @@ def recast_of(name: str) -> str:
     return f"{name}-recast"
 
 
-_RECASTS = {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD} | {
-    "cast": replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED))
+_CASTS = {
+    "cast": replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED)),
+    "imagined": replace(_SETS["wide"], recast=(_DISGUISED, _TUNED), imagined=0.35),
 }
-PALETTES = _SETS | _RECASTS
+_RECASTS = {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD}
+PALETTES = _SETS | _CASTS | _RECASTS

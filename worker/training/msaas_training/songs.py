@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas_training import drumkits, effects, oscillators, vocals
+from msaas_training import drumkits, effects, imagined, oscillators, vocals
 from msaas_training.composition import compose
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
@@ -120,10 +120,13 @@ def _played(
     rng: np.random.Generator,
     duration_s: float,
 ) -> Audio:
-    """A part by one instrument, or by an oscillator."""
+    """A part by one instrument, an imagined one, or an oscillator."""
     is_bass = part.role == "bass"
     oscillating = palette.oscillating_bass if is_bass else palette.oscillating
-    if palette.synthetic and rng.random() < oscillating:
+    if palette.imagined > 0 and rng.random() < palette.imagined:
+        instrument = imagined.Instrument.drawn(rng)
+        dry = imagined.play(part.notes, instrument=instrument, rng=rng, duration_s=duration_s)
+    elif palette.synthetic and rng.random() < oscillating:
         patch = oscillators.Patch.drawn(rng, bass=is_bass)
         dry = oscillators.play(part.notes, patch=patch, duration_s=duration_s)
     else:
