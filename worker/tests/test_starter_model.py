@@ -15,7 +15,7 @@ from msaas_worker.separators.htdemucs import prepare
 from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
 from msaas_worker.separators.htdemucs.sharing import SharingNetwork
-from msaas_worker.separators.starter import Starter
+from msaas_worker.separators.starter import Starter, pitches
 from msaas_worker.separators.starter.model import by_frames, raised, views
 from msaas_worker.separators.starter.wiener import parts
 from msaas_worker.separators.weights import read_model
@@ -79,11 +79,12 @@ def test_sixteen_bits_are_true_to_it(model: Starter, mixture: Tensor) -> None:
     assert signal_to_noise_db(stock(model, mixture), ours) >= 30
 
 
-def test_a_model_of_a_depth_that_the_fast_forward_pass_does_not_know_is_run_as_it_is(mixture: Tensor) -> None:
-    deeper = Starter(STEMS, **{**SMALL, "depth": 5}).eval()
-    prepared = prepare(deeper)
+def test_a_form_that_the_fast_forward_pass_does_not_know_is_run_as_it_is(mixture: Tensor) -> None:
+    other = Starter(STEMS, **SMALL).eval()
+    other.use_train_segment = False
+    prepared = prepare(other)
     assert prepared.arithmetic == "plain"
-    assert torch.equal(prepared(mixture), stock(deeper, mixture))
+    assert torch.equal(prepared(mixture), stock(other, mixture))
 
 
 def test_it_is_served_by_the_fast_forward_pass(model: Starter, mixture: Tensor) -> None:
@@ -195,6 +196,36 @@ def test_upper_bins_that_are_left_out_count_as_silent_in_the_level() -> None:
     whole = torch.cat([spectra(1, 2, 16, 9, seed=5), torch.zeros(1, 2, 48, 9)], dim=2)
     lower = views(whole[:, :, :16], side=1, kept=0.25)
     torch.testing.assert_close(lower, views(whole, side=1)[:, :, :16])
+
+
+def test_low_bins_are_heard_twice_and_the_rest_once() -> None:
+    """Answers that rise by one from hearing to hearing tell how often a bin was heard."""
+    heard: list[int] = []
+
+    def answers_of(maps: Tensor) -> Tensor:
+        heard.append(maps.shape[2])
+        return torch.full_like(maps, len(heard))
+
+    answers = pitches.averaged(answers_of, torch.zeros(1, 4, 2048, 3), bins=2)
+    assert heard == [2048, 512]
+    assert answers[0, 0, :450, 0].unique().tolist() == [1.5]
+    assert answers[0, 0, 512:, 0].unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("bin_", [20, 101, 400])
+def test_what_is_heard_at_another_pitch_is_told_of_its_own_bin(bin_: int) -> None:
+    maps = torch.zeros(1, 4, 2048, 3)
+    maps[:, :, bin_] = 1
+    seen: list[int] = []
+
+    def answers_of(heard: Tensor) -> Tensor:
+        seen.append(int(heard[0, 0, :, 0].argmax()))
+        return heard.clone()
+
+    answers = pitches.averaged(answers_of, maps, bins=2)
+    assert seen[1] == pytest.approx(1.12 * bin_, abs=1)
+    assert float(answers[0, 0, bin_, 0]) == 1
+    assert float(answers.sum()) == 4 * 3
 
 
 def test_its_weights_are_read_by_their_class_name(model: Starter, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from msaas_worker.separators.htdemucs.network import SpectralHalf
 from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.spectrogram import Spectrogram
+from msaas_worker.separators.starter import pitches
 from msaas_worker.separators.starter.model import evened, shared, views
 from msaas_worker.separators.starter.wiener import parts
 
@@ -39,14 +40,15 @@ class SharingNetwork:
     def _shares(self, frames: Tensor) -> Tensor:
         """[batch, frames, 2, bins] → [batch, stems, 2, frames, bins]."""
         maps = views(frames, side=2).permute(0, 3, 1, 2)
-        return shared(self._answers(maps), channel=3, stems=self._stems).permute(0, 3, 4, 2, 1)
+        answers = pitches.averaged(self._answers, maps, bins=1)
+        return shared(answers, channel=3, stems=self._stems).permute(0, 3, 4, 2, 1)
 
     def _answers(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for level, encoder in enumerate(self._half.encoders):
             x = encoder(x)
             if level == 0:
-                x += self._half.embedding
+                x += self._half.embedding[: x.shape[1]]
             context = self._context.of(x.permute(0, 3, 1, 2), level=level).permute(0, 2, 3, 1)
             x[:, : context.shape[1]] += context
             skips.append(x)

@@ -9,6 +9,7 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 from torch.nn import functional
 
+from msaas_worker.separators.starter import pitches
 from msaas_worker.separators.starter.context import Context
 from msaas_worker.separators.starter.wiener import parts
 
@@ -68,16 +69,23 @@ class Starter(HTDemucs):
         samples, length = mix.shape[-1], int(self.segment * self.samplerate)
         mixtures = functional.pad(mix, (0, max(0, length - samples)))
         spectra = self._spec(mixtures)  # type: ignore[no-untyped-call]
-        stems = parts(by_frames(self.shares(spectra)), mixtures=by_frames(spectra))
+        answers = pitches.averaged(self.answers, views(spectra, side=1), bins=2)
+        shares = shared(answers, channel=1, stems=len(self.sources))
+        stems = parts(by_frames(shares), mixtures=by_frames(spectra))
         waves = self._ispec(stems.transpose(-1, -2), mixtures.shape[-1])  # type: ignore[no-untyped-call]
         return evened(waves, mixtures=mixtures)[..., :samples]
 
     def shares(self, spectra: Tensor) -> Tensor:
         """What part of `[batch, 2, bins, frames]`, complex, is whose: `[batch, stems, 2, bins, frames]`.
 
-        The upper bins may be left out; the level is as if they were silent, and little is there.
+        Heard once, as in training. The upper bins may be left out; the level is as if they were silent, and
+        little is there.
         """
-        x = views(spectra, side=1, kept=spectra.shape[2] / (self.nfft // 2))
+        maps = views(spectra, side=1, kept=spectra.shape[2] / (self.nfft // 2))
+        return shared(self.answers(maps), channel=1, stems=len(self.sources))
+
+    def answers(self, x: Tensor) -> Tensor:
+        """Views `[batch, 4, bins, frames]` to what shares are made of, `[batch, stems · 2, bins, frames]`."""
         skips, lengths = [], []
         for level, encode in enumerate(self.encoder):
             lengths.append(x.shape[-1])
@@ -87,7 +95,7 @@ class Starter(HTDemucs):
             skips.append(x)
         for decode in self.decoder:
             x, _ = decode(x, skips.pop(), lengths.pop())
-        return shared(x, channel=1, stems=len(self.sources))
+        return x
 
     def _heights(self, x: Tensor) -> Tensor:
         """The embedding of the frequencies, which a convolution does not know apart."""
