@@ -19,7 +19,7 @@ from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE, SETS
+from msaas_training.train import ARCHITECTURE, SETS, begin_with
 from msaas_worker.separators.library import load_starter
 from msaas_worker.separators.starter import Starter
 
@@ -36,14 +36,17 @@ def main() -> None:
         "--latest", type=int, default=3, help="how many of the newest checkpoints to choose from"
     )
     parser.add_argument(
-        "--mean-of", nargs="+", metavar="CHECKPOINT", help="write their mean; one named twice counts twice"
+        "--mean-of",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="write their mean; one named twice counts twice, a file may be one that was written before",
     )
     given = parser.parse_args()
     torch.set_num_threads(2)
     songs = [read(path) for path in ensure(given.cache, set_name="choose", songs=_CHOOSING_SONGS)]
     folder = given.cache / "checkpoints" / given.set_name
     if given.mean_of:
-        models = {"mean": mean_of([averaged(folder / f"{name}.pt") for name in given.mean_of])}
+        models = {"mean": mean_of([named(name, folder=folder) for name in given.mean_of])}
     else:
         models = {path.name: averaged(path) for path in newest(folder, count=given.latest)}
     scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
@@ -54,6 +57,22 @@ def main() -> None:
 
 def newest(folder: Path, *, count: int) -> list[Path]:
     return sorted(folder.glob("*.pt"), key=lambda path: path.stat().st_mtime)[-count:]
+
+
+def named(name: str, *, folder: Path) -> Starter:
+    """A checkpoint of the folder, or weights in a file."""
+    return written(Path(name)) if name.endswith(WEIGHTS.suffix) else averaged(folder / f"{name}.pt")
+
+
+def written(path: Path) -> Starter:
+    """What `write` has left.
+
+    Raises:
+        ValueError: they are another model's.
+    """
+    model = Starter(list(STEMS), **ARCHITECTURE)
+    begin_with(path, model=model)
+    return model.eval()
 
 
 def averaged(checkpoint: Path) -> Starter:
