@@ -23,7 +23,7 @@ pytest.importorskip(
 )
 
 from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
-from msaas_training.export import mean_of, write  # noqa: E402
+from msaas_training.export import mean_of, named, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
@@ -276,3 +276,14 @@ def test_a_tenth_of_noise_is_twenty_decibels():
     rng = np.random.default_rng(3)
     true = rng.standard_normal((2, SECOND))
     assert sdr_db(true, true + 0.1 * rng.standard_normal((2, SECOND))) == pytest.approx(20, abs=0.1)
+
+
+def test_a_mean_may_take_weights_that_were_written_before(tmp_path):
+    one = read_model(
+        Path(__file__).parents[1] / "src/msaas_worker/separators/starter/starter.safetensors"
+    ).float()
+    write(one, path=tmp_path / "before.safetensors")
+    given = named(str(tmp_path / "before.safetensors"), folder=tmp_path).state_dict()
+    assert given.keys() == one.state_dict().keys()
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(given[name], value.half().float(), rtol=0, atol=0)

@@ -10,6 +10,8 @@ from demucs.demucs import DConv
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: The low bins are the lowest of all, one in so many: up to 5.5 kHz.
+LOW_PART = 4
 #: Channels over time, and how many residual branches they pass; the last one's taps are 32 frames apart.
 _WIDTH, _BRANCHES = 256, 6
 

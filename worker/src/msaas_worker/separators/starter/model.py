@@ -10,15 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from msaas_worker.separators.starter import pitches
-from msaas_worker.separators.starter.context import Context
+from msaas_worker.separators.starter.context import LOW_PART, Context
 from msaas_worker.separators.starter.wiener import parts
 
 #: Added to the magnitudes of a mixture of level 1, where the slope of their root would have no end.
 _FLOOR = 1e-3
 #: Left, right, their sum and their difference.
 _VIEWS = 4
-#: Context is taken of the lowest bins, one in so many: up to 5.5 kHz.
-_LOW_PART = 4
 #: As HTDemucs scales the weights that it begins with.
 _RESCALE = 0.1
 #: What those roots are in music below 5.5 kHz, where nearly all of its energy lies: mean and deviation.
@@ -61,7 +59,7 @@ class Starter(HTDemucs):
         )
         rescale_conv(first.conv, reference=_RESCALE)  # type: ignore[no-untyped-call]
         self.context = Context(
-            channels=channels, rows=self.nfft // 2 // _LOW_PART, stride=self.stride, depth=depth
+            channels=channels, rows=self.nfft // 2 // LOW_PART, stride=self.stride, depth=depth
         )
 
     def forward(self, mix: Tensor) -> Tensor:

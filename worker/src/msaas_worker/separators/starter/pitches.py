@@ -1,7 +1,6 @@
-"""The low bins are heard at other pitches as well, and what is answered of them is averaged.
+"""The low bins are heard at a second pitch as well, and the answers of both hearings are averaged.
 
-Errors differ from pitch to pitch more than what is true does. Up to 5.5 kHz, where nearly all of the energy
-lies, a second hearing costs a quarter of the first.
+Errors differ from pitch to pitch more than what is true does.
 """
 
 from collections.abc import Callable
@@ -9,22 +8,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: What every frequency is multiplied by for another hearing, which training does as well (0.84 to 1.19).
-_RATIOS = (1.12,)
-#: The lowest bins, one in so many.
-_LOW_PART = 4
+from msaas_worker.separators.starter.context import LOW_PART
+
+#: What every frequency is multiplied by; examples of the training are, too (by 0.84 to 1.19).
+_RATIO = 1.12
 
 
 def averaged(answers_of: Callable[[Tensor], Tensor], maps: Tensor, *, bins: int) -> Tensor:
     """What `answers_of` tells of `maps`, both with `maps.shape[bins]` bins along that dimension.
 
-    What lies just below the border of the low bins is heard once: another pitch takes it across.
+    What lies just below the border of the low bins is heard once: the second pitch takes it across.
     """
-    answers, low = answers_of(maps), maps.shape[bins] // _LOW_PART
-    again = [(ratio, answers_of(_bins(maps, bins, low, by=1 / ratio))) for ratio in _RATIOS]
-    kept = int((low - 1) / max(1.0, *_RATIOS))
-    heard = [_bins(answer, bins, kept, by=ratio) for ratio, answer in again]
-    answers.narrow(bins, 0, kept).add_(sum(heard)).div_(1 + len(heard))
+    answers, low = answers_of(maps), maps.shape[bins] // LOW_PART
+    again = answers_of(_bins(maps, bins, low, by=1 / _RATIO))
+    kept = int((low - 1) / _RATIO)
+    answers.narrow(bins, 0, kept).add_(_bins(again, bins, kept, by=_RATIO)).div_(2)
     return answers
 
 
