@@ -163,3 +163,12 @@ def test_an_imagined_instrument_needs_no_font():
             palette=replace(palette, imagined=0.0, oscillating_bass=0.0),
             rng=np.random.default_rng(0),
         )
+
+
+def test_an_imagined_kit_needs_no_font_and_no_recording():
+    score = compose(np.random.default_rng(0), duration_s=6.0)
+    palette = replace(PALETTES["shells"], drum_fonts=("no font",), hits=(), imagined_kits=1.0)
+    assert songs.drums(score, palette=palette, rng=np.random.default_rng(0)).any()
+    found = replace(palette, imagined_kits=0.0, mixed_kits=0.0, synthetic=False)
+    with pytest.raises(FileNotFoundError):
+        songs.drums(score, palette=found, rng=np.random.default_rng(0))

@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from msaas_training.composition import compose
 from msaas_training.palettes import PALETTES, UNHEARD, Palette, recast_of
 
-TRAINED_ON = ("train", "varied", "wide", "cast", "imagined")
+TRAINED_ON = ("train", "varied", "wide", "cast", "imagined", "shells")
 
 
 def fonts(palette: Palette) -> set[str]:
@@ -41,7 +41,7 @@ def test_nobody_whose_voice_is_measured_is_disguised(test_set):
     assert not any(cast.disguised for cast in PALETTES[test_set].casts)
 
 
-@pytest.mark.parametrize("disguised", ["cast", "imagined"])
+@pytest.mark.parametrize("disguised", ["cast", "imagined", "shells"])
 def test_every_language_and_variant_of_espeak_sings_in_disguise(disguised):
     for cast in PALETTES[disguised].casts:
         names = [voice.name.partition("+") for voice in cast.voices if voice.engine == "espeak"]

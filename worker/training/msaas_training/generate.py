@@ -19,7 +19,7 @@ FULL_SCALE = 32_767
 #: The set is part of a song's seed: only a set and its recast share their scores.
 _SET_SEEDS = {
     "train": 100, "choose": 101, "near": 103, "far": 104, "varied": 105, "wide": 106, "cast": 106,
-    "imagined": 107,
+    "imagined": 107, "shells": 108,
 }  # fmt: skip
 SEEDS = _SET_SEEDS | {recast_of(name): _SET_SEEDS[name] for name in UNHEARD}
 

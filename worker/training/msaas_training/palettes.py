@@ -70,6 +70,8 @@ class Palette:
     oscillating: float = 0.3
     #: How often a part is given to an instrument that nobody built.
     imagined: float = 0.0
+    #: How often the drums are a kit that nobody built.
+    imagined_kits: float = 0.0
 
     @property
     def heard(self) -> tuple[Voice, ...]:
@@ -157,6 +159,7 @@ def recast_of(name: str) -> str:
 _CASTS = {
     "cast": replace(_SETS["wide"], recast=(_DISGUISED, _DISGUISED, _DISGUISED, _TUNED)),
     "imagined": replace(_SETS["wide"], recast=(_DISGUISED, _TUNED), imagined=0.35),
+    "shells": replace(_SETS["wide"], recast=(_DISGUISED, _TUNED), imagined=0.35, imagined_kits=0.6),
 }
 _RECASTS = {recast_of(name): replace(_SETS[name], recast=(_HEARD,)) for name in UNHEARD}
 PALETTES = _SETS | _CASTS | _RECASTS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas_training import drumkits, effects, imagined, oscillators, vocals
+from msaas_training import drumkits, effects, imagined, oscillators, shells, vocals
 from msaas_training.composition import compose
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Part, Score
@@ -69,7 +69,9 @@ def _again(vocal: Audio, *, score: Score, cast: vocals.Cast, seed: Sequence[int]
 
 def drums(score: Score, *, palette: Palette, rng: np.random.Generator) -> Audio:
     notes, duration_s = score.drums.notes, score.duration_s
-    if palette.varied and rng.random() < palette.mixed_kits:
+    if palette.imagined_kits > 0 and rng.random() < palette.imagined_kits:
+        dry = shells.play(notes, rng=rng, duration_s=duration_s)
+    elif palette.varied and rng.random() < palette.mixed_kits:
         recorded = float(rng.choice([0.0, 0.7, 1.0]))
         dry = drumkits.play(notes, rng=rng, duration_s=duration_s, recorded=recorded, kits=palette.hits)
     elif palette.synthetic and rng.random() < 0.35:

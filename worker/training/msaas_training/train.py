@@ -33,7 +33,7 @@ ARCHITECTURE: dict[str, Any] = {
     "segment": Fraction(39, 5),
 }
 #: What may be trained on; each set has its own checkpoints.
-SETS = ("train", "varied", "wide", "cast", "imagined")
+SETS = ("train", "varied", "wide", "cast", "imagined", "shells")
 _RATE = 4e-3
 _WARM_UP_STEPS = 30
 _FLAT_SHARE = 0.3
