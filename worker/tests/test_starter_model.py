@@ -22,14 +22,14 @@ from msaas_worker.separators.weights import read_model
 
 GATE_A_DB = 90
 STEMS = ["drums", "bass", "other", "vocals"]
-SMALL = {"channels": 8, "depth": 4, "dconv_comp": 4, "dconv_init": 0.1, "segment": Fraction(1)}
+SMALL = {"channels": 8, "depth": 3, "dconv_comp": 4, "dconv_init": 0.1, "segment": Fraction(1)}
 SAMPLES = 44_100
 BFLOAT16 = Arithmetic(torch.bfloat16, CPU, packed=False)
 
 
 @pytest.fixture(scope="module")
 def model() -> Starter:
-    """A small one with random weights, its residual branches and its context at full strength."""
+    """A small one with random weights, its residual branches, context and start at full strength."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         starter = randomised(Starter(STEMS, **SMALL))
@@ -38,6 +38,7 @@ def model() -> Starter:
                 torch.nn.init.uniform_(module.scale, 0.1, 0.5)
         for layer in starter.context:
             layer.last.reset_parameters()
+        torch.nn.init.uniform_(starter.start)
     return starter.eval()
 
 
@@ -137,7 +138,7 @@ def reach(model: Starter, *, level: int, row: int) -> tuple[Tensor, Tensor]:
     return difference.abs().sum((0, 1, 3)), difference.abs().sum((0, 1, 2))
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("level", range(3))
 def test_context_across_rows_reaches_every_low_row_of_its_frame(model: Starter, level: int) -> None:
     rows, frames = reach(model, level=level, row=0)
     assert rows.shape == (512 // 4 ** (level + 1),)
@@ -145,21 +146,13 @@ def test_context_across_rows_reaches_every_low_row_of_its_frame(model: Starter, 
     assert torch.equal(frames.nonzero().flatten(), torch.tensor([100]))
 
 
-def test_context_over_time_reaches_more_than_a_second(model: Starter) -> None:
-    """Norms reach everywhere, if weakly: what the taps reach is louder."""
-    _, frames = reach(model, level=3, row=1)
-    far = torch.cat([frames[:37], frames[164:]]).mean()
-    assert bool((frames[[100 - 48, 100 + 48]] > 2 * far).all())
-    assert float(frames[90:111].mean()) > 10 * float(far)
-
-
-@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("level", range(3))
 def test_context_does_not_see_the_upper_rows(model: Starter, level: int) -> None:
     rows, _ = reach(model, level=level, row=model.context[level].rows)
     assert float(rows.sum()) == 0
 
 
-@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("level", range(3))
 def test_a_new_model_adds_no_context(level: int) -> None:
     x = torch.randn(1, 8 * 2**level, 130, 9, generator=torch.manual_seed(8))
     assert not Starter(STEMS, **SMALL).context.of(x, level=level).any()
@@ -198,7 +191,7 @@ def test_upper_bins_that_are_left_out_count_as_silent_in_the_level() -> None:
     torch.testing.assert_close(lower, views(whole, side=1)[:, :, :16])
 
 
-def test_low_bins_are_heard_twice_and_the_rest_once() -> None:
+def test_low_bins_are_heard_three_times_and_the_rest_once() -> None:
     """Answers that rise by one from hearing to hearing tell how often a bin was heard."""
     heard: list[int] = []
 
@@ -206,13 +199,14 @@ def test_low_bins_are_heard_twice_and_the_rest_once() -> None:
         heard.append(maps.shape[2])
         return torch.full_like(maps, len(heard))
 
-    answers = pitches.averaged(answers_of, torch.zeros(1, 4, 2048, 3), bins=2)
-    assert heard == [2048, 512]
-    assert answers[0, 0, :450, 0].unique().tolist() == [1.5]
-    assert answers[0, 0, 512:, 0].unique().tolist() == [1.0]
+    answers = pitches.averaged(answers_of, torch.zeros(1, 4, 2048, 3), bins=2)[0, 0, :, 0]
+    assert heard == [2048, 512, 512]
+    torch.testing.assert_close(answers[:362], torch.full((362,), 2.0))
+    torch.testing.assert_close(answers[362:456], torch.full((94,), 1.5))
+    torch.testing.assert_close(answers[456:], torch.full((1592,), 1.0))
 
 
-@pytest.mark.parametrize("bin_", [20, 101, 400])
+@pytest.mark.parametrize("bin_", [20, 101, 340])
 def test_what_is_heard_at_another_pitch_is_told_of_its_own_bin(bin_: int) -> None:
     maps = torch.zeros(1, 4, 2048, 3)
     maps[:, :, bin_] = 1
@@ -223,9 +217,8 @@ def test_what_is_heard_at_another_pitch_is_told_of_its_own_bin(bin_: int) -> Non
         return heard.clone()
 
     answers = pitches.averaged(answers_of, maps, bins=2)
-    assert seen[1] == pytest.approx(1.12 * bin_, abs=1)
-    assert float(answers[0, 0, bin_, 0]) == 1
-    assert float(answers.sum()) == 4 * 3
+    assert seen[1:] == [pytest.approx(1.12 * bin_, abs=1), pytest.approx(1.41 * bin_, abs=1)]
+    torch.testing.assert_close(answers, maps)
 
 
 def test_its_weights_are_read_by_their_class_name(model: Starter, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 TRAINING = Path(__file__).parents[1] / "training"
 sys.path.insert(0, str(TRAINING))
@@ -26,9 +26,11 @@ from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa:
 from msaas_training.export import mean_of, named, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
+from msaas_training.songs import STEMS  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
 from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, begin_with, train_step  # noqa: E402
 
+from msaas_worker.separators.starter import Starter  # noqa: E402
 from msaas_worker.separators.weights import read_model  # noqa: E402
 
 SECOND = 44_100
@@ -120,18 +122,30 @@ def test_training_goes_on_from_weights(run, tmp_path):
         torch.testing.assert_close(second.average.state_dict()[name], value.half().float())
 
 
-def test_training_goes_on_from_weights_of_before_the_context(run, tmp_path):
-    """What the layers that are new add is nothing, so that it begins with the function that it was."""
-    for parameter in run.model.context.parameters():
-        torch.nn.init.zeros_(parameter)
-    write(run.model, path=tmp_path / "with.safetensors")
-    old = {k: v for k, v in load_file(tmp_path / "with.safetensors").items() if not k.startswith("context.")}
-    save_file(old, tmp_path / "without.safetensors")
-    second = Run(Plan(1, 1, FRAMES, "cpu", 1, start=tmp_path / "without.safetensors", seed=9))
-    mixture = noise(bins=LOW_BINS).sum(1)
-    first = read_model(tmp_path / "with.safetensors").float()
+def with_a_silent_level() -> tuple[Starter, dict[str, torch.Tensor]]:
+    """A model of four levels, the innermost of them silent, and its weights as such a file had them."""
+    model = Starter(list(STEMS), **ARCHITECTURE | {"depth": 4})
+    for layer in list(model.context)[:3]:
+        layer.last.reset_parameters()
+    closed = model.decoder[0].rewrite.bias.data
+    closed[len(closed) // 2 :] = -1e4
+    torch.nn.init.uniform_(model.decoder[0].conv_tr.bias, -0.7, 0.5)
+    return model.eval(), {name: value for name, value in model.state_dict().items() if name != "start"}
+
+
+@pytest.mark.parametrize("context", [True, False], ids=["with context", "of before it"])
+@pytest.mark.parametrize("bins", [LOW_BINS, BINS])
+def test_weights_with_the_silent_level_become_the_same_function_without_it(tmp_path, run, context, bins):
+    four, file = with_a_silent_level()
+    if not context:
+        file = {name: value for name, value in file.items() if not name.startswith("context.")}
+        for parameter in four.context.parameters():
+            torch.nn.init.zeros_(parameter)
+    save_file(file, tmp_path / "four.safetensors")
+    begin_with(tmp_path / "four.safetensors", model=run.model)
+    maps = torch.randn(1, 4, bins, 20, generator=torch.manual_seed(3))
     with torch.no_grad():
-        torch.testing.assert_close(second.model.eval().shares(mixture), first.shares(mixture))
+        torch.testing.assert_close(run.model.eval().answers(maps), four.answers(maps), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -278,12 +292,17 @@ def test_a_tenth_of_noise_is_twenty_decibels():
     assert sdr_db(true, true + 0.1 * rng.standard_normal((2, SECOND))) == pytest.approx(20, abs=0.1)
 
 
-def test_a_mean_may_take_weights_that_were_written_before(tmp_path):
-    one = read_model(
-        Path(__file__).parents[1] / "src/msaas_worker/separators/starter/starter.safetensors"
-    ).float()
-    write(one, path=tmp_path / "before.safetensors")
+def test_a_mean_may_take_weights_that_were_written_before(run, tmp_path):
+    write(run.model, path=tmp_path / "before.safetensors")
     given = named(str(tmp_path / "before.safetensors"), folder=tmp_path).state_dict()
-    assert given.keys() == one.state_dict().keys()
-    for name, value in one.state_dict().items():
+    assert given.keys() == run.model.state_dict().keys()
+    for name, value in run.model.state_dict().items():
         torch.testing.assert_close(given[name], value.half().float(), rtol=0, atol=0)
+
+
+def test_a_mean_may_take_weights_of_an_older_form(run, tmp_path):
+    _, file = with_a_silent_level()
+    save_file(file, tmp_path / "older.safetensors")
+    given = named(str(tmp_path / "older.safetensors"), folder=tmp_path).state_dict()
+    assert given.keys() == run.model.state_dict().keys()
+    torch.testing.assert_close(given["encoder.2.conv.weight"], file["encoder.2.conv.weight"])

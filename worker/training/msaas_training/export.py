@@ -19,10 +19,9 @@ from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE, SETS
+from msaas_training.train import ARCHITECTURE, SETS, begin_with
 from msaas_worker.separators.library import load_starter
 from msaas_worker.separators.starter import Starter
-from msaas_worker.separators.weights import read_model
 
 WEIGHTS = Path(__file__).parents[2] / "src/msaas_worker/separators/starter/starter.safetensors"
 _CHOOSING_SONGS = 8
@@ -61,10 +60,12 @@ def newest(folder: Path, *, count: int) -> list[Path]:
 
 
 def named(name: str, *, folder: Path) -> Starter:
-    """A checkpoint of the folder, or weights in a file."""
-    return (
-        read_model(Path(name)).float() if name.endswith(WEIGHTS.suffix) else averaged(folder / f"{name}.pt")
-    )
+    """A checkpoint of the folder, or weights in a file, of an older form, too."""
+    if not name.endswith(WEIGHTS.suffix):
+        return averaged(folder / f"{name}.pt")
+    model = Starter(list(STEMS), **ARCHITECTURE)
+    begin_with(Path(name), model=model)
+    return model.eval()
 
 
 def averaged(checkpoint: Path) -> Starter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +43,19 @@ _SKIN = (1.0, 1.59, 2.14, 2.3, 2.65, 2.92, 3.16, 3.5, 3.6, 3.65, 4.06)
 #: Of a bar that is free at both ends (table 2.1).
 _BAR = (1.0, 2.76, 5.4, 8.93)
 _PLATE_MODES, _TOP_HZ = 40, 14_000.0
-_LONGEST_S = 2.5
+#: No piece sounds longer; the last of it dies away.
+_LONGEST_S, _FADE_S = 2.5, 1.0
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What pieces of a kind may be like; every number is drawn between two, evenly in octaves.
+    """What pieces of a kind may be like: each number is drawn between two, evenly in octaves.
 
-    `noise` is how loud sticks, wires or grains are beside the modes; a kind without modes has noise alone.
-    `loud` is beside the other pieces of the kit.
+    But `noise_hz` is the band that noise may have a part of. `noise` is how loud sticks, wires or grains are
+    beside the modes; a kind without modes has noise alone. `loud` is beside the other pieces of the kit.
     """
 
-    modes: str
+    modes: Literal["skin", "bar", "plate", "none"]
     lowest_hz: Range
     ring_s: Range
     noise: Range
@@ -82,15 +84,18 @@ KINDS: dict[int, Kind] = {
     PEDAL_HAT: Kind("plate", (250, 1500), (0.01, 0.08), *_METAL, loud=_SOFT),
     OPEN_HAT: Kind("plate", (250, 1500), (0.15, 0.9), (0.3, 3), (2500, 15_000), (0.15, 0.6), loud=_SOFT),
     TAMBOURINE: Kind("plate", (2000, 6000), (0.03, 0.25), (0.3, 3), (3000, 15_000), (0.04, 0.2), loud=_SOFT),
-    SHAKER: Kind("", (0, 0), (0, 0), (1, 1), (2500, 14_000), (0.02, 0.1), loud=_SOFT),
-    CLAP: Kind("", (0, 0), (0, 0), (1, 1), (600, 7000), (0.04, 0.25), loud=_LESS),
+    SHAKER: Kind("none", (0, 0), (0, 0), (1, 1), (2500, 14_000), (0.02, 0.1), loud=_SOFT),
+    CLAP: Kind("none", (0, 0), (0, 0), (1, 1), (600, 7000), (0.04, 0.25), loud=_LESS),
 }
 _CYMBAL = Kind("plate", (200, 1200), (0.4, 2.2), (0.1, 1), (2500, 15_000), (0.1, 1), loud=_SOFT)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One drum: `low`, `[samples]`, sounds at any stroke, `high` the more the harder it is; -1 is left."""
+    """One drum: `low`, `[samples]`, sounds at any stroke, `high` the more the harder it is.
+
+    `side` is where it stands, from -1 (left) to 1.
+    """
 
     low: Wave
     high: Wave
@@ -99,13 +104,14 @@ class Piece:
     @classmethod
     def drawn(cls, key: int, rng: np.random.Generator) -> Piece:
         kind = KINDS.get(key, _CYMBAL)
-        ring_s = _log(rng, kind.ring_s) if kind.modes else 0.0
+        ring_s = _log(rng, kind.ring_s) if kind.modes != "none" else 0.0
         noise_s = _log(rng, kind.noise_s)
         time = np.arange(round(min(_LONGEST_S, 7 * max(ring_s, noise_s)) * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
         low, high = _ringing(time, kind=kind, ring_s=ring_s, rng=rng)
         noise = _log(rng, kind.noise) * _rattling(time, band_hz=kind.noise_hz, decay_s=noise_s, rng=rng)
         loud = _log(rng, kind.loud)
-        fade = loud * np.minimum(1, np.arange(time.size, 0, -1) / (0.01 * SAMPLE_RATE_HZ))
+        left_s = time[::-1] + 1 / SAMPLE_RATE_HZ
+        fade = loud * np.minimum(1, left_s / min(_FADE_S, float(left_s[0]) / 3))
         widest = 0.15 if key in (KICK, SNARE) else 0.7
         return cls(low * fade, (high + noise) * fade, float(rng.uniform(-widest, widest)))
 
@@ -134,23 +140,20 @@ def _in_a_room(kit: Audio, *, rng: np.random.Generator) -> Audio:
 
 
 def _ringing(time: Wave, *, kind: Kind, ring_s: float, rng: np.random.Generator) -> tuple[Wave, Wave]:
-    """The lower modes and the upper ones; together they begin about as loud as 1."""
-    halves = np.zeros((2, time.size), np.float32)
-    if not kind.modes:
-        return halves[0], halves[1]
+    """The lower third of the modes and the rest; together they begin about as loud as 1."""
+    low, high = np.zeros((2, time.size), np.float32)
+    if kind.modes == "none":
+        return low, high
     modes_hz = _modes(kind.modes, lowest_hz=_log(rng, kind.lowest_hz), rng=rng)
-    strengths, damping, order = (
-        _strengths(rng, modes_hz, kind=kind.modes),
-        _log(rng, (0.05, 1.5)),
-        np.arange(modes_hz.size),
-    )
+    strengths, damping = _strengths(rng, modes_hz, kind=kind.modes), _log(rng, (0.05, 1.5))
     begun = 1 + (_log(rng, kind.glide) - 1) * np.exp(-time / _log(rng, (0.01, 0.08)))
     cycles = np.cumsum(begun) / SAMPLE_RATE_HZ
-    for number, (mode_hz, strength) in enumerate(zip(modes_hz, strengths, strict=True)):
-        turn = (2 * np.pi * (mode_hz * cycles % 1)).astype(np.float32)
-        die = np.exp((-time * (1 + damping * order[number]) / ring_s).astype(np.float32))
-        halves[int(number >= modes_hz.size // 3)] += np.float32(strength) * np.sin(turn) * die
-    return halves[0], halves[1]
+    for order in np.flatnonzero(modes_hz < _TOP_HZ):
+        turn = (2 * np.pi * (modes_hz[order] * cycles % 1)).astype(np.float32)
+        die = np.exp((-time * (1 + damping * order) / ring_s).astype(np.float32))
+        part = low if order < modes_hz.size // 3 else high
+        part += np.float32(strengths[order]) * np.sin(turn) * die
+    return low, high
 
 
 def _modes(kind: str, *, lowest_hz: float, rng: np.random.Generator) -> Wave:
@@ -170,7 +173,7 @@ def _strengths(rng: np.random.Generator, modes_hz: Wave, *, kind: str) -> Wave:
 
 
 def _rattling(time: Wave, *, band_hz: Range, decay_s: float, rng: np.random.Generator) -> Wave:
-    """Noise of half the octaves between two frequencies or more, as loud as 1 where it begins."""
+    """Noise of a quarter of the octaves between two frequencies or more, as loud as 1 where it begins."""
     lowest, highest = np.log(band_hz)
     cut = rng.uniform(0, 0.5, 2) * (highest - lowest) * np.array([1, 0.5])
     edges = np.exp([lowest + cut[0], highest - cut[1]])

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from msaas_training import forms
 from msaas_training.desk import Library, draw_batch
 from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.songs import STEMS
@@ -27,7 +28,7 @@ from msaas_worker.separators.starter import Starter
 #: What `starter` is; the export writes it beside the weights.
 ARCHITECTURE: dict[str, Any] = {
     "channels": 24,
-    "depth": 4,
+    "depth": 3,
     "dconv_comp": 4,
     "dconv_init": 0.1,
     "segment": Fraction(39, 5),
@@ -91,21 +92,16 @@ class Run:
 
 
 def begin_with(path: Path, *, model: Starter) -> None:
-    """Take the weights of a file; if it is from before the context, that stays as it begins, adding nothing.
+    """Take the weights of a file; those of an older form become the same function in this one (`forms`).
 
     Raises:
         ValueError: they are another model's.
     """
-    given, own = load_file(path), model.state_dict()
-    if not any(map(_is_context, given)):
-        given |= {name: value for name, value in own.items() if _is_context(name)}
+    own = model.state_dict()
+    given = forms.of_now(load_file(path), own=own)
     if {name: value.shape for name, value in given.items()} != {n: v.shape for n, v in own.items()}:
         raise ValueError(f"{path.name} has the weights of another model.")
     model.load_state_dict(given)
-
-
-def _is_context(name: str) -> bool:
-    return name.startswith("context.")
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ class SharingNetwork:
         levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
         self._half = SpectralHalf(model, frames=self._spectrogram.frames, levels=levels)
         self._context = copy.deepcopy(model.context).eval().to(arithmetic.device)
+        self._start = arithmetic.exact.constant(model.start.permute(0, 2, 3, 1))
 
     @torch.inference_mode()
     def __call__(self, mixture: Tensor) -> Tensor:
@@ -52,6 +53,7 @@ class SharingNetwork:
             context = self._context.of(x.permute(0, 3, 1, 2), level=level).permute(0, 2, 3, 1)
             x[:, : context.shape[1]] += context
             skips.append(x)
+        x = self._start.expand_as(x)
         for decoder in self._half.decoders:
             x = decoder(x, skips.pop())
         return x

@@ -58,9 +58,10 @@ class Starter(HTDemucs):
             _VIEWS, channels, first.conv.kernel_size, first.conv.stride, first.conv.padding
         )
         rescale_conv(first.conv, reference=_RESCALE)  # type: ignore[no-untyped-call]
-        self.context = Context(
-            channels=channels, rows=self.nfft // 2 // LOW_PART, stride=self.stride, depth=depth
-        )
+        rows, innermost = self.nfft // 2 // LOW_PART, channels * 2 ** (depth - 1)
+        self.context = Context(rows=rows, stride=self.stride, depth=depth)
+        #: What the decoders begin with, where an HTDemucs begins with nothing.
+        self.start = nn.Parameter(torch.zeros(1, innermost, 1, 1))
 
     def forward(self, mix: Tensor) -> Tensor:
         """`[batch, 2, samples]`, no longer than the training length, to `[batch, stems, 2, samples]`."""
@@ -91,6 +92,7 @@ class Starter(HTDemucs):
             x = x + self._heights(x) if level == 0 else x
             x = raised(x, by=self.context.of(x, level=level))
             skips.append(x)
+        x = self.start.expand_as(x)
         for decode in self.decoder:
             x, _ = decode(x, skips.pop(), lengths.pop())
         return x

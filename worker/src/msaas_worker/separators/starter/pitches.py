@@ -1,4 +1,4 @@
-"""The low bins are heard at a second pitch as well, and the answers of both hearings are averaged.
+"""The low bins are heard at other pitches as well, and the answers of all hearings are averaged.
 
 Errors differ from pitch to pitch more than what is true does.
 """
@@ -10,19 +10,20 @@ from torch import Tensor
 
 from msaas_worker.separators.starter.context import LOW_PART
 
-#: What every frequency is multiplied by; examples of the training are, too (by 0.84 to 1.19).
-_RATIO = 1.12
+#: What every frequency is multiplied by, the lower one first; in training it is, too, by 0.84 to 1.19.
+_RATIOS = (1.12, 1.41)
 
 
 def averaged(answers_of: Callable[[Tensor], Tensor], maps: Tensor, *, bins: int) -> Tensor:
     """What `answers_of` tells of `maps`, both with `maps.shape[bins]` bins along that dimension.
 
-    What lies just below the border of the low bins is heard once: the second pitch takes it across.
+    What lies just below the border of the low bins is heard less often: a higher pitch takes it across.
     """
     answers, low = answers_of(maps), maps.shape[bins] // LOW_PART
-    again = answers_of(_bins(maps, bins, low, by=1 / _RATIO))
-    kept = int((low - 1) / _RATIO)
-    answers.narrow(bins, 0, kept).add_(_bins(again, bins, kept, by=_RATIO)).div_(2)
+    for heard, ratio in enumerate(_RATIOS, 1):
+        again = answers_of(_bins(maps, bins, low, by=1 / ratio))
+        kept = int((low - 1) / ratio)
+        answers.narrow(bins, 0, kept).lerp_(_bins(again, bins, kept, by=ratio), 1 / (heard + 1))
     return answers
 
 
