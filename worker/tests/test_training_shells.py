@@ -118,6 +118,16 @@ def test_a_key_is_one_piece_all_along():
 
 
 @pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_stand_where_they_are_placed_and_kicks_in_the_middle(seed):
+    for key in (KICK, RIDE):
+        side = Piece.drawn(key, np.random.default_rng(seed)).side
+        kit = play([Note(0.0, 0.2, key, 100)], rng=np.random.default_rng(seed), duration_s=1.0)
+        assert loudness(kit[1]) / loudness(kit[0]) == pytest.approx((1 + side) / (1 - side), rel=1e-4)
+        assert abs(side) <= (0.15 if key == KICK else 0.7)
+
+
+@pytest.mark.usefixtures("nowhere")
 def test_what_rings_past_the_end_is_cut():
     notes = [Note(0.9, 0.2, CRASH, 100), Note(1.5, 0.2, KICK, 100)]
     short, long = (play(notes, rng=np.random.default_rng(0), duration_s=length_s) for length_s in (1.0, 5.0))

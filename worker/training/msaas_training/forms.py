@@ -22,7 +22,10 @@ def of_now(given: Mapping[str, torch.Tensor], *, own: Weights) -> Weights:
 
 
 def _without_the_silent_level(given: Weights) -> Weights:
-    """What the fourth level added was a constant, with which the decoders begin now."""
+    """What the fourth level added was a constant, with which the decoders begin now.
+
+    So it is with every file that was packaged; one whose gate is open would become another function.
+    """
     kept = {_moved_up(name): value for name, value in given.items() if not name.startswith(_SILENT)}
     constant = functional.gelu(given["decoder.0.conv_tr.bias"])
     return kept | {"start": constant[None, :, None, None]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from msaas_training.chance import by_octaves
 from msaas_training.effects import Audio, one_pole
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 
@@ -51,15 +52,16 @@ class Instrument:
         return cls(
             ratios=ratios,
             strengths=strengths,
-            rings_s=_log(rng, 0.15, 4.0) / (1 + rng.uniform(0, 0.6) * (np.arange(ratios.size) % _PARTIALS)),
+            rings_s=by_octaves(rng, 0.15, 4.0)
+            / (1 + rng.uniform(0, 0.6) * (np.arange(ratios.size) % _PARTIALS)),
             sustain=0.0 if struck else float(rng.uniform(0.3, 1.0)),
-            attack_s=_log(rng, 0.001, 0.006) if struck else _log(rng, 0.005, 0.25),
-            release_s=_log(rng, 0.03, 0.4),
-            vibrato_semitones=0.0 if struck or rng.random() < 0.4 else _log(rng, 0.03, 0.5),
+            attack_s=by_octaves(rng, 0.001, 0.006) if struck else by_octaves(rng, 0.005, 0.25),
+            release_s=by_octaves(rng, 0.03, 0.4),
+            vibrato_semitones=0.0 if struck or rng.random() < 0.4 else by_octaves(rng, 0.03, 0.5),
             vibrato_hz=float(rng.uniform(4, 7.5)),
-            breath=0.0 if struck or rng.random() < 0.5 else _log(rng, 0.003, 0.2),
-            knock=0.0 if rng.random() < 0.4 else _log(rng, 0.02, 0.8),
-            noise_hz=_log(rng, 300, 8000),
+            breath=0.0 if struck or rng.random() < 0.5 else by_octaves(rng, 0.003, 0.2),
+            knock=0.0 if rng.random() < 0.4 else by_octaves(rng, 0.02, 0.8),
+            noise_hz=by_octaves(rng, 300, 8000),
         )
 
 
@@ -68,7 +70,7 @@ def _ratios(rng: np.random.Generator, *, struck: bool) -> Wave:
     order = np.arange(1, _PARTIALS + 1, dtype=float)
     kind = rng.choice(["harmonic", "stiff", "bar"], p=[0.4, 0.4, 0.2] if struck else [0.8, 0.2, 0.0])
     if kind == "stiff":
-        order = order * np.sqrt(1 + _log(rng, 1e-5, 2e-3) * order**2)
+        order = order * np.sqrt(1 + by_octaves(rng, 1e-5, 2e-3) * order**2)
     elif kind == "bar":
         order = order ** rng.uniform(1.05, 1.8)
     return np.concatenate([order, order * 2 ** (rng.uniform(2, 18) / 1200)]) if rng.random() < 0.33 else order
@@ -84,10 +86,6 @@ def _strengths(rng: np.random.Generator) -> Wave:
     comb = np.abs(np.sin(np.pi * order * place)) if rng.random() < 0.5 else 1.0
     uneven = np.exp(rng.normal(0, rng.uniform(0, 1.0), _PARTIALS))
     return np.asarray(order ** -rng.uniform(0.3, 2.4) * comb * uneven * np.where(order % 2 == 0, evens, 1.0))
-
-
-def _log(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def play(

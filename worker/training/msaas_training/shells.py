@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from msaas_training import effects
+from msaas_training.chance import by_octaves
 from msaas_training.effects import Audio
 from msaas_training.notes import SAMPLE_RATE_HZ, Note
 from msaas_training.styles import (
@@ -104,12 +105,14 @@ class Piece:
     @classmethod
     def drawn(cls, key: int, rng: np.random.Generator) -> Piece:
         kind = KINDS.get(key, _CYMBAL)
-        ring_s = _log(rng, kind.ring_s) if kind.modes != "none" else 0.0
-        noise_s = _log(rng, kind.noise_s)
+        ring_s = by_octaves(rng, *kind.ring_s) if kind.modes != "none" else 0.0
+        noise_s = by_octaves(rng, *kind.noise_s)
         time = np.arange(round(min(_LONGEST_S, 7 * max(ring_s, noise_s)) * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
         low, high = _ringing(time, kind=kind, ring_s=ring_s, rng=rng)
-        noise = _log(rng, kind.noise) * _rattling(time, band_hz=kind.noise_hz, decay_s=noise_s, rng=rng)
-        loud = _log(rng, kind.loud)
+        noise = by_octaves(rng, *kind.noise) * _rattling(
+            time, band_hz=kind.noise_hz, decay_s=noise_s, rng=rng
+        )
+        loud = by_octaves(rng, *kind.loud)
         left_s = time[::-1] + 1 / SAMPLE_RATE_HZ
         fade = loud * np.minimum(1, left_s / min(_FADE_S, float(left_s[0]) / 3))
         widest = 0.15 if key in (KICK, SNARE) else 0.7
@@ -136,7 +139,7 @@ def play(notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float) 
 def _in_a_room(kit: Audio, *, rng: np.random.Generator) -> Audio:
     if rng.random() < 0.3:
         return kit
-    return effects.room(kit, rng=rng, decay_s=_log(rng, (0.15, 1.2)), wet=_log(rng, (0.1, 1.0)))
+    return effects.room(kit, rng=rng, decay_s=by_octaves(rng, 0.15, 1.2), wet=by_octaves(rng, 0.1, 1.0))
 
 
 def _ringing(time: Wave, *, kind: Kind, ring_s: float, rng: np.random.Generator) -> tuple[Wave, Wave]:
@@ -144,9 +147,9 @@ def _ringing(time: Wave, *, kind: Kind, ring_s: float, rng: np.random.Generator)
     low, high = np.zeros((2, time.size), np.float32)
     if kind.modes == "none":
         return low, high
-    modes_hz = _modes(kind.modes, lowest_hz=_log(rng, kind.lowest_hz), rng=rng)
-    strengths, damping = _strengths(rng, modes_hz, kind=kind.modes), _log(rng, (0.05, 1.5))
-    begun = 1 + (_log(rng, kind.glide) - 1) * np.exp(-time / _log(rng, (0.01, 0.08)))
+    modes_hz = _modes(kind.modes, lowest_hz=by_octaves(rng, *kind.lowest_hz), rng=rng)
+    strengths, damping = _strengths(rng, modes_hz, kind=kind.modes), by_octaves(rng, 0.05, 1.5)
+    begun = 1 + (by_octaves(rng, *kind.glide) - 1) * np.exp(-time / by_octaves(rng, 0.01, 0.08))
     cycles = np.cumsum(begun) / SAMPLE_RATE_HZ
     for order in np.flatnonzero(modes_hz < _TOP_HZ):
         turn = (2 * np.pi * (modes_hz[order] * cycles % 1)).astype(np.float32)
@@ -180,8 +183,3 @@ def _rattling(time: Wave, *, band_hz: Range, decay_s: float, rng: np.random.Gene
     sos = signal.butter(1, edges, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = signal.sosfilt(sos, rng.standard_normal(time.size))
     return np.asarray(noise / (noise.std() + 1e-9) * np.exp(-time / decay_s) / np.sqrt(2))
-
-
-def _log(rng: np.random.Generator, between: Range) -> float:
-    low, high = between
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
