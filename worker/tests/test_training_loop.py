@@ -154,7 +154,7 @@ def test_weights_with_the_silent_level_become_the_same_function_without_it(tmp_p
         {"encoder.0.conv.weight": None},
         {"context.0.first.weight": None},
         {"tencoder.0.conv.weight": torch.zeros(1)},
-        {"encoder.0.conv.weight": torch.zeros(8, 4, 8, 1)},
+        {"encoder.0.conv.weight": torch.zeros(64, 4, 8, 1)},
     ],
     ids=["a layer lacks", "half of the context lacks", "a layer too many", "another width"],
 )

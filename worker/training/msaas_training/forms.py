@@ -1,4 +1,4 @@
-"""Weights of older forms of the starter, said in the form of now."""
+"""Weights of older and of narrower forms of the starter, said in the form of now."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 from torch.nn import functional
+
+from msaas_training.widening import widened, width
 
 Weights = dict[str, torch.Tensor]
 #: Until commit 14efc9b there were four levels, of which the innermost had gone silent: a gate was closed.
@@ -18,7 +20,9 @@ def of_now(given: Mapping[str, torch.Tensor], *, own: Weights) -> Weights:
     if "decoder.3.conv_tr.bias" in weights:
         weights = _without_the_silent_level(weights)
     context = {name: value for name, value in own.items() if name.startswith("context.")}
-    return weights if any(map(context.__contains__, weights)) else context | weights
+    weights = weights if any(map(context.__contains__, weights)) else context | weights
+    narrower = "encoder.0.conv.weight" in weights and width(weights) < width(own)
+    return widened(weights, own=own) if narrower else weights
 
 
 def _without_the_silent_level(given: Weights) -> Weights:

@@ -27,7 +27,7 @@ from msaas_worker.separators.starter import Starter
 
 #: What `starter` is; the export writes it beside the weights.
 ARCHITECTURE: dict[str, Any] = {
-    "channels": 24,
+    "channels": 32,
     "depth": 3,
     "dconv_comp": 4,
     "dconv_init": 0.1,
@@ -92,15 +92,18 @@ class Run:
 
 
 def begin_with(path: Path, *, model: Starter) -> None:
-    """Take the weights of a file; those of an older form become the same function in this one (`forms`).
+    """Take the weights of a file; those of an older or narrower form are said in this one (`forms`).
 
     Raises:
         ValueError: they are another model's.
     """
-    own = model.state_dict()
-    given = forms.of_now(load_file(path), own=own)
+    own, refusal = model.state_dict(), ValueError(f"{path.name} has the weights of another model.")
+    try:
+        given = forms.of_now(load_file(path), own=own)
+    except (KeyError, RuntimeError) as error:
+        raise refusal from error
     if {name: value.shape for name, value in given.items()} != {n: v.shape for n, v in own.items()}:
-        raise ValueError(f"{path.name} has the weights of another model.")
+        raise refusal
     model.load_state_dict(given)
 
 
