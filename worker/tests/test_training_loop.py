@@ -28,7 +28,7 @@ from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.songs import STEMS  # noqa: E402
 from msaas_training.spectra import BINS, HOP, LOW_BINS, WINDOW, keep_low, transformed  # noqa: E402
-from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, begin_with, train_step  # noqa: E402
+from msaas_training.train import ARCHITECTURE, Plan, Run, batch_of, begun, pace, train, train_step  # noqa: E402
 
 from msaas_worker.separators.starter import Starter  # noqa: E402
 from msaas_worker.separators.weights import read_model  # noqa: E402
@@ -104,13 +104,52 @@ def test_a_step_on_one_example_makes_it_fit_better(run):
 
 
 def test_a_checkpoint_gives_back_every_number(run, tmp_path):
-    train_step(run, true=noise(bins=LOW_BINS), rate=1e-3)
+    for _ in range(2):
+        train_step(run, true=noise(bins=LOW_BINS), rate=1e-3)
+    run.trained_s = 7.0
     run.save(tmp_path / "last.pt")
     other = Run(Plan(1, 1, FRAMES, "cpu", 1, seed=9))
     other.load(tmp_path / "last.pt")
-    assert other.step == 1
-    for name, value in run.model.state_dict().items():
-        torch.testing.assert_close(other.model.state_dict()[name], value)
+    assert (other.step, other.trained_s) == (2, 7.0)
+    assert same(other.model.state_dict(), run.model.state_dict())
+    assert same(other.average.state_dict(), run.average.state_dict())
+    assert not same(run.average.state_dict(), run.model.state_dict())
+    for ours, theirs in zip(moments(other), moments(run), strict=True):
+        assert same(ours, theirs)
+
+
+def moments(run: Run) -> list[dict[str, torch.Tensor]]:
+    return list(run.optimiser.state_dict()["state"].values())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_its_name(run, tmp_path):
+    run.save(tmp_path / "last.pt")
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    state["model"]["start"] = torch.zeros(1, 8, 1, 1)
+    torch.save(state, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt is of another model"):
+        run.load(tmp_path / "last.pt")
+
+
+def test_a_training_that_is_over_says_so_and_needs_no_weights_to_begin_with(run, tmp_path, capsys):
+    run.step, run.trained_s = 7, 60.0
+    run.save(tmp_path / "last.pt")
+    plan = Plan(1, 1, FRAMES, "cpu", 1, start=tmp_path / "gone.safetensors")
+    train(Library.at(songs_of_noise(tmp_path / "train")), folder=tmp_path, plan=plan)
+    goes_on, over = capsys.readouterr().out.splitlines()
+    assert goes_on == f"step 7: goes on from {tmp_path}/last.pt"
+    assert over == "step 7: trained for 1.0 of 1 min"
+
+
+def test_the_rate_rises_by_steps_stays_and_falls_to_a_hundredth():
+    assert pace(0, 0.0) == pytest.approx(1 / 30)
+    assert pace(40, 0.3) == 1
+    assert pace(5000, 0.65) == pytest.approx(0.505)
+    assert pace(5000, 1.0) == pytest.approx(0.01)
 
 
 def test_training_goes_on_from_weights(run, tmp_path):
@@ -135,17 +174,17 @@ def with_a_silent_level() -> tuple[Starter, dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("context", [True, False], ids=["with context", "of before it"])
 @pytest.mark.parametrize("bins", [LOW_BINS, BINS])
-def test_weights_with_the_silent_level_become_the_same_function_without_it(tmp_path, run, context, bins):
+def test_weights_with_the_silent_level_become_the_same_function_without_it(tmp_path, context, bins):
     four, file = with_a_silent_level()
     if not context:
         file = {name: value for name, value in file.items() if not name.startswith("context.")}
         for parameter in four.context.parameters():
             torch.nn.init.zeros_(parameter)
     save_file(file, tmp_path / "four.safetensors")
-    begin_with(tmp_path / "four.safetensors", model=run.model)
+    three = begun(tmp_path / "four.safetensors", seed=3).eval()
     maps = torch.randn(1, 4, bins, 20, generator=torch.manual_seed(3))
     with torch.no_grad():
-        torch.testing.assert_close(run.model.eval().answers(maps), four.answers(maps), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(three.answers(maps), four.answers(maps), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -156,16 +195,13 @@ def test_weights_with_the_silent_level_become_the_same_function_without_it(tmp_p
         {"tencoder.0.conv.weight": torch.zeros(1)},
         {"encoder.0.conv.weight": torch.zeros(64, 4, 8, 1)},
     ],
-    ids=["a layer lacks", "half of the context lacks", "a layer too many", "another width"],
+    ids=["the first layer lacks", "half of the context lacks", "a layer too many", "another width"],
 )
-def test_weights_of_another_model_are_refused_and_change_nothing(run, tmp_path, other):
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    weights = {name: value + 1 for name, value in before.items()} | other
+def test_weights_of_another_model_are_refused(run, tmp_path, other):
+    weights = run.model.state_dict() | other
     save_file({n: v for n, v in weights.items() if v is not None}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="another model"):
-        begin_with(tmp_path / "other.safetensors", model=run.model)
-    for name, value in run.model.state_dict().items():
-        assert torch.equal(value, before[name])
+        begun(tmp_path / "other.safetensors", seed=3)
 
 
 def test_what_is_exported_is_what_the_worker_loads(run, tmp_path):

@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from msaas_training.composition import compose
 from msaas_training.palettes import PALETTES, UNHEARD, Palette, recast_of
 
-TRAINED_ON = ("train", "varied", "wide", "cast", "imagined", "shells")
+TRAINED_ON = sorted({*PALETTES} - {*UNHEARD, *map(recast_of, UNHEARD), "choose"})
 
 
 def fonts(palette: Palette) -> set[str]:

@@ -14,9 +14,10 @@ pytest.importorskip(
     "fluidsynth", reason="training needs worker/training/requirements.txt", exc_type=ImportError
 )
 
+from msaas_training.export import named
 from msaas_training.songs import STEMS
 from msaas_training.spectral import spectral_loss
-from msaas_training.train import ARCHITECTURE, begin_with
+from msaas_training.train import ARCHITECTURE, Plan, Run, begun
 from msaas_training.widening import widened
 
 from msaas_worker.separators.starter import Starter
@@ -85,10 +86,57 @@ def test_every_new_channel_learns():
     assert not idle
 
 
-@pytest.mark.parametrize("lacking", ["start", "encoder.2.dconv.layers.1.6.scale", "decoder.0.rewrite.bias"])
-def test_narrow_weights_that_lack_a_layer_are_refused(tmp_path, lacking):
-    weights = starter(channels=NARROW, seed=1).state_dict()
-    del weights[lacking]
-    save_file(weights, tmp_path / "narrow.safetensors")
+def test_new_rows_of_a_branch_are_old_ones_hardly_changed():
+    narrow = starter(channels=NARROW, seed=1)
+    old, new = narrow.state_dict(), wider(narrow).state_dict()
+    branch = "encoder.1.dconv.layers.0"
+    few, many = 2 * NARROW, 2 * WIDE
+    up, norm = new[f"{branch}.3.weight"], new[f"{branch}.4.weight"]
+    for half in (0, 1):
+        rows = old[f"{branch}.3.weight"][half * few : (half + 1) * few, :, 0]
+        for each in range(half * many + few, (half + 1) * many):
+            copy = up[each, : rows.shape[1], 0]
+            nearest = int((rows - copy).norm(dim=1).argmin())
+            assert 0 < float((rows[nearest] - copy).norm() / rows[nearest].norm()) < 0.5
+            assert norm[each] == old[f"{branch}.4.weight"][half * few + nearest]
+
+
+def test_training_and_export_begin_with_the_same_wider_weights(tmp_path):
+    """Otherwise their mean would lie between channels that have nothing in common."""
+    save_file(starter(channels=NARROW, seed=1).state_dict(), tmp_path / "narrow.safetensors")
+    run = Run(Plan(1, 1, 43, "cpu", 1, start=tmp_path / "narrow.safetensors"))
+    given = named(str(tmp_path / "narrow.safetensors"), folder=tmp_path).state_dict()
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, given[name])
+
+
+def test_narrow_weights_of_an_older_form_are_widened_too(tmp_path):
+    """Four levels, the innermost silent: what passes its gate is nothing, and a constant is added."""
+    torch.manual_seed(1)
+    four = Starter(list(STEMS), **ARCHITECTURE | {"channels": NARROW, "depth": 4}).eval()
+    scale_branches(four, by=0.0)
+    closed = four.decoder[0].rewrite.bias.data
+    closed[len(closed) // 2 :] = -1e4
+    file = {name: value for name, value in four.state_dict().items() if name != "start"}
+    save_file(file, tmp_path / "four.safetensors")
+    model = begun(tmp_path / "four.safetensors", seed=3).eval()
+    torch.testing.assert_close(answers(model), answers(four), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"start": None},
+        {"encoder.2.dconv.layers.1.6.scale": None},
+        {"decoder.0.rewrite.bias": None},
+        {"context.0.first.weight": None},
+        {"tencoder.0.conv.weight": torch.zeros(1)},
+        {"encoder.0.dconv.layers.0.1.weight": torch.zeros(1)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_narrow_weights_of_another_model_are_refused(tmp_path, other):
+    weights = starter(channels=NARROW, seed=1).state_dict() | other
+    save_file({n: v for n, v in weights.items() if v is not None}, tmp_path / "narrow.safetensors")
     with pytest.raises(ValueError, match="another model"):
-        begin_with(tmp_path / "narrow.safetensors", model=starter(channels=WIDE, seed=2))
+        begun(tmp_path / "narrow.safetensors", seed=3)

@@ -19,7 +19,7 @@ from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE, SETS, begin_with
+from msaas_training.train import ARCHITECTURE, SETS, Plan, begun
 from msaas_worker.separators.library import load_starter
 from msaas_worker.separators.starter import Starter
 
@@ -60,12 +60,10 @@ def newest(folder: Path, *, count: int) -> list[Path]:
 
 
 def named(name: str, *, folder: Path) -> Starter:
-    """A checkpoint of the folder, or weights in a file, of an older form, too."""
+    """A checkpoint of the folder, or weights in a file as training begins with them: older ones, too."""
     if not name.endswith(WEIGHTS.suffix):
         return averaged(folder / f"{name}.pt")
-    model = Starter(list(STEMS), **ARCHITECTURE)
-    begin_with(Path(name), model=model)
-    return model.eval()
+    return begun(Path(name), seed=Plan.seed).eval()
 
 
 def averaged(checkpoint: Path) -> Starter:

@@ -1,4 +1,4 @@
-"""Weights of older and of narrower forms of the starter, said in the form of now."""
+"""Weights of older forms of the starter, said in the form of now."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from msaas_training.widening import widened, width
+from msaas_training.widening import Weights
 
-Weights = dict[str, torch.Tensor]
 #: Until commit 14efc9b there were four levels, of which the innermost had gone silent: a gate was closed.
 _SILENT = ("encoder.3.", "decoder.0.", "context.3.")
 
 
 def of_now(given: Mapping[str, torch.Tensor], *, own: Weights) -> Weights:
-    """The weights of a file; a context that it lacks is as in `own`."""
+    """The weights of a file, of as many channels; a context that it lacks is as in `own`.
+
+    What they lack of any form, and what they have too much, is left as it is.
+    """
     weights = {name: value.float() for name, value in given.items()}
-    if "decoder.3.conv_tr.bias" in weights:
+    if {"decoder.0.conv_tr.bias", "decoder.3.conv_tr.bias"} <= weights.keys():
         weights = _without_the_silent_level(weights)
     context = {name: value for name, value in own.items() if name.startswith("context.")}
-    weights = weights if any(map(context.__contains__, weights)) else context | weights
-    narrower = "encoder.0.conv.weight" in weights and width(weights) < width(own)
-    return widened(weights, own=own) if narrower else weights
+    return weights if any(map(context.__contains__, weights)) else context | weights
 
 
 def _without_the_silent_level(given: Weights) -> Weights:

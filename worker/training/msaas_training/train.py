@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from msaas_training.notes import SAMPLE_RATE_HZ
 from msaas_training.songs import STEMS
 from msaas_training.spectra import BINS, HOP, LOW_BINS
 from msaas_training.spectral import spectral_loss
+from msaas_training.widening import Weights, widened, width
 from msaas_worker.separators.starter import Starter
 
 #: What `starter` is; the export writes it beside the weights.
@@ -66,10 +67,7 @@ class Run:
     """Weights, their moving average, the optimiser, and how far it has come."""
 
     def __init__(self, plan: Plan) -> None:
-        torch.manual_seed(plan.seed)
-        self.model = Starter(list(STEMS), **ARCHITECTURE).to(plan.device)
-        if plan.start:
-            begin_with(plan.start, model=self.model)
+        self.model = begun(plan.start, seed=plan.seed).to(plan.device)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=1e-3
@@ -78,7 +76,10 @@ class Run:
         self.trained_s = 0.0
 
     def load(self, path: Path) -> None:
+        """Raises `ValueError`: the checkpoint is another model's."""
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if shapes(state["model"]) != shapes(self.model.state_dict()):
+            raise ValueError(f"{path} is of another model: move it away to begin anew.")
         for name in ("model", "average", "optimiser"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.trained_s = state["step"], state["trained_s"]
@@ -91,20 +92,34 @@ class Run:
         part.replace(path)
 
 
-def begin_with(path: Path, *, model: Starter) -> None:
-    """Take the weights of a file; those of an older or narrower form are said in this one (`forms`).
+def begun(start: Path | None, *, seed: int) -> Starter:
+    """A model as training begins: random weights, and in their place those of a file, as far as it has any.
 
     Raises:
         ValueError: they are another model's.
     """
-    own, refusal = model.state_dict(), ValueError(f"{path.name} has the weights of another model.")
-    try:
-        given = forms.of_now(load_file(path), own=own)
-    except (KeyError, RuntimeError) as error:
-        raise refusal from error
-    if {name: value.shape for name, value in given.items()} != {n: v.shape for n, v in own.items()}:
-        raise refusal
-    model.load_state_dict(given)
+    torch.manual_seed(seed)
+    model = Starter(list(STEMS), **ARCHITECTURE)
+    if start:
+        model.load_state_dict(given_by(start, own=model.state_dict()))
+    return model
+
+
+def given_by(path: Path, *, own: Weights) -> Weights:
+    """The weights of a file in the shapes of `own`: an older form is said in this one, a narrower widened."""
+    given = forms.of_now(load_file(path), own=own)
+    few, many = width(given), width(own)
+    if few > many or shapes(given) != shapes(of_width(few)):
+        raise ValueError(f"{path.name} has the weights of another model.")
+    return widened(given, own=own) if few < many else given
+
+
+def of_width(channels: int) -> Weights:
+    return Starter(list(STEMS), **ARCHITECTURE | {"channels": channels}).state_dict() if channels else {}
+
+
+def shapes(weights: Weights) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def main() -> None:
@@ -137,9 +152,8 @@ def main() -> None:
 def train(library: Library, *, folder: Path, plan: Plan) -> Run:
     """Every tenth of the time a checkpoint is kept under its own name, to be chosen from later."""
     folder.mkdir(parents=True, exist_ok=True)
-    run, last = Run(plan), folder / "last.pt"
-    if last.exists():
-        run.load(last)
+    last = folder / "last.pt"
+    run = resumed(last, plan=plan) if last.exists() else Run(plan)
     for true in batches(library, plan=plan, step=run.step):
         share = run.trained_s / (plan.minutes * 60)
         if share >= 1:
@@ -153,6 +167,15 @@ def train(library: Library, *, folder: Path, plan: Plan) -> Run:
         if int(share * 10) < int(run.trained_s / (plan.minutes * 6)):
             run.save(folder / f"step-{run.step:05d}.pt")
     run.save(last)
+    print(f"step {run.step}: trained for {run.trained_s / 60:.1f} of {plan.minutes:g} min", flush=True)
+    return run
+
+
+def resumed(last: Path, *, plan: Plan) -> Run:
+    """What a checkpoint has is gone on with, whatever weights the training began with."""
+    run = Run(replace(plan, start=None))
+    run.load(last)
+    print(f"step {run.step}: goes on from {last}", flush=True)
     return run
 
 

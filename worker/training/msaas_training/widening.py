@@ -18,14 +18,17 @@ _AMONG_NEW = 0.3
 
 
 def width(weights: Weights) -> int:
-    """Channels of the outermost level."""
-    return len(weights["encoder.0.conv.weight"])
+    """Channels of the outermost level; 0 where it lacks."""
+    return len(weights.get("encoder.0.conv.weight", ()))
 
 
 def widened(old: Weights, *, own: Weights) -> Weights:
-    """`old` weights in the shapes of `own`, which are those that the wider model begins with."""
+    """`old` weights in the shapes of `own`, which are those that the wider model begins with.
+
+    Both are whole models that differ in their channels alone; `own` decides what new channels begin with.
+    """
     new = {name: value.clone() for name, value in own.items()}
-    levels = sum(name.startswith("encoder.") and name.endswith("conv.weight") for name in old)
+    levels = sum(name.startswith("encoder.") and name.endswith(".conv.weight") for name in old)
     chance = torch.Generator().manual_seed(0)
     for level in range(levels):
         widening = _Widening(old, new, width(old) * 2**level, width(own) * 2**level, chance)
