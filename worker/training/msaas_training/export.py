@@ -49,6 +49,8 @@ def main() -> None:
         models = {"mean": mean_of([named(name, folder=folder) for name in given.mean_of])}
     else:
         models = {path.name: averaged(path) for path in newest(folder, count=given.latest)}
+    if not models:
+        parser.error(f"there is no checkpoint in {folder}")
     scores = {name: chosen_by(name, model, songs) for name, model in models.items()}
     best = max(scores, key=lambda name: scores[name])
     write(models[best], path=given.weights)

@@ -1,4 +1,4 @@
-"""How far an estimate is from the true stem, in dB."""
+"""How far an estimate is from the true stem, and what waves are like; all are `[2, samples]`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def sdr_db(true: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
 
 
 def correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Of two waves, between -1 and 1."""
+    """The cosine of two waves, between -1 and 1; no mean is taken off."""
     return float((one * other).sum() / (np.sqrt((one**2).sum() * (other**2).sum()) + _TINY))
 
 
 def crest_db(wave: NDArray[np.floating]) -> float:
-    """Peak over root mean square."""
+    """Peak over root mean square, in dB."""
     return float(20 * np.log10((np.abs(wave).max() + _TINY) / (np.sqrt((wave**2).mean()) + _TINY)))
 
 
 def share_below(wave: NDArray[np.floating], *, cutoff_hz: float, rate_hz: int) -> float:
-    """The part of the energy that lies below a frequency."""
+    """The part (0 to 1) of the energy of both sides that lies below a frequency."""
     power = (np.abs(np.fft.rfft(wave, axis=-1)) ** 2).reshape(-1, wave.shape[-1] // 2 + 1).sum(0)
     edge = int(cutoff_hz * wave.shape[-1] / rate_hz)
     return float(power[:edge].sum() / (power.sum() + _TINY))
