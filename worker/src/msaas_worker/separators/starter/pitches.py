@@ -17,7 +17,8 @@ _RATIOS = (1.12, 1.41)
 def averaged(answers_of: Callable[[Tensor], Tensor], maps: Tensor, *, bins: int) -> Tensor:
     """What `answers_of` tells of `maps`, both with `maps.shape[bins]` bins along that dimension.
 
-    The first answers are overwritten. What lies just below the border of the low bins is heard less often: a higher pitch takes it across.
+    The first answers are overwritten. What lies just below the border of the low bins is heard less often: a
+    higher pitch takes it across.
     """
     answers, low = answers_of(maps), maps.shape[bins] // LOW_PART
     for heard, ratio in enumerate(_RATIOS, 1):
