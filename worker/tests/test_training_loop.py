@@ -23,7 +23,7 @@ pytest.importorskip(
 )
 
 from msaas_training.desk import Excerpt, Library, draw_batch, stretched  # noqa: E402
-from msaas_training.export import mean_of, named, write  # noqa: E402
+from msaas_training.export import mean_of, named, newest, write  # noqa: E402
 from msaas_training.generate import FULL_SCALE  # noqa: E402
 from msaas_training.metrics import sdr_db  # noqa: E402
 from msaas_training.songs import STEMS  # noqa: E402
@@ -88,13 +88,13 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path):
     second = start_training(tmp_path)
     try:
         assert second.stdout is not None
-        report = second.stdout.readline()
+        report = next(line for line in second.stdout if "loss" in line)
     finally:
         second.kill()
         second.communicate()
     step = re.match(r"step (\d+)", report)
     assert step is not None
-    assert int(step[1]) >= reached
+    assert int(step[1]) > reached
 
 
 def test_a_step_on_one_example_makes_it_fit_better(run):
@@ -223,6 +223,16 @@ def test_a_mean_lies_between_weights_and_what_is_named_twice_counts_twice(run):
         torch.testing.assert_close(value, wanted[name])
 
 
+def test_a_checkpoint_is_chosen_from_the_newest_that_were_kept_and_none_twice(tmp_path):
+    assert not newest(tmp_path, count=3)
+    for age, name in enumerate(("last", "step-00009", "step-00010", "step-00008", "step-00011")):
+        (tmp_path / f"{name}.pt").touch()
+        os.utime(tmp_path / f"{name}.pt", (100 - age, 100 - age))
+        if age == 0:
+            assert [path.stem for path in newest(tmp_path, count=3)] == ["last"]
+    assert [path.stem for path in newest(tmp_path, count=3)] == ["step-00008", "step-00010", "step-00009"]
+
+
 @pytest.mark.parametrize("bins", [LOW_BINS, BINS])
 def test_every_take_of_the_vocals_is_heard_and_only_of_the_vocals(tmp_path, bins):
     folder = songs_of_noise(tmp_path / "train", count=1, tracks=6)
@@ -317,8 +327,11 @@ def test_a_stretched_tone_is_another_tone():
 
 def test_songs_that_arrive_while_training_runs_are_used(tmp_path):
     library = Library.at(songs_of_noise(tmp_path / "train", count=1))
-    np.save(tmp_path / "train" / "late.npy", np.zeros((4, 2, SECOND), np.int16))
-    library.refresh()
+    np.save(tmp_path / "train" / "late.npy", np.zeros((4, 2, 4 * SECOND), np.int16))
+    plan = Plan(1, 1, FRAMES, "cpu", 1)
+    batch_of(99, library=library, plan=plan)
+    assert len(library.songs) == 1
+    batch_of(100, library=library, plan=plan)
     assert len(library.songs) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import tempfile
@@ -19,7 +20,7 @@ from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE, SETS, Plan, begun
+from msaas_training.train import ARCHITECTURE, SETS, Plan, begun, shapes
 from msaas_worker.separators.library import load_starter
 from msaas_worker.separators.starter import Starter
 
@@ -58,7 +59,9 @@ def main() -> None:
 
 
 def newest(folder: Path, *, count: int) -> list[Path]:
-    return sorted(folder.glob("*.pt"), key=lambda path: path.stat().st_mtime)[-count:]
+    """Of those kept under their own names; a training that has none yet has its last one."""
+    kept = list(folder.glob("step-*.pt")) or list(folder.glob("last.pt"))
+    return sorted(kept, key=lambda path: path.stat().st_mtime)[-count:]
 
 
 def named(name: str, *, folder: Path) -> Starter:
@@ -69,15 +72,18 @@ def named(name: str, *, folder: Path) -> Starter:
 
 
 def averaged(checkpoint: Path) -> Starter:
+    """Raises `ValueError`: the checkpoint is another model's."""
     model = Starter(list(STEMS), **ARCHITECTURE)
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    if shapes(average) != shapes(model.state_dict()):
+        raise ValueError(f"{checkpoint} is of another model.")
+    model.load_state_dict(average)
     return model.eval()
 
 
 def mean_of(models: Sequence[Starter]) -> Starter:
     """What lies between weights of one training (a soup, Wortsman et al. 2022); one given twice counts so."""
-    states = [model.state_dict() for model in models]
-    mean = models[0]
+    states, mean = [model.state_dict() for model in models], copy.deepcopy(models[0])
     mean.load_state_dict({name: sum(s[name] for s in states) / len(states) for name in states[0]})
     return mean
 

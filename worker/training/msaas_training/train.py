@@ -79,7 +79,7 @@ class Run:
         """Raises `ValueError`: the checkpoint is another model's."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         if shapes(state["model"]) != shapes(self.model.state_dict()):
-            raise ValueError(f"{path} is of another model: move it away to begin anew.")
+            raise ValueError(f"{path} is of another model: move {path.parent} away to begin anew.")
         for name in ("model", "average", "optimiser"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.trained_s = state["step"], state["trained_s"]
