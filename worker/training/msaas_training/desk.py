@@ -55,9 +55,15 @@ class Library:
 
     @classmethod
     def at(cls, folder: Path) -> Library:
-        """Transforms the songs whose low spectrum is missing: a fifth of a second each."""
+        """Transforms the songs whose low spectrum is missing: a fifth of a second each.
+
+        Raises:
+            ValueError: there are no songs.
+        """
         library = cls(folder, [], [])
         library.refresh()
+        if not library.songs:
+            raise ValueError(f"there are no songs in {folder}: generate makes them")
         return library
 
     def refresh(self) -> None:

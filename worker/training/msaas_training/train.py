@@ -50,7 +50,10 @@ _WHOLE_EVERY_STEPS = 6
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train and on what; the seed is fixed, the step number continues it."""
+    """How long to train, and with examples of how many frames, 1,024 samples each.
+
+    The minutes are those of the steps alone. The seed is fixed, the step number continues it.
+    """
 
     minutes: float
     batch: int
@@ -106,7 +109,11 @@ def begun(start: Path | None, *, seed: int) -> Starter:
 
 
 def given_by(path: Path, *, own: Weights) -> Weights:
-    """The weights of a file in the shapes of `own`: an older form is said in this one, a narrower widened."""
+    """The weights of a file in the shapes of `own`: an older form is said in this one, a narrower widened.
+
+    Raises:
+        ValueError: they are another model's.
+    """
     given = forms.of_now(load_file(path), own=own)
     few, many = width(given), width(own)
     if few > many or shapes(given) != shapes(of_width(few)):
@@ -146,7 +153,11 @@ def main() -> None:
         start=given.start,
     )
     folder = given.cache / "checkpoints" / given.set_name
-    train(Library.at(given.cache / given.set_name), folder=folder, plan=plan)
+    try:
+        library = Library.at(given.cache / given.set_name)
+    except ValueError as error:
+        parser.error(str(error))
+    train(library, folder=folder, plan=plan)
 
 
 def train(library: Library, *, folder: Path, plan: Plan) -> Run:

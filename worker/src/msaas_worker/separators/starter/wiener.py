@@ -17,9 +17,9 @@ _TINY = 1e-8
 
 
 def parts(shares: Tensor, *, mixtures: Tensor) -> Tensor:
-    """The parts, complex, of `mixtures` `[batch, 2, frames, bins]` that are the sources'.
+    """The parts of `mixtures` `[batch, 2, frames, bins]` that are the stems', complex, shaped as `shares`.
 
-    `shares`, `[batch, sources, 2, frames, bins]`, are of the mixture's magnitude, and sum to 1; all frames
+    `shares`, `[batch, stems, 2, frames, bins]`, are of the mixture's magnitude, and sum to 1; all frames
     together tell where a source stands.
     """
     loud = mixtures.abs()
