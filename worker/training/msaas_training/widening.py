@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 Weights = dict[str, torch.Tensor]
-_VIEWS, _BRANCHES = 4, 2
+#: demucs' `dconv_depth`.
+_BRANCHES = 2
 _COPIES_DIFFER_BY = 0.1
 #: What new channels of a branch hear of each other, as a share of what they would at the beginning.
 _AMONG_NEW = 0.3
@@ -32,7 +33,7 @@ def widened(old: Weights, *, own: Weights) -> Weights:
     chance = torch.Generator().manual_seed(0)
     for level in range(levels):
         widening = _Widening(old, new, width(old) * 2**level, width(own) * 2**level, chance)
-        _encoder(widening, f"encoder.{level}", outermost=level == 0)
+        _encoder(widening, f"encoder.{level}")
         _decoder(widening, f"decoder.{levels - 1 - level}", outermost=level == 0)
     new["freq_emb.embedding.weight"][:, : width(old)] = old["freq_emb.embedding.weight"]
     new["start"][:, : old["start"].shape[1]] = old["start"]
@@ -68,8 +69,8 @@ class _Widening:
         return weights * (1 + _COPIES_DIFFER_BY * torch.randn(weights.shape, generator=self.chance))
 
 
-def _encoder(widening: _Widening, name: str, *, outermost: bool) -> None:
-    ins = _VIEWS if outermost else widening.few // 2
+def _encoder(widening: _Widening, name: str) -> None:
+    ins = widening.old[f"{name}.conv.weight"].shape[1]
     widening.convolution(f"{name}.conv", outs=torch.arange(widening.few), ins=ins)
     widening.convolution(f"{name}.rewrite", outs=widening.gated(), ins=widening.few)
     for branch in range(_BRANCHES):
