@@ -54,7 +54,7 @@ def test_the_dsp_splitter_knows_one_thing_of_each_stem(mixture, stem):
 
 def test_a_splitter_is_scored_stem_by_stem_and_tells_how_far_it_is(capsys):
     songs = [a_song(seed) for seed in (1, 2)]
-    scores = score(lambda mixture: quarters(mixture), songs=songs, said="quarters, near")
+    scores = score(quarters, songs=songs, said="quarters, near")
     wanted = [[sdr_db(stem, stems.sum(0) / 4) for stem in stems] for stems in songs]
     np.testing.assert_allclose(scores.sdr, wanted)
     assert bool((scores.sum_db > 99).all())
@@ -84,3 +84,9 @@ def test_the_table_is_markdown_with_a_row_a_stem():
         "| SNR of the sum, dB | exact |",
         "| seconds of song a CPU-second | 7 |",
     ]
+
+
+def test_a_tenth_of_noise_is_twenty_decibels():
+    rng = np.random.default_rng(3)
+    true = rng.standard_normal((2, SECOND))
+    assert sdr_db(true, true + 0.1 * rng.standard_normal((2, SECOND))) == pytest.approx(20, abs=0.1)

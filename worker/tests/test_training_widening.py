@@ -19,6 +19,7 @@ from msaas_training.songs import STEMS
 from msaas_training.spectral import spectral_loss
 from msaas_training.train import ARCHITECTURE, Plan, Run, begun
 from msaas_training.widening import widened
+from worker.tests.training_noise import FRAMES, with_a_silent_level
 
 from msaas_worker.separators.starter import Starter
 
@@ -104,7 +105,7 @@ def test_new_rows_of_a_branch_are_old_ones_hardly_changed():
 def test_training_and_export_begin_with_the_same_wider_weights(tmp_path):
     """Otherwise their mean would lie between channels that have nothing in common."""
     save_file(starter(channels=NARROW, seed=1).state_dict(), tmp_path / "narrow.safetensors")
-    run = Run(Plan(1, 1, 43, "cpu", 1, start=tmp_path / "narrow.safetensors"))
+    run = Run(Plan(1, 1, FRAMES, "cpu", 1, start=tmp_path / "narrow.safetensors"))
     given = named(str(tmp_path / "narrow.safetensors"), folder=tmp_path).state_dict()
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, given[name])
@@ -112,12 +113,9 @@ def test_training_and_export_begin_with_the_same_wider_weights(tmp_path):
 
 def test_narrow_weights_of_an_older_form_are_widened_too(tmp_path):
     """Four levels, the innermost silent: what passes its gate is nothing, and a constant is added."""
-    torch.manual_seed(1)
-    four = Starter(list(STEMS), **ARCHITECTURE | {"channels": NARROW, "depth": 4}).eval()
+    four, file = with_a_silent_level(channels=NARROW)
+    file |= {name: torch.zeros_like(value) for name, value in file.items() if name.endswith(".scale")}
     scale_branches(four, by=0.0)
-    closed = four.decoder[0].rewrite.bias.data
-    closed[len(closed) // 2 :] = -1e4
-    file = {name: value for name, value in four.state_dict().items() if name != "start"}
     save_file(file, tmp_path / "four.safetensors")
     model = begun(tmp_path / "four.safetensors", seed=3).eval()
     torch.testing.assert_close(answers(model), answers(four), atol=1e-5, rtol=1e-4)

@@ -74,12 +74,12 @@ def score(splitter: Splitter, *, songs: list[NDArray[np.float32]], said: str) ->
     """What a splitter makes of songs `[4, 2, samples]`; progress is told as `said`."""
     sdr, sums, spent_s = [], [], 0.0
     for number, stems in enumerate(songs, 1):
-        print(f"{said}: {number} of {len(songs)} songs", file=sys.stderr, flush=True)
         mixture, started = stems.sum(0), time.process_time()
         estimates = splitter(mixture)
         spent_s += time.process_time() - started
         sdr.append([sdr_db(*pair) for pair in zip(stems, estimates, strict=True)])
         sums.append(sdr_db(mixture, estimates.sum(0)))
+        print(f"{said}: {number} of {len(songs)} songs", file=sys.stderr, flush=True)
     return Scores(np.array(sdr), np.array(sums), len(songs) * SONG_S / spent_s)
 
 

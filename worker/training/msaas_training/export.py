@@ -20,7 +20,7 @@ from msaas_training.generate import ensure, read
 from msaas_training.metrics import sdr_db
 from msaas_training.served import served
 from msaas_training.songs import STEMS
-from msaas_training.train import ARCHITECTURE, SETS, Plan, begun, shapes
+from msaas_training.train import ARCHITECTURE, SETS, Plan, begun, checkpoint
 from msaas_worker.separators.library import load_starter
 from msaas_worker.separators.starter import Starter
 
@@ -71,13 +71,10 @@ def named(name: str, *, folder: Path) -> Starter:
     return begun(Path(name), seed=Plan.seed).eval()
 
 
-def averaged(checkpoint: Path) -> Starter:
+def averaged(path: Path) -> Starter:
     """Raises `ValueError`: the checkpoint is another model's."""
     model = Starter(list(STEMS), **ARCHITECTURE)
-    average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    if shapes(average) != shapes(model.state_dict()):
-        raise ValueError(f"{checkpoint} is of another model.")
-    model.load_state_dict(average)
+    model.load_state_dict(checkpoint(path)["average"])
     return model.eval()
 
 

@@ -80,9 +80,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Raises `ValueError`: the checkpoint is another model's."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if shapes(state["model"]) != shapes(self.model.state_dict()):
-            raise ValueError(f"{path} is of another model: move {path.parent} away to begin anew.")
+        state = checkpoint(path)
         for name in ("model", "average", "optimiser"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.trained_s = state["step"], state["trained_s"]
@@ -93,6 +91,14 @@ class Run:
         part = path.with_suffix(".part")
         torch.save(parts | {"step": self.step, "trained_s": self.trained_s}, part)
         part.replace(path)
+
+
+def checkpoint(path: Path) -> dict[str, Any]:
+    """What `Run.save` wrote. Raises `ValueError`: it is another model's."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if shapes(state["average"]) != shapes(of_width(ARCHITECTURE["channels"])):
+        raise ValueError(f"{path} is of another model: move {path.parent} away to begin anew.")
+    return state
 
 
 def begun(start: Path | None, *, seed: int) -> Starter:
