@@ -138,3 +138,10 @@ def test_narrow_weights_of_another_model_are_refused(tmp_path, other):
     save_file({n: v for n, v in weights.items() if v is not None}, tmp_path / "narrow.safetensors")
     with pytest.raises(ValueError, match="another model"):
         begun(tmp_path / "narrow.safetensors", seed=3)
+
+
+def test_a_wider_model_is_not_made_narrower(tmp_path):
+    wide = starter(channels=ARCHITECTURE["channels"] + 8, seed=1)
+    save_file(wide.state_dict(), tmp_path / "wide.safetensors")
+    with pytest.raises(ValueError, match="another model"):
+        begun(tmp_path / "wide.safetensors", seed=3)
