@@ -2,14 +2,16 @@
 PYTHON ?= python3
 # Another index for torch, for example https://download.pytorch.org/whl/cpu; empty: the default one.
 TORCH_INDEX ?=
+# Tests that run at once.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-PARTS := common rest worker logs local
+PARTS := common rest worker keeper logs local
 STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench chaos cluster-test clean
+.PHONY: help setup demo up test test-fast train-test check bench chaos cluster-test clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +31,15 @@ up: $(STAMP) ## the local stack in the foreground; WORKERS=n PORT=p DEMUCS_MODEL
 demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under output/
 	@exec $(BIN)/python -m msaas_local demo
 
-test: $(STAMP) ## all tests that need no system package
-	$(BIN)/python -m pytest -m "not chaos and not cluster and not bench"
+test: $(STAMP) ## all tests but the long ones, JOBS at a time, and the slowest 20
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=20 -m "not chaos and not cluster and not bench"
+
+test-fast: $(STAMP) ## the tests that start no process and no server, in less than a minute
+	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not chaos and not cluster and not bench"
+
+train-test: $(STAMP) ## the tests of training/, with its own requirements
+	$(BIN)/pip install --quiet -c constraints.txt -e ./training
+	$(BIN)/python -m pytest -n $(JOBS) training/tests
 
 check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images with their version as tag, and pushes them where --push says.
+# Builds the images, tagged with their version, and pushes them to a registry with --push.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -8,18 +8,18 @@ usage() {
 usage: ./build-images.sh [--tag TAG] [--push REGISTRY] [--gpu] [--model NAME]
 
   --tag TAG        default: the version in common/pyproject.toml
-  --push REGISTRY  tag for it and push, for example europe-west1-docker.pkg.dev/project/msaas
-  --gpu            also msaas-worker-gpu, with CUDA
-  --model NAME     fetch these weights from the hub and bake them in, for example htdemucs
+  --push REGISTRY  push to this registry, for example europe-west1-docker.pkg.dev/project/msaas
+  --gpu            build msaas-worker-gpu, with CUDA, as well
+  --model NAME     fetch these weights from the hub and put them into the image, for example htdemucs
 
-Environment: BUILDER (docker; podman and buildah work), PYTHON_IMAGE (the base), TORCH_INDEX (where the CPU build of torch
-comes from; set it empty for the default index).
+Environment: BUILDER (default docker; podman and buildah work), PYTHON_IMAGE (base image), TORCH_INDEX (index of the CPU
+build of torch; empty: the default index).
 TEXT
 }
 
 die() { echo "build-images: $*" >&2; exit 1; }
 
-tag=$(sed -n 's/^version = "\(.*\)"/\1/p' common/pyproject.toml) registry='' model='' services=(rest logs worker)
+tag=$(sed -n 's/^version = "\(.*\)"/\1/p' common/pyproject.toml) registry='' model='' services=(rest logs keeper worker)
 while [ $# -gt 0 ]; do
   case $1 in
     --tag) tag=${2:?}; shift ;;
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 builder=${BUILDER:-docker}
-command -v "$builder" >/dev/null || die "$builder is missing; BUILDER names another"
+command -v "$builder" >/dev/null || die "$builder is missing. Set BUILDER to podman or buildah."
 python_image=${PYTHON_IMAGE:-python:3.11.14-slim-bookworm}
 torch_index=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 

@@ -1,13 +1,14 @@
-"""The servers every test folder may ask for; each starts once in a run."""
+"""Fixtures of servers for every test folder, and the markers that select the fast tests."""
 
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
-from msaas.redis_clients import RedisAddress
+from msaas.queue.redis.clients import RedisAddress
 from tests.faults.report import FaultTable, figure
 from tests.servers import (
+    REDIS_BINARIES,
     RcloneServer,
     RedisServer,
     S3Access,
@@ -19,12 +20,40 @@ from tests.servers import (
 
 __all__ = ["figure"]
 
+_MARKERS = (
+    "server: uses a real server or a service process, by its fixtures",
+    "process: starts processes of its own",
+)
+#: A test with one of these among its fixtures is marked `server`.
+_SERVER_FIXTURES = {
+    *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis"),
+    *("_shared_service", "start", "pool", "shared_pool", "stack"),
+}
+#: Parameters that name a server: the fixtures of such tests are requested while they run.
+_SERVER_PARAMETERS = {*REDIS_BINARIES, "rclone", "swift", "s3"}
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
     config.pluginmanager.register(FaultTable())
-    # Its limit of 200 ms an example is one on how crowded the machine may be.
+    # The default limit of 200 ms an example depends on how crowded the machine is.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _needs_server(item):
+            item.add_marker(pytest.mark.server)
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    named = {each for each in parameters if isinstance(each, str)}
+    return bool(_SERVER_FIXTURES.intersection(fixtures) or _SERVER_PARAMETERS & named)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +64,7 @@ def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(_valkey: RedisServer) -> RedisServer:
-    """A real Redis-protocol server from a wheel, emptied; not to be killed, others use it too."""
+    """A real Redis-protocol server from a wheel, emptied. Other tests use it, too: do not kill it."""
     _valkey.client().flushall()
     return _valkey
 
@@ -45,7 +74,7 @@ def redis_address(redis_server: RedisServer) -> RedisAddress:
     return redis_server.address
 
 
-# One for each module: a server that had lived through a whole run was seen to keep a processor busy.
+# One for each module: after a whole run a server was seen to keep a processor busy.
 @pytest.fixture(scope="module")
 def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
     with rclone_running(tmp_path_factory.mktemp("rclone")) as server:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Redis on localhost:6379 and an S3 server on localhost:9000 and 9001, from the cluster that kubectl points to, until Ctrl-C.
+# Redis on localhost:6379 and an S3 server on localhost:9000 and 9001, from the current cluster of kubectl, until Ctrl-C.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -7,8 +7,8 @@ usage() {
   cat <<'TEXT'
 usage: ./deploy-local-dev.sh [--delete] [--image NAME=NEW]
 
-Deploys Redis and MinIO unless they run, forwards their ports, and prints the exports that the services need on this
-machine. Ctrl-C ends the forwards; queue and store stay, as their contents do. --delete removes them, contents and all.
+Deploys Redis and MinIO, forwards their ports, and prints the exports that the services need on this machine. Ctrl-C ends
+the forwards. Queue and store keep running with their contents. --delete removes both with their contents.
 TEXT
 }
 
@@ -26,9 +26,9 @@ if [ -n "$delete" ]; then exec ./deploy-all.sh --overlay dev --delete; fi
 
 listens() { (: <"/dev/tcp/localhost/$1") 2>/dev/null; }
 
-# Somebody else's server would answer in the place of ours.
+# Another server on the port would answer instead of the forward.
 for port in 6379 9000 9001; do
-  if listens "$port"; then echo "deploy-local-dev: port $port is taken" >&2; exit 1; fi
+  if listens "$port"; then echo "deploy-local-dev: port $port is taken. Stop the server that listens there." >&2; exit 1; fi
 done
 ./deploy-all.sh --overlay dev ${options[@]+"${options[@]}"}
 
@@ -36,7 +36,7 @@ forwards=()
 trap 'trap - EXIT; kill "${forwards[@]}" 2>/dev/null; wait' EXIT
 trap 'exit 0' INT TERM
 
-# A forward ends with its pod, and with a connection that breaks: it is made again.
+# A forward ends with its pod and with a broken connection: start it again.
 keep_forwarding() {
   local forward=''
   trap 'kill "$forward" 2>/dev/null; exit' TERM INT
@@ -59,13 +59,13 @@ for port in 6379 9000; do
   until listens "$port"; do sleep 0.2; done
 done
 cat <<TEXT
-Redis is at localhost:6379, S3 at localhost:9000, its console at http://localhost:9001. In another terminal:
+Redis: localhost:6379. S3: localhost:9000, its console: http://localhost:9001. In another terminal:
 
   export REDIS_PASSWORD=$(secret redis password)
   export MINIO_ACCESS_KEY=$(secret minio access-key)
   export MINIO_SECRET_KEY=$(secret minio secret-key)
 
-and then, for example: make setup && .venv/bin/python rest/rest-server.py
+Then, for example: make setup && .venv/bin/python rest/rest-server.py
 Ctrl-C ends the forwards.
 TEXT
 wait

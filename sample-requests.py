@@ -1,4 +1,4 @@
-"""Sends the songs of data/ to the service (env REST, host:port) as its clients do, and asks for the queue."""
+"""Send the songs of data/ to the service (env REST, host:port) as its clients do, and read the queue."""
 
 import base64
 import os
@@ -12,16 +12,16 @@ import requests
 
 REST = os.environ.get("REST") or "localhost:5000"
 SONGS = sorted((Path(__file__).parent / "data").glob("*.mp3"))
-#: Whom the service tells when the stems of a song are stored.
+#: The service posts `data` to it when the stems of a song are stored.
 CALLBACK_URL = "http://localhost:5000"
 _TIMEOUT_S = 60
 
 
 def main() -> int:
-    """Return 0 when every answer was a 200."""
+    """Return 0 when every reply was a 200."""
     ArgumentParser(description=__doc__).parse_args()
-    answers = [_separate(song) for song in SONGS]
-    return 0 if all([*answers, _queue()]) else 1
+    replies = [_separate(song) for song in SONGS]
+    return 0 if all([*replies, _queue()]) else 1
 
 
 def _separate(song: Path) -> bool:
@@ -37,7 +37,7 @@ def _queue() -> bool:
 
 
 def _call(method: str, path: str, data: Any) -> bool:
-    """Only 200 counts."""
+    """Print the reply; return whether its status code is 200."""
     try:
         response = requests.request(
             method,
@@ -47,7 +47,7 @@ def _call(method: str, path: str, data: Any) -> bool:
             timeout=_TIMEOUT_S,
         )
     except requests.RequestException as error:
-        sys.stderr.write(f"{method} {path} failed: nobody answers at {REST} ({type(error).__name__})\n")
+        sys.stderr.write(f"{method} {path} failed: no reply from {REST} ({type(error).__name__})\n")
         return False
     if response.status_code == 200:
         sys.stdout.write(f"{method} {path}: {response.text.strip()}\n")

@@ -1,7 +1,7 @@
-"""A song through the running service against the `demucs` CLI, cold, as users run it.
+"""A song through the running service, compared with a cold run of the `demucs` CLI.
 
-The service is resident: its worker has loaded the model when the song comes. The start that the CLI pays each
-time is part of this ratio; what the model alone gains says `bench.model_stage`.
+The service is resident: its worker has loaded the model before the song arrives. The CLI loads it in each
+run, and this time is part of the ratio. `bench.model_stage` measures the model alone.
 """
 
 import subprocess
@@ -18,24 +18,24 @@ from bench.songs import write_song
 
 from tests.cluster.kube import new_song
 
-#: Gate B; against the CLI on the same samples, before the MP3 encoder.
+#: Gate B: minimum SNR against demucs on the same samples, before the MP3 encoder.
 _GATE_B_DB = 45.0
-#: Nobody hears it; one bit set otherwise in an MP3 can make as much.
+#: An inaudible difference: a single different bit in an MP3 can cause as much.
 _LOST_IN_MP3_DB = 0.1
 _FASTER, _FASTER_IN_BFLOAT16 = 1.4, 3.2
 
 
 @dataclass(frozen=True)
 class Cli:
-    """`demucs --mp3 --shifts 0`: the settings of the service, each time a new process."""
+    """`demucs --mp3 --shifts 0`, which are the settings of the service, in a new process for each run."""
 
     repo: Path
     out: Path
 
     def separate(self, song: Path) -> None:
         program = Path(sys.executable).with_name("demucs")
-        options = ["--mp3", "--shifts", "0", "-n", "htdemucs", "--repo", self.repo, "-o", self.out]
-        command = [program, *options, song]
+        command: list[str | Path] = [program, "--mp3", "--shifts", "0", "-n", "htdemucs"]
+        command += ["--repo", self.repo, "-o", self.out, song]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
 
     def stems(self, song: Path) -> dict[str, Path]:
@@ -47,8 +47,8 @@ def measure(service: Service, *, seconds: float, pairs: int, folder: Path) -> di
     measured = Pairs()
     for _ in range(pairs):
         reference = Cost.of(lambda: cli.separate(song))
-        measured.add(reference, Cost.of(lambda: service.separated(song), cpu_s=service.cpu_s))
-    job_id = service.done(new_song(song))
+        measured.add(reference, Cost.of(lambda: service.separate(song), cpu_s=service.cpu_s))
+    job_id = service.send_and_wait(new_song(song))
     found = fidelity(
         song,
         repo=service.repo,
@@ -74,7 +74,7 @@ def _null(measured: Pairs) -> dict[str, float]:
 
 
 def end_to_end(service: Service, *, pairs: dict[float, int], folder: Path) -> Findings:
-    """`pairs` says how many for a song of so many seconds."""
+    """Measure songs. `pairs` maps the length of a song in seconds to the number of runs."""
     rows = {
         f"{seconds:g} s": measure(service, seconds=seconds, pairs=count, folder=folder)
         for seconds, count in pairs.items()
@@ -108,10 +108,10 @@ _COLUMNS = {
     "arithmetic": "{arithmetic}",
     "SNR dB before MP3": "{snr_db:.1f}",
     "our MP3": "{mp3_snr_db:.1f}",
-    "CLI's MP3": "{reference_mp3_snr_db:.1f}",
+    "CLI MP3": "{reference_mp3_snr_db:.1f}",
     "MP3 to MP3": "{mp3_to_mp3_snr_db:.1f}",
 }
 _NOTE = (
-    "SNR of the worst stem against demucs' float32 samples: of what our engine hands to the encoder, of our "
-    "MP3, of the CLI's own MP3 (what MP3 costs whoever made the samples); and of our MP3 against the CLI's."
+    "SNR of the worst stem against the float32 samples of demucs: before the encoder, of our MP3, and of the "
+    "MP3 of the CLI, which shows the loss of MP3 itself. The last column is our MP3 against that of the CLI."
 )

@@ -10,13 +10,13 @@ import numpy as np
 import sphn
 from demucs.api import Separator
 
-from msaas.stems import MODELS
-from msaas_worker.decoded import Audio
-from msaas_worker.decoding import decode
+from msaas.models import MODELS
+from msaas_worker.audio.decoded import Audio
+from msaas_worker.audio.decoding import decode
+from msaas_worker.separators.demucs.hub import Hub
+from msaas_worker.separators.demucs.repository import Repository
 from msaas_worker.separators.htdemucs.precision import Precision
-from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.library import load_separator
-from msaas_worker.separators.repository import Repository
 
 _MODEL = "htdemucs"
 _STEMS = MODELS[_MODEL]

@@ -1,4 +1,4 @@
-"""Pairs of runs, the second of each the one that is measured against the first, and what their ratios say."""
+"""Paired runs of a reference and a candidate, and the statistics of their ratios."""
 
 import ctypes
 import os
@@ -19,21 +19,21 @@ _RUNS = 12
 
 
 def own_cpu_s() -> float:
-    """Of this process and of the children that it has waited for."""
+    """Return the CPU time of this process and of the children that it has waited for."""
     uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run: the clock on the wall, and the processor time of all threads."""
+    """Cost of one run: wall-clock time, and CPU time of all threads."""
 
     wall_s: float
     cpu_s: float
 
     @staticmethod
     def of(run: Callable[[], object], *, cpu_s: Callable[[], float] = own_cpu_s) -> "Cost":
-        """`cpu_s` says what those who do the work have had so far."""
+        """Measure `run`. `cpu_s` returns the total CPU time of the processes that do the work."""
         wall, cpu = time.perf_counter(), cpu_s()
         run()
         return Cost(time.perf_counter() - wall, cpu_s() - cpu)
@@ -41,7 +41,7 @@ class Cost:
 
 @dataclass
 class Pairs:
-    """`before` is the reference; a ratio above 1 says how much faster the other one was."""
+    """`before` is the reference. A ratio above 1 is the speed-up of `after`."""
 
     before: list[Cost] = field(default_factory=list)
     after: list[Cost] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Pairs:
         self.after.append(other)
 
     def null(self) -> "Pairs":
-        """The reference against its own next run: what a ratio is when nothing differs."""
+        """Return pairs of the reference with its own next run: their ratio is the noise."""
         return Pairs(self.before[:-1], self.before[1:])
 
     def summary(self) -> dict[str, float]:
@@ -71,7 +71,7 @@ class Pairs:
 
 
 def matmul_peaks(*, threads: int) -> dict[str, float]:
-    """GFLOP/s of a product of matrices on `threads` threads, by their processor time, the best of several."""
+    """Return the GFLOP/s of a matrix product on `threads` threads, by the least CPU time of several runs."""
     peaks = {}
     for dtype in (torch.float32, torch.bfloat16):
         name, operand = str(dtype).removeprefix("torch."), torch.randn(_SIZE, _SIZE).to(dtype)
@@ -87,12 +87,12 @@ def _gflop_per_cpu_s(product: Callable[..., object], *operands: torch.Tensor) ->
 
 
 def forget_freed_memory() -> None:
-    """glibc as it comes, once its thresholds have grown to what large tensors make of them."""
+    """Set the malloc of glibc to its defaults after large tensors have raised its thresholds."""
     mallopt = ctypes.CDLL(None).mallopt
     for name, value in _GLIBC_DEFAULTS.items():
         mallopt(name, value)
 
 
 def load() -> float:
-    """How many others wanted the processor, over the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]

@@ -27,7 +27,7 @@ from demucs.pretrained import get_model
 from torch import Tensor
 
 from msaas_worker.allocator import keep_freed_memory
-from msaas_worker.decoded import DecodedSong
+from msaas_worker.audio.decoded import DecodedSong
 from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import prepare
 from msaas_worker.separators.htdemucs.precision import Precision, probe_mixture, signal_to_noise_db

@@ -1,4 +1,4 @@
-"""How many jobs a second one Redis with an AOF `always` takes through their life: what a queue is enough for.
+"""Throughput of the queue: whole jobs a second on one Redis with `appendfsync always`.
 
 python -m bench.queue_rate --jobs 500 --clients 1 8
 """
@@ -11,23 +11,23 @@ import time
 from pathlib import Path
 
 from msaas.jobs import Job
-from msaas.queue import Result
-from msaas.redis_clients import RedisAddress
-from msaas.redis_queue import RedisQueue
+from msaas.queue.protocol import Result
+from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.jobs import RedisQueue
 from msaas.songs import song_hash
 from tests.servers import redis_running
 
-#: A job of some minutes publishes its progress about so often.
+#: A job of some minutes publishes its progress about this often.
 _RENEWALS = 20
 _RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
 
 
-def live(address: RedisAddress, *, client: int, jobs: int) -> None:
-    """Put, take, claim, renew and finish one job after the other."""
+def run_jobs(address: RedisAddress, *, client: int, jobs: int) -> None:
+    """Enqueue, take, claim, renew and finish one job after the other."""
     queue = RedisQueue(address)
     consumer = queue.consumer(f"bench-{client}")
     for number in range(jobs):
-        queue.enqueue(Job(song_hash(f"{client} {number}".encode())))
+        queue.enqueue(Job(job_id=song_hash(f"{client} {number}".encode())))
         payload = consumer.take(timeout_s=5)
         assert payload
         claim = consumer.claim(Job.decode(payload), payload=payload)
@@ -36,9 +36,9 @@ def live(address: RedisAddress, *, client: int, jobs: int) -> None:
         consumer.finish(claim, _RESULT)
 
 
-def rate(address: RedisAddress, *, clients: int, jobs: int) -> float:
+def measure_rate(address: RedisAddress, *, clients: int, jobs: int) -> float:
     threads = [
-        threading.Thread(target=live, args=(address,), kwargs={"client": client, "jobs": jobs // clients})
+        threading.Thread(target=run_jobs, args=(address,), kwargs={"client": client, "jobs": jobs // clients})
         for client in range(clients)
     ]
     started = time.monotonic()
@@ -56,12 +56,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     options = parser.parse_args()
-    sys.stdout.write("| clients | jobs a second | bytes a job that is done |\n|---|---|---|\n")
+    sys.stdout.write("| clients | jobs a second | bytes a finished job |\n|---|---|---|\n")
     with tempfile.TemporaryDirectory() as folder, redis_running(Path(folder), aof=True) as redis:
         for clients in options.clients:
             redis.client().flushall()
             before = redis.client().info("memory")["used_memory"]
-            found = rate(redis.address, clients=clients, jobs=options.jobs)
+            found = measure_rate(redis.address, clients=clients, jobs=options.jobs)
             size = (redis.client().info("memory")["used_memory"] - before) / options.jobs
             sys.stdout.write(f"| {clients} | {found:.0f} | {size:.0f} |\n")
 

@@ -1,4 +1,4 @@
-"""What a stage found: rows for people and machines, and which of the goals it reached."""
+"""Findings of a stage: a table, the same figures as JSON, and the goals that were reached."""
 
 import math
 import os
@@ -17,9 +17,9 @@ _ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure and its bound. A gate is about what comes out: it holds on any machine, however busy."""
+    """A figure and its bound. A gate is a goal about the output, which does not depend on speed."""
 
-    what: str
+    name: str
     measured: float
     at_least: float = -math.inf
     at_most: float = math.inf
@@ -36,14 +36,14 @@ class Goal:
 
 @dataclass(frozen=True)
 class Findings:
-    """`columns` maps a heading to the format of its cell; a row that lacks a figure leaves the cell empty."""
+    """`columns` maps a heading to the format of its cells. A cell without a figure stays empty."""
 
     title: str
     rows: Mapping[str, Mapping[str, Any]]
     columns: Mapping[str, str]
     goals: tuple[Goal, ...] = ()
     note: str = ""
-    #: Why there is nothing to show.
+    #: Reason for an empty table.
     skipped: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ def _cell(form: str, row: Mapping[str, Any]) -> str:
 
 def goals_table(goals: Iterable[Goal]) -> str:
     rows = {
-        goal.what: {
+        goal.name: {
             "bound": goal.bound,
             "measured": goal.measured,
             "holds": "yes" if goal.holds else "**no**",
@@ -95,7 +95,7 @@ def goals_table(goals: Iterable[Goal]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What a figure depends on beside the code; absolute times travel no further."""
+    """Return the facts about the machine. Absolute times are valid for this machine only."""
     return {
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),

@@ -1,4 +1,4 @@
-"""What a warm service takes for ten times the length, for the same song again, for the first second."""
+"""Times of a warm service: ten times the length, the same song again, the first playable second."""
 
 import statistics
 import time
@@ -26,14 +26,14 @@ _PLAYABLE = "playable_until_s"
 def length(service: Service, *, seconds: float, pairs: int, folder: Path) -> Findings:
     """Compare a song with one ten times as long.
 
-    With `seconds` a little below a whole number of strides both have ten times the segments, too, so that
-    rounding up favours neither.
+    Choose `seconds` a little below a whole number of strides: then the long song has exactly ten times the
+    segments, and rounding up favours neither.
     """
     short, long = (write_song(folder, seconds=each) for each in (seconds, _TEN * seconds))
     measured = Pairs()
     for _ in range(pairs):
-        first = Cost.of(lambda: service.separated(long), cpu_s=service.cpu_s)
-        measured.add(first, Cost.of(lambda: service.separated(short), cpu_s=service.cpu_s))
+        first = Cost.of(lambda: service.separate(long), cpu_s=service.cpu_s)
+        measured.add(first, Cost.of(lambda: service.separate(short), cpu_s=service.cpu_s))
     row = measured.summary()
     return Findings(
         f"A song of {_TEN * seconds:g} s against one of {seconds:g} s",
@@ -51,7 +51,7 @@ def length(service: Service, *, seconds: float, pairs: int, folder: Path) -> Fin
 
 def again(service: Service, *, lengths_s: tuple[float, ...], requests: int, folder: Path) -> Findings:
     rows = {
-        f"{seconds:g} s": _asked_again(service, new_song(write_song(folder, seconds=seconds)), requests)
+        f"{seconds:g} s": _repeat_requests(service, new_song(write_song(folder, seconds=seconds)), requests)
         for seconds in lengths_s
     }
     goals = [goal for name, row in rows.items() for goal in _again_goals(name, row)]
@@ -62,7 +62,7 @@ def again(service: Service, *, lengths_s: tuple[float, ...], requests: int, fold
         "model runs": "{model_runs}",
         "all stems fetched, ms": "{fetch_ms:.1f}",
     }
-    return Findings("The same song again, from the upload to the answer `done`", rows, columns, tuple(goals))
+    return Findings("The same song again, from the upload to the status `done`", rows, columns, tuple(goals))
 
 
 def _again_goals(name: str, row: dict[str, Any]) -> list[Goal]:
@@ -72,8 +72,8 @@ def _again_goals(name: str, row: dict[str, Any]) -> list[Goal]:
     ]
 
 
-def _asked_again(service: Service, mp3: bytes, requests: int) -> dict[str, Any]:
-    job_id = service.done(mp3)
+def _repeat_requests(service: Service, mp3: bytes, requests: int) -> dict[str, Any]:
+    job_id = service.send_and_wait(mp3)
     ended = service.api.job(job_id)["finished_at"]
     answers_ms, runs = [], 0
     for _ in range(requests):
@@ -94,10 +94,10 @@ def _asked_again(service: Service, mp3: bytes, requests: int) -> dict[str, Any]:
 def first_second(service: Service, *, seconds: float, songs: int, folder: Path) -> Findings:
     title = f"The first playable second of a song of {seconds:g} s, from the upload until the client has it"
     song = write_song(folder, seconds=seconds)
-    found = [_beginning(service, new_song(song)) for _ in range(songs)]
+    found = [_time_first_second(service, new_song(song)) for _ in range(songs)]
     heard = [each for each in found if each]
     if len(heard) < songs:
-        return Findings(title, {}, {}, skipped=f"the job does not say `{_PLAYABLE}`")
+        return Findings(title, {}, {}, skipped=f"the job has no field `{_PLAYABLE}`")
     row = {
         "median_s": statistics.median(each.waited_s for each in heard),
         "most_s": max(each.waited_s for each in heard),
@@ -112,31 +112,31 @@ def first_second(service: Service, *, seconds: float, songs: int, folder: Path) 
     }
     goals = (
         Goal(f"first playable second of {seconds:g} s, s", row["median_s"], at_most=_FIRST_SECOND_S),
-        Goal("sound in the first pieces, s", row["least_heard_s"], at_least=1, is_gate=True),
+        Goal("sound in the first fragments, s", row["least_heard_s"], at_least=1, is_gate=True),
     )
     return Findings(title, {"four stems": row}, columns, goals)
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """How long a client waited, and for how much of the shortest stem."""
+    """`waited_s` until the client had `heard_s` of the shortest stem."""
 
     waited_s: float
     heard_s: float
 
 
-def _beginning(service: Service, mp3: bytes) -> Beginning | None:
-    """Return None when nothing says what can be played; the worker is free again then, as always."""
+def _time_first_second(service: Service, mp3: bytes) -> Beginning | None:
+    """Return None if the job reports nothing playable. The job has ended in either case."""
     started = time.perf_counter()
     job_id = service.api.send(mp3)
     wait_until(lambda: _is_playable(service.api.job(job_id)), timeout_s=_ENDED_S, every_s=_POLL_S)
-    heard = service.pieces(job_id) or service.stems(service.done(mp3))
+    heard = service.fragments(job_id) or service.stems(service.send_and_wait(mp3))
     waited_s = time.perf_counter() - started
-    if _PLAYABLE not in service.api.job(service.done(mp3)):
+    if _PLAYABLE not in service.api.job(service.send_and_wait(mp3)):
         return None
     return Beginning(waited_s, min(seconds_of(sound) for sound in heard.values()))
 
 
 def _is_playable(job: dict[str, Any]) -> bool:
-    """What has ended can be played, or never will."""
+    """Return whether the first second is playable, or the job has ended."""
     return (job.get(_PLAYABLE) or 0) >= 1 or job["state"] in {"done", "failed"}

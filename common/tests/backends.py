@@ -1,15 +1,15 @@
-"""A queue on each backend, and what a test may do to it from outside."""
+"""A queue on each backend, with the actions of a test from outside."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from msaas.queue import JobQueue, Outbox, QueuePolicy
-from msaas.redis_keys import Keys
-from msaas.redis_outbox import RedisOutbox
-from msaas.redis_queue import RedisQueue
-from msaas.testing import InMemoryQueue
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import JobQueue, Outbox, QueuePolicy
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.keys import Keys
+from msaas.queue.redis.outbox import RedisOutbox
 from tests.servers import RedisServer
 
 #: No test waits for a lease; `pass_time` moves the times instead.
@@ -18,13 +18,13 @@ POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=5)
 
 @dataclass
 class QueueBench:
-    """A queue and what a test may do to it from outside."""
+    """A queue and the actions of a test from outside."""
 
     queue: JobQueue
     outbox: Outbox
-    #: Somebody pushes an entry by hand.
+    #: Push an entry by hand.
     push: Callable[[bytes], Any]
-    #: So many seconds go by.
+    #: Let this many seconds pass.
     pass_time: Callable[[float], Any]
     #: Dead letters, newest first.
     dead: Callable[[], list[bytes]]
@@ -42,7 +42,7 @@ def redis_bench(server: RedisServer, *, policy: QueuePolicy = POLICY) -> QueueBe
 
 
 def shift_times(client: Any, keys: Keys, seconds: float) -> None:
-    """Move every time that lies in Redis into the past."""
+    """Move every time in Redis into the past."""
     for name in (keys.workers, keys.delayed, keys.outbox):
         for member, score in client.zrange(name, 0, -1, withscores=True):
             client.zadd(name, {member: score - seconds})
@@ -59,12 +59,12 @@ def memory_bench(*, policy: QueuePolicy = POLICY) -> QueueBench:
         queue.outbox,
         push=queue.push,
         pass_time=clock.advance,
-        dead=lambda: [str(letter["payload"]).encode() for letter in queue.letters],
+        dead=lambda: [str(letter["payload"]).encode() for letter in queue.dead_letters],
     )
 
 
 class Clock:
-    """Real time, and what `advance` adds."""
+    """Real time plus the seconds of `advance`."""
 
     def __init__(self) -> None:
         self._ahead_s = 0.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from common.tests.backends import QueueBench, memory_bench, redis_bench
-from msaas.directory_store import DirectoryStore
-from msaas.queue import JobQueue
-from msaas.storage import ObjectStore
-from msaas.testing import InMemoryStore
+from msaas.queue.protocol import JobQueue
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.protocol import ObjectStore
 from tests.servers import RedisServer, redis_running
 
 
@@ -49,7 +49,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture
 def bucket(store: ObjectStore, request: pytest.FixtureRequest) -> str:
-    """A bucket of this test's own: the S3 servers are shared."""
+    """Return a bucket for this test only: the S3 servers are shared."""
     name = "b" + sha256(request.node.nodeid.encode()).hexdigest()[:20]
     store.make_bucket(name)
     return name

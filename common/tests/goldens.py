@@ -1,4 +1,4 @@
-"""What crosses a wire is written down, byte for byte."""
+"""Golden files: the bytes of every wire format."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """The steps of a job that every test of a queue takes."""
 
 from msaas.jobs import Job, JobError, JobState
-from msaas.queue import Claim, Consumer, JobQueue, Result
+from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
 
 SONG, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))

@@ -1,4 +1,4 @@
-"""A job belongs to whoever holds its lease, and goes to another when that one falls silent."""
+"""Leases: a job belongs to the holder of its lease, and goes to another worker when it expires."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from common.tests.backends import POLICY, QueueBench, redis_bench
 from common.tests.steps import AT_ONCE_S, OOPS, RESULT, SONG, claimed, state
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
 from msaas.jobs import Job, JobState
-from msaas.queue import JobQueue, dead_letter
+from msaas.queue.protocol import JobQueue, encode_dead_letter
 from tests.servers import RedisServer
 
 
-def test_the_job_of_a_silent_worker_goes_to_another(bench: QueueBench) -> None:
+def test_job_of_an_expired_lease_goes_to_another_worker(bench: QueueBench) -> None:
     queue = bench.queue
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     silent = claimed(queue.consumer("silent"))
     assert queue.reap() == []
     bench.pass_time(POLICY.lease_s + 1)
@@ -25,9 +25,9 @@ def test_the_job_of_a_silent_worker_goes_to_another(bench: QueueBench) -> None:
     assert silent.attempt + 1 == claimed(queue.consumer("next")).attempt
 
 
-def test_a_worker_that_speaks_keeps_its_job(bench: QueueBench) -> None:
+def test_renewed_lease_keeps_its_job(bench: QueueBench) -> None:
     queue = bench.queue
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
     claim = claimed(worker)
     for _ in range(3):
@@ -38,9 +38,9 @@ def test_a_worker_that_speaks_keeps_its_job(bench: QueueBench) -> None:
 
 
 @pytest.mark.parametrize("step", ["renew", "finish", "fail", "retry", "give_back"])
-def test_a_late_worker_changes_nothing(bench: QueueBench, step: str) -> None:
+def test_stale_token_changes_nothing(bench: QueueBench, step: str) -> None:
     queue = bench.queue
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     late = queue.consumer("late")
     stale = claimed(late)
     bench.pass_time(POLICY.lease_s + 1)
@@ -52,7 +52,7 @@ def test_a_late_worker_changes_nothing(bench: QueueBench, step: str) -> None:
         "finish": lambda: late.finish(stale, RESULT),
         "fail": lambda: late.fail(stale, OOPS),
         "retry": lambda: late.retry(stale, OOPS),
-        "give_back": lambda: late.give_back(stale),
+        "give_back": lambda: late.release(stale),
     }[step]
     with pytest.raises(LeaseLost):
         call()
@@ -60,9 +60,9 @@ def test_a_late_worker_changes_nothing(bench: QueueBench, step: str) -> None:
     queue.consumer("current").finish(current, RESULT)
 
 
-def test_a_job_that_ends_its_workers_lies_with_the_dead(bench: QueueBench) -> None:
+def test_job_is_dead_after_its_last_attempt_expires(bench: QueueBench) -> None:
     queue = bench.queue
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     for attempt in range(POLICY.max_attempts):
         claimed(queue.consumer(f"victim-{attempt}"))
         bench.pass_time(POLICY.lease_s + 1)
@@ -71,10 +71,10 @@ def test_a_job_that_ends_its_workers_lies_with_the_dead(bench: QueueBench) -> No
     assert status is not None
     assert status.error is not None
     assert (status.state, status.error.code) == (JobState.FAILED, "attempts_exhausted")
-    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1)
+    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1, workers=0)
 
 
-def test_a_letter_of_the_reaper_looks_like_any_other(redis_server: RedisServer) -> None:
+def test_dead_letter_of_the_reaper_has_the_common_form(redis_server: RedisServer) -> None:
     bench, message = redis_bench(redis_server), f'{{"songhash": "{SONG}", "why": "{"é" * 10_000}"}}'.encode()
     bench.push(message)
     for attempt in range(POLICY.max_attempts):
@@ -82,7 +82,7 @@ def test_a_letter_of_the_reaper_looks_like_any_other(redis_server: RedisServer) 
         bench.pass_time(POLICY.lease_s + 1)
         bench.queue.reap()
     (reaped,) = map(json.loads, bench.dead())
-    other = json.loads(dead_letter(message, "attempts_exhausted"))
+    other = json.loads(encode_dead_letter(message, "attempts_exhausted"))
     assert reaped.keys() == other.keys()
     assert (reaped["bytes"], reaped["reason"]) == (other["bytes"], other["reason"])
     assert 0 <= len(other["payload"]) - len(reaped["payload"]) < 10
@@ -91,32 +91,32 @@ def test_a_letter_of_the_reaper_looks_like_any_other(redis_server: RedisServer) 
 
 
 @pytest.mark.parametrize(
-    "script", sorted((files("msaas") / "lua").iterdir(), key=str), ids=lambda each: each.name
+    "script", sorted((files("msaas.queue.redis") / "lua").iterdir(), key=str), ids=lambda each: each.name
 )
 def test_no_script_names_a_key_itself(script: Traversable) -> None:
     assert not re.search(r"'(job:|toWorker|:\w)", script.read_text())
 
 
-def test_posting_a_song_again_gives_it_no_new_attempts(bench: QueueBench) -> None:
+def test_enqueue_of_a_running_job_resets_no_attempts(bench: QueueBench) -> None:
     queue = bench.queue
     for attempt in range(POLICY.max_attempts):
-        queue.enqueue(Job(SONG))
+        queue.enqueue(Job(job_id=SONG))
         assert claimed(queue.consumer(f"victim-{attempt}")).attempt == attempt + 1
         bench.pass_time(POLICY.lease_s + 1)
-        assert queue.enqueue(Job(SONG)) is JobState.RUNNING
+        assert queue.enqueue(Job(job_id=SONG)) is JobState.RUNNING
         queue.reap()
     assert state(queue) is JobState.FAILED
 
 
-def test_a_song_that_died_may_be_tried_again(bench: QueueBench) -> None:
+def test_dead_job_can_be_enqueued_again(bench: QueueBench) -> None:
     queue, worker = bench.queue, bench.queue.consumer("w1")
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     worker.fail(claimed(worker), OOPS)
-    queue.enqueue(Job(SONG))
+    queue.enqueue(Job(job_id=SONG))
     assert claimed(worker).attempt == 1
 
 
-def test_one_of_two_equal_entries_is_refused_while_the_other_is_worked_on(bench: QueueBench) -> None:
+def test_second_of_two_equal_entries_is_refused_while_the_first_runs(bench: QueueBench) -> None:
     bench.push(SONG.encode())
     bench.push(SONG.encode())
     first, second = bench.queue.consumer("w1"), bench.queue.consumer("w2")
@@ -128,27 +128,27 @@ def test_one_of_two_equal_entries_is_refused_while_the_other_is_worked_on(bench:
     assert bench.queue.depth().in_flight == 0
 
 
-def test_what_another_has_taken_cannot_be_claimed(queue: JobQueue) -> None:
-    queue.enqueue(Job(SONG))
+def test_entry_of_another_worker_cannot_be_claimed(queue: JobQueue) -> None:
+    queue.enqueue(Job(job_id=SONG))
     payload = queue.consumer("w1").take(timeout_s=AT_ONCE_S)
     assert payload is not None
     with pytest.raises(ClaimRefused, match="gone"):
-        queue.consumer("w2").claim(Job(SONG), payload=payload)
+        queue.consumer("w2").claim(Job(job_id=SONG), payload=payload)
 
 
-def test_an_entry_whose_claim_was_never_answered_costs_no_attempt(bench: QueueBench) -> None:
-    bench.queue.enqueue(Job(SONG))
+def test_claim_with_a_lost_reply_costs_no_attempt(bench: QueueBench) -> None:
+    bench.queue.enqueue(Job(job_id=SONG))
     claimed(bench.queue.consumer("w1"))
-    deaf = bench.queue.consumer("w1")  # The same worker, as if it had not heard of its claim.
+    deaf = bench.queue.consumer("w1")  # The same worker, without the reply to its claim.
     assert claimed(deaf).attempt == 1
 
 
-def test_a_job_dropped_without_a_word_counts_each_time(queue: JobQueue) -> None:
-    queue.enqueue(Job(SONG))
+def test_dropped_job_counts_an_attempt_each_time(queue: JobQueue) -> None:
+    queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
     for attempt in range(1, POLICY.max_attempts + 1):
         assert claimed(worker).attempt == attempt
     with pytest.raises(AttemptsExhausted):
         claimed(worker)
     assert state(queue) is JobState.FAILED
-    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1)
+    assert queue.depth() == type(queue.depth())(waiting=0, in_flight=0, delayed=0, dead=1, workers=1)

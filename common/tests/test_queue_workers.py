@@ -1,4 +1,4 @@
-"""Workers come and go; no entry is lost with them."""
+"""Workers that start and stop: no entry is lost."""
 
 import pytest
 
@@ -8,67 +8,67 @@ from msaas.errors import ClaimRefused
 from msaas.jobs import Job
 
 
-def test_an_idle_worker_that_beats_is_not_reaped(bench: QueueBench) -> None:
+def test_idle_worker_with_heartbeats_is_not_reaped(bench: QueueBench) -> None:
     worker = bench.queue.consumer("w1")
     bench.push(SONG.encode())
     assert worker.take(timeout_s=AT_ONCE_S)
     bench.pass_time(POLICY.lease_s * 0.7)
-    worker.beat()
+    worker.heartbeat()
     bench.pass_time(POLICY.lease_s * 0.7)
     bench.queue.reap()
     assert bench.queue.depth().in_flight == 1
 
 
-def test_a_worker_that_leaves_puts_back_what_it_has_not_claimed(bench: QueueBench) -> None:
+def test_deregister_returns_unclaimed_entries(bench: QueueBench) -> None:
     bench.push(SONG.encode())
     bench.push(OTHER.encode())
     worker = bench.queue.consumer("w1")
     worker.take(timeout_s=AT_ONCE_S)
-    worker.leave()
+    worker.deregister()
     assert bench.queue.waiting() == [SONG, OTHER]
 
 
-def test_a_worker_that_leaves_with_a_lease_is_reaped_once_it_is_over(bench: QueueBench) -> None:
-    bench.queue.enqueue(Job(SONG))
+def test_lease_of_a_deregistered_worker_is_reaped_when_it_expires(bench: QueueBench) -> None:
+    bench.queue.enqueue(Job(job_id=SONG))
     worker = bench.queue.consumer("w1")
     claimed(worker)
-    worker.leave()
+    worker.deregister()
     assert bench.queue.reap() == []
     bench.pass_time(POLICY.lease_s + 1)
     assert bench.queue.reap() == [SONG]
 
 
-def test_an_entry_that_was_refused_once_is_not_lost_later(bench: QueueBench) -> None:
+def test_refused_entry_is_not_lost_later(bench: QueueBench) -> None:
     bench.push(SONG.encode())
     bench.push(SONG.encode())
     first, second = bench.queue.consumer("w1"), bench.queue.consumer("w2")
     claimed(first)
     bench.pass_time(POLICY.lease_s - 1)
-    first.beat()
+    first.heartbeat()
     bench.pass_time(2)
-    current = claimed(second)  # The first one's lease is over, though it lives.
+    current = claimed(second)  # The lease of the first one expires, though it lives.
     with pytest.raises(ClaimRefused):
         claimed(first)
-    second.give_back(current)
+    second.release(current)
     assert first.take(timeout_s=AT_ONCE_S) == SONG.encode()
     bench.pass_time(POLICY.lease_s + 1)  # The first one dies before it claims.
     bench.queue.reap()
     assert bench.queue.waiting() == [SONG]
 
 
-def test_what_reaches_a_worker_after_it_left_is_not_lost(bench: QueueBench) -> None:
+def test_entry_that_arrives_after_deregister_is_not_lost(bench: QueueBench) -> None:
     worker = bench.queue.consumer("w1")
-    worker.leave()
+    worker.deregister()
     bench.push(SONG.encode())
-    # The move that was under way when the worker left; it never claims.
+    # A move that was in flight at deregister; the worker never claims.
     worker.take(timeout_s=AT_ONCE_S)
     bench.pass_time(POLICY.lease_s + 1)
     bench.queue.reap()
     assert bench.queue.waiting() == [SONG]
 
 
-def test_a_name_is_forgotten_an_hour_after_its_worker(bench: QueueBench) -> None:
-    bench.queue.consumer("w1").beat()
+def test_worker_is_forgotten_an_hour_after_its_lease(bench: QueueBench) -> None:
+    bench.queue.consumer("w1").heartbeat()
     bench.pass_time(2 * 3600)
     bench.queue.reap()
     bench.queue.reap()

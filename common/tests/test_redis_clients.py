@@ -1,4 +1,4 @@
-"""A queue that is away, silent, locked or full is named, and soon."""
+"""Redis clients: an unreachable, silent, locked or full server is reported soon."""
 
 import time
 
@@ -8,63 +8,63 @@ import redis
 from common.tests.steps import OOPS, RESULT, claimed
 from msaas.errors import QueueFull, QueueUnavailable
 from msaas.jobs import Job
-from msaas.queue import QueuePolicy
-from msaas.redis_clients import RedisAddress, our_errors
-from msaas.redis_outbox import RedisOutbox
-from msaas.redis_queue import RedisQueue
+from msaas.queue.protocol import QueuePolicy
+from msaas.queue.redis.clients import RedisAddress, our_errors
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.outbox import RedisOutbox
 from tests.servers import RedisServer, free_port
 from tests.wire import wire
 
 SONG = "a" * 64
-#: What an API call has to say that the queue is away.
+#: An API call has this long to report an unreachable queue.
 SOON_S = 2.0
 
 
-def test_a_refused_connection_is_named_soon() -> None:
+def test_refused_connection_is_reported_soon() -> None:
     address = RedisAddress("127.0.0.1", free_port())
     queue = RedisQueue(address)
     began = time.monotonic()
     for call in (
         queue.ping,
-        lambda: queue.enqueue(Job(SONG)),
+        lambda: queue.enqueue(Job(job_id=SONG)),
         queue.waiting,
         queue.depth,
         lambda: queue.status(SONG),
         queue.reap,
         lambda: queue.consumer("w1").take(timeout_s=1),
-        queue.consumer("w1").beat,
-        lambda: RedisOutbox(address).due(visibility_s=1),
+        queue.consumer("w1").heartbeat,
+        lambda: RedisOutbox(address).receive(visibility_s=1),
     ):
         with pytest.raises(QueueUnavailable):
             call()
     assert time.monotonic() - began < SOON_S
 
 
-def test_a_silent_server_is_named_within_two_seconds(redis_server: RedisServer) -> None:
+def test_silent_server_is_reported_within_two_seconds(redis_server: RedisServer) -> None:
     with wire("127.0.0.1", redis_server.port) as between:
         queue = RedisQueue(RedisAddress(between.host, between.port))
         queue.ping()
         between.silence()
         began = time.monotonic()
         with pytest.raises(QueueUnavailable):
-            queue.enqueue(Job(SONG))
+            queue.enqueue(Job(job_id=SONG))
         assert time.monotonic() - began < SOON_S
         between.mend()
-        queue.enqueue(Job("b" * 64))
+        queue.enqueue(Job(job_id="b" * 64))
 
 
-def test_a_name_that_does_not_resolve_is_a_queue_that_is_away() -> None:
+def test_unresolvable_host_is_queue_unavailable() -> None:
     with pytest.raises(QueueUnavailable):
         RedisQueue(RedisAddress("no-such-host.invalid", 6379)).ping()
 
 
-def test_a_wrong_kind_of_key_is_a_queue_that_does_not_answer(redis_server: RedisServer) -> None:
+def test_wrong_type_of_key_is_queue_unavailable(redis_server: RedisServer) -> None:
     redis_server.client().set("toWorkers", "a string")
     with pytest.raises(QueueUnavailable):
         RedisQueue(redis_server.address).waiting()
 
 
-def test_a_password_is_sent(redis_server: RedisServer) -> None:
+def test_password_is_sent(redis_server: RedisServer) -> None:
     client = redis_server.client()
     client.config_set("requirepass", "hush")
     try:
@@ -78,21 +78,21 @@ def test_a_password_is_sent(redis_server: RedisServer) -> None:
 @pytest.fixture
 def full_server(redis_server: RedisServer):  # type: ignore[no-untyped-def]
     client = redis_server.client()
-    RedisQueue(redis_server.address).enqueue(Job(SONG))
-    RedisQueue(redis_server.address).enqueue(Job("b" * 64))
+    RedisQueue(redis_server.address).enqueue(Job(job_id=SONG))
+    RedisQueue(redis_server.address).enqueue(Job(job_id="b" * 64))
     client.config_set("maxmemory", "1mb")
     yield redis_server
     client.config_set("maxmemory", "0")
 
 
-def test_a_full_server_takes_no_job_but_lets_every_other_step_through(full_server: RedisServer) -> None:
+def test_full_server_refuses_enqueue_and_runs_every_other_step(full_server: RedisServer) -> None:
     queue = RedisQueue(full_server.address, policy=QueuePolicy(max_attempts=3))
     with pytest.raises(QueueFull):
-        queue.enqueue(Job("c" * 64))
+        queue.enqueue(Job(job_id="c" * 64))
     worker = queue.consumer("new-worker")
     worker.retry(claimed(worker), OOPS)
-    worker.give_back(claimed(worker))
-    worker.give_back(claimed(worker), delay_s=0.001)
+    worker.release(claimed(worker))
+    worker.release(claimed(worker), delay_s=0.001)
     time.sleep(0.01)
     queue.reap()
     for _ in range(2):
@@ -102,28 +102,28 @@ def test_a_full_server_takes_no_job_but_lets_every_other_step_through(full_serve
     full_server.client().ping()
     assert queue.depth().in_flight == 0
     assert worker.take(timeout_s=0.05) is None
-    worker.leave()
+    worker.deregister()
 
 
-def test_a_script_that_ran_out_of_memory_means_a_full_queue() -> None:
-    """Some servers wrap the error of a command in one of the script."""
+def test_out_of_memory_in_a_script_is_queue_full() -> None:
+    """Some servers wrap the error of a command in that of the script."""
     with pytest.raises(QueueFull), our_errors():
         raise redis.exceptions.ResponseError("ERR Error running script: -OOM command not allowed")
 
 
-def test_two_servers_of_one_name_do_not_share_a_queue(redis_server: RedisServer) -> None:
-    RedisQueue(redis_server.address).enqueue(Job(SONG))
+def test_databases_do_not_share_a_queue(redis_server: RedisServer) -> None:
+    RedisQueue(redis_server.address).enqueue(Job(job_id=SONG))
     assert RedisQueue(RedisAddress("127.0.0.1", redis_server.port, db=1)).waiting() == []
 
 
-def test_the_other_name_of_the_list_is_served_too(redis_server: RedisServer) -> None:
+def test_alias_list_is_served(redis_server: RedisServer) -> None:
     redis_server.client().lpush("toWorker", SONG)
     queue = RedisQueue(redis_server.address)
     assert queue.depth().waiting == 1
     assert queue.consumer("w1").take(timeout_s=0.05) == SONG.encode()
 
 
-def test_a_push_ends_a_wait_at_once(redis_server: RedisServer) -> None:
+def test_push_ends_a_wait_at_once(redis_server: RedisServer) -> None:
     import threading
 
     queue = RedisQueue(redis_server.address)

@@ -1,61 +1,76 @@
+"""Settings: the environment, the command line and the adapters they open."""
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from msaas.directory_store import DirectoryStore
+from msaas.bootstrap import open_song_store, queue_policy, redis_address, redis_keys
 from msaas.errors import MalformedSettings
-from msaas.s3_store import S3Store
-from msaas.settings import Settings, StoreSettings, load_or_exit
+from msaas.settings import (
+    LeaseSettings,
+    MetricsSettings,
+    Settings,
+    StoreSettings,
+    WebhookSettings,
+    load_or_exit,
+)
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.s3 import S3Store
+
+
+class EverySetting(StoreSettings, LeaseSettings, WebhookSettings, MetricsSettings):
+    """All settings that services share."""
 
 
 @pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in (*StoreSettings.model_fields, "minio_user", "minio_password"):
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in (*EverySetting.model_fields, "minio_user", "minio_password"):
         monkeypatch.delenv(name.upper(), raising=False)
     return
 
 
-def test_the_defaults_find_a_redis_and_a_store_on_this_machine() -> None:
-    settings = StoreSettings.from_env()
-    assert (settings.redis_address.host, settings.redis_address.port) == ("localhost", 6379)
-    assert settings.redis_address.password is None
+def load(kind: type[Settings]) -> Settings:
+    return load_or_exit(kind, program="msaas", description="A service.")
+
+
+def test_defaults_find_redis_and_store_on_this_machine() -> None:
+    settings = EverySetting.from_env()
+    address = redis_address(settings)
+    assert (address.host, address.port, address.password) == ("localhost", 6379, None)
     assert (settings.minio_host, settings.minio_input_bucket, settings.minio_output_bucket) == (
         "localhost:9000",
         "input-tracks",
         "output-tracks",
     )
     assert (settings.redis_queue_key, settings.redis_log_key) == ("toWorkers", "logging")
-    assert settings.max_upload_bytes == 100 * 1024 * 1024
-    assert (settings.policy.lease_s, settings.policy.max_attempts) == (60.0, 3)
+    assert (queue_policy(settings).lease_s, queue_policy(settings).max_attempts) == (60.0, 3)
 
 
 @pytest.mark.parametrize(
     "value", ["tcp://10.0.0.11:6380", "tcp://[fd00::1]:6380", "tcp://redis:6380", "6380"]
 )
-def test_kubernetes_may_write_a_url_into_redis_port(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_redis_port_accepts_the_url_of_kubernetes(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("REDIS_PORT", value)
-    assert Settings.from_env().redis_address.port == 6380
+    assert redis_address(Settings.from_env()).port == 6380
 
 
-def test_everything_of_redis_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_settings_reach_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_HOST", "redis")
     monkeypatch.setenv("REDIS_DB", "3")
     monkeypatch.setenv("REDIS_PASSWORD", "hush")
     monkeypatch.setenv("REDIS_QUEUE_KEY", "others")
     settings = Settings.from_env()
-    assert (settings.redis_address.host, settings.redis_address.db) == ("redis", 3)
-    assert settings.redis_address.password == "hush"
-    assert (settings.keys.waiting, settings.keys.dead) == ("others", "others:dead")
+    address, keys = redis_address(settings), redis_keys(settings)
+    assert (address.host, address.db, address.password) == ("redis", 3, "hush")
+    assert (keys.waiting, keys.dead) == ("others", "others:dead")
 
 
 @pytest.mark.parametrize(
     ("user", "password"), [("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"), ("MINIO_USER", "MINIO_PASSWORD")]
 )
-def test_the_keys_of_the_store_have_two_names(
-    monkeypatch: pytest.MonkeyPatch, user: str, password: str
-) -> None:
+def test_store_keys_have_two_names(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
     monkeypatch.setenv(user, "rootuser")
     monkeypatch.setenv(password, "rootpass123")
     settings = StoreSettings.from_env()
@@ -63,17 +78,17 @@ def test_the_keys_of_the_store_have_two_names(
     assert settings.minio_secret_key.get_secret_value() == "rootpass123"
 
 
-def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PORT", "")
     monkeypatch.setenv("MINIO_HOST", "")
     settings = StoreSettings.from_env()
     assert (settings.redis_port, settings.minio_host) == (6379, "localhost:9000")
 
 
-def test_a_store_in_a_directory_needs_no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert isinstance(StoreSettings.from_env().tracks().store, S3Store)
+def test_store_dir_replaces_the_s3_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert isinstance(open_song_store(StoreSettings.from_env()).store, S3Store)
     monkeypatch.setenv("STORE_DIR", str(tmp_path))
-    assert isinstance(StoreSettings.from_env().tracks().store, DirectoryStore)
+    assert isinstance(open_song_store(StoreSettings.from_env()).store, DirectoryStore)
 
 
 @pytest.mark.parametrize(
@@ -84,32 +99,33 @@ def test_a_store_in_a_directory_needs_no_server(monkeypatch: pytest.MonkeyPatch,
         ("REDIS_PORT", "tcp://s3cret"),
         ("REDIS_DB", "-1"),
         ("LOG_LEVEL", "s3cret"),
-        ("DEMUCS_MODEL", "s3cret/model"),
-        ("MAX_UPLOAD_MB", "0"),
+        ("METRICS_PORT", "s3cret"),
         ("MAX_ATTEMPTS", "s3cret"),
         ("LEASE_SECONDS", "0"),
         ("MINIO_SECURE", "s3cret"),
+        ("WEBHOOK_SECRET", "s3cret"),
+        ("CALLBACK_ALLOW_PRIVATE", "s3cret/8"),
     ],
 )
-def test_a_wrong_value_names_the_variable_and_is_never_shown(
+def test_invalid_value_names_its_variable_and_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(MalformedSettings, match=name) as refused:
-        StoreSettings.from_env()
+        EverySetting.from_env()
     assert "s3cret" not in str(refused.value)
 
 
-def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_invalid_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PORT", "x")
     monkeypatch.setenv("MAX_ATTEMPTS", "x")
     with pytest.raises(MalformedSettings, match=r"REDIS_PORT.*MAX_ATTEMPTS"):
-        StoreSettings.from_env()
+        EverySetting.from_env()
 
 
-def test_settings_are_never_changed() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings.from_env().redis_host = "elsewhere"  # type: ignore[misc]
+        Settings.from_env().redis_host = "elsewhere"
 
 
 def test_check_config_prints_every_setting_and_no_secret(
@@ -119,10 +135,10 @@ def test_check_config_prints_every_setting_and_no_secret(
     monkeypatch.setenv("MINIO_PASSWORD", "hush-hush")
     monkeypatch.setattr(sys, "argv", ["service", "--check-config"])
     with pytest.raises(SystemExit) as ended:
-        load_or_exit(StoreSettings)
+        load(EverySetting)
     assert ended.value.code == 0
     printed = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
-    assert set(printed) == {name.upper() for name in StoreSettings.model_fields}
+    assert set(printed) == {name.upper() for name in EverySetting.model_fields}
     assert (printed["REDIS_PASSWORD"], printed["MINIO_SECRET_KEY"], printed["MINIO_ACCESS_KEY"]) == (
         "***",
         "***",
@@ -131,12 +147,31 @@ def test_check_config_prints_every_setting_and_no_secret(
     assert printed["REDIS_PORT"] == "6379"
 
 
-def test_a_service_with_a_wrong_setting_ends_at_once_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("argument", "code", "text"),
+    [("--help", 0, "usage:"), ("--version", 0, "."), ("--chekc-config", 2, "--chekc-config")],
+)
+def test_command_line_is_answered_without_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argument: str,
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["service", argument])
+    with pytest.raises(SystemExit) as ended:
+        load(Settings)
+    assert ended.value.code == code
+    assert text in "".join(capsys.readouterr())
+
+
+def test_service_with_an_invalid_setting_exits_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["service"])
     monkeypatch.setenv("REDIS_PORT", "x")
     with pytest.raises(SystemExit, match="REDIS_PORT"):
-        load_or_exit(Settings)
+        load(Settings)
 
 
-def test_a_service_with_good_settings_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_with_valid_settings_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["service"])
-    assert load_or_exit(Settings).redis_host == "localhost"
+    assert load(Settings).redis_host == "localhost"

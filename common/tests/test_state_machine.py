@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: every accepted job lies in exactly one place, and ends."""
+"""State machine: after any sequence of steps, every accepted job is in exactly one place, and ends."""
 
 import json
 from collections import Counter
@@ -24,18 +24,18 @@ from hypothesis.stateful import (
 from common.tests.backends import Clock, shift_times
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueUnavailable
 from msaas.jobs import Callback, Job, JobError
-from msaas.queue import Claim, QueuePolicy, Result
-from msaas.redis_clients import RedisAddress, connect
-from msaas.redis_keys import Keys
-from msaas.redis_queue import RedisQueue
-from msaas.testing import InMemoryQueue
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import Claim, QueuePolicy, Result
+from msaas.queue.redis.clients import RedisAddress, connect
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.keys import Keys
 from tests.servers import RedisServer
-from tests.wire import LoseReply, Wire
+from tests.wire import LoseReply, TcpProxy
 
 POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=50)
 KEYS = Keys()
 SONGS = ["a" * 64, "b" * 64, "c" * 64]
-#: Neither sums up to a lease or a delay by a hair's breadth.
+#: No sum of these comes close to a lease or a delay.
 STEPS_S = [25.0, 100.0]
 DELAY_S = 30.0
 RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
@@ -46,12 +46,12 @@ Outcome = tuple[str, Any]
 
 @dataclass(eq=False)
 class Worker:
-    """One incarnation, at the real queue and at its twin."""
+    """One worker, at the real queue and at its twin."""
 
     name: str
     real: Any
     twin: Any
-    #: What it took and has not claimed.
+    #: Entries that it took and has not claimed.
     payload: bytes | None = None
 
 
@@ -70,11 +70,11 @@ def outcome(call: Callable[[], Any]) -> Outcome:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Does the same to the queue on a real server and to its twin in memory, which must not differ."""
+    """Does the same to the queue on a real server and to its in-memory twin, which must agree."""
 
     server: ClassVar[RedisServer]
-    between: ClassVar[Wire]
-    #: A client whose connections lead through it.
+    between: ClassVar[TcpProxy]
+    #: A proxy that all connections of one client pass.
     by_wire: ClassVar[Any]
     real: ClassVar[RedisQueue]
     raw: ClassVar[Any]
@@ -91,11 +91,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.accepted: set[str] = set()
         self.pushed: Counter[str] = Counter()
 
-    # What clients do.
+    # Steps of clients
 
     @rule(song=st.sampled_from(SONGS), callback=st.booleans(), lost=st.booleans())
     def enqueue(self, song: str, callback: bool, lost: bool) -> None:
-        job = Job(song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None)
+        job = Job(
+            job_id=song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None
+        )
         real = self.ask(self.real, lambda: self.real.enqueue(job), lost=lost)
         twin = outcome(lambda: self.twin.enqueue(job))
         assert real in (twin, LOST)
@@ -114,7 +116,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.raw.lpush(KEYS.waiting, payload)
         self.twin.push(payload)
 
-    # What workers do.
+    # Steps of workers
 
     @precondition(lambda self: len(self.workers) < 3)
     @rule()
@@ -140,8 +142,8 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             job = Job.decode(payload)
         except MalformedJob:
-            self.ask(worker.real, lambda: worker.real.bury(payload, reason="malformed"), lost=lost)
-            worker.twin.bury(payload, reason="malformed")
+            self.ask(worker.real, lambda: worker.real.dead_letter(payload, reason="malformed"), lost=lost)
+            worker.twin.dead_letter(payload, reason="malformed")
             return multiple()
         heard_of = worker.twin._last_token
         real = self.ask(worker.real, lambda: worker.real.claim(job, payload=payload), lost=lost)
@@ -151,7 +153,7 @@ class QueueMachine(RuleBasedStateMachine):
         if real == LOST or twin[0] != "answered":
             assert real in (twin, LOST)
             return multiple()
-        assert (real[1].attempt, real[1].give_backs) == (twin[1].attempt, twin[1].give_backs)
+        assert (real[1].attempt, real[1].releases) == (twin[1].attempt, twin[1].releases)
         return Lease(worker, real=real[1], twin=twin[1])
 
     @rule(lease=leases, progress=st.floats(0, 1))
@@ -171,7 +173,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.both(lease, "retry", OOPS, lost=lost)
 
     @rule(lease=leases, delay_s=st.sampled_from([0.0, DELAY_S]), lost=st.booleans())
-    def give_back(self, lease: Lease, delay_s: float, lost: bool) -> None:
+    def release(self, lease: Lease, delay_s: float, lost: bool) -> None:
         self.both(lease, "give_back", delay_s=delay_s, lost=lost)
 
     def both(self, lease: Lease, step: str, *args: Any, lost: bool, **kwargs: Any) -> None:
@@ -185,7 +187,7 @@ class QueueMachine(RuleBasedStateMachine):
         if twin[0] == "LeaseLost":
             assert self.everything() == before, "a stale token changed something"
 
-    # What happens to workers.
+    # Faults of workers
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
@@ -194,23 +196,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data(), lost=st.booleans())
-    def leave(self, data: st.DataObject, lost: bool) -> None:
+    def deregister(self, data: st.DataObject, lost: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
         self.workers.remove(worker)
-        self.ask(worker.real, worker.real.leave, lost=lost)
-        worker.twin.leave()
+        self.ask(worker.real, worker.real.deregister, lost=lost)
+        worker.twin.deregister()
 
     @precondition(lambda self: self.gone())
     @rule(data=st.data())
     def hand_an_entry_to_one_who_is_gone(self, data: st.DataObject) -> None:
-        """Its call was still under way."""
+        """Its call was in flight."""
         name = data.draw(st.sampled_from(self.gone()))
-        self.raw.lmove(KEYS.waiting, KEYS.own(name), "RIGHT", "LEFT")
+        self.raw.lmove(KEYS.waiting, KEYS.processing(name), "RIGHT", "LEFT")
         if self.twin.entries:
-            self.twin.own[name].append(self.twin.entries.popleft())
+            self.twin.processing[name].append(self.twin.entries.popleft())
 
     def gone(self) -> list[str]:
-        """Those who ever asked for an entry, and are no more."""
+        """Return the workers that asked for an entry and have ended."""
         alive = {worker.name for worker in self.workers}
         return [name for name in self.twin.workers if name not in alive]
 
@@ -225,7 +227,7 @@ class QueueMachine(RuleBasedStateMachine):
         twin = outcome(self.twin.reap)
         assert real in (twin, LOST)
 
-    # What holds after every step.
+    # Invariants
 
     @invariant()
     def everything_is_in_its_place(self) -> None:
@@ -240,24 +242,28 @@ class QueueMachine(RuleBasedStateMachine):
         twin = self.twin
         assert real["waiting"] == list(reversed(twin.entries))
         assert set(real["delayed"]) == set(twin.delayed)
-        assert {name: own for name, own in real["own"].items() if own} == {
-            name: list(reversed(own)) for name, own in twin.own.items() if own
+        assert {name: processing for name, processing in real["own"].items() if processing} == {
+            name: list(reversed(processing)) for name, processing in twin.processing.items() if processing
         }
         assert [(letter["payload"], letter["reason"]) for letter in map(json.loads, real["dead"])] == [
-            (letter["payload"], letter["reason"]) for letter in twin.letters
+            (letter["payload"], letter["reason"]) for letter in twin.dead_letters
         ]
         assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
-            song: (record.status.state.value, record.status.attempts, record.give_backs)
+            song: (record.status.state.value, record.status.attempts, record.releases)
             for song, record in twin.jobs.items()
         }
 
     def every_accepted_job_is_in_exactly_one_place(self, real: dict[str, Any]) -> None:
-        entries = [*real["waiting"], *real["delayed"], *(e for own in real["own"].values() for e in own)]
+        entries = [
+            *real["waiting"],
+            *real["delayed"],
+            *(e for processing in real["own"].values() for e in processing),
+        ]
         places = Counter(filter(None, map(id_of, entries)))
         for song in self.accepted:
             state = real["jobs"][song].get(b"state", b"queued")
             if self.pushed[song]:
-                # Every entry pushed by hand is one more chance to find the work done.
+                # Every entry pushed by hand may find the work done.
                 assert places[song] <= 1 + self.pushed[song]
                 assert places[song] or state in (b"done", b"failed")
             else:
@@ -271,11 +277,11 @@ class QueueMachine(RuleBasedStateMachine):
                 assert real["claims"][holder][job[b"payload"]]
             else:
                 assert b"token" not in job
-        for name, own in real["own"].items():
-            assert not own or name.encode() in real["workers"], "nobody would ever look into this list"
+        for name, processing in real["own"].items():
+            assert not processing or name.encode() in real["workers"], "nobody would ever look into this list"
 
     def teardown(self) -> None:
-        """All workers die; one more is enough to bring every accepted job to its end."""
+        """All workers die; one more worker brings every accepted job to its end."""
         shift_times(self.raw, KEYS, 2 * POLICY.lease_s)
         self.real.reap()
         last = self.real.consumer("last")
@@ -283,7 +289,7 @@ class QueueMachine(RuleBasedStateMachine):
             try:
                 last.finish(last.claim(Job.decode(payload), payload=payload), RESULT)
             except MalformedJob:
-                last.bury(payload, reason="malformed")
+                last.dead_letter(payload, reason="malformed")
             except (AttemptsExhausted, ClaimRefused):
                 continue
         depth = self.real.depth()
@@ -297,7 +303,7 @@ class QueueMachine(RuleBasedStateMachine):
     # Tools
 
     def ask(self, end: Any, call: Callable[[], Any], *, lost: bool) -> Outcome:
-        """Do it at this end of the real queue; if `lost`, the server does it and its answer never arrives."""
+        """Call one side of the real queue; if `lost`, the server executes the call and its reply is dropped."""
         if not lost:
             return outcome(call)
         losing = LoseReply(self.between, marker=b"EVALSHA")
@@ -312,7 +318,7 @@ class QueueMachine(RuleBasedStateMachine):
         pipe.lrange(KEYS.waiting, 0, -1).zrange(KEYS.delayed, 0, -1).lrange(KEYS.dead, 0, -1)
         pipe.zrange(KEYS.workers, 0, -1)
         for name in self.names:
-            pipe.lrange(KEYS.own(name), 0, -1).hgetall(KEYS.claims(name))
+            pipe.lrange(KEYS.processing(name), 0, -1).hgetall(KEYS.claims(name))
         for song in SONGS:
             pipe.hgetall(KEYS.job(song))
         waiting, delayed, dead, workers, *rest = pipe.execute()
@@ -337,13 +343,13 @@ def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int]:
 
 def id_of(payload: bytes) -> str | None:
     try:
-        return Job.decode(payload).songhash
+        return Job.decode(payload).job_id
     except MalformedJob:
         return None
 
 
 def run(server: RedisServer, *, sequences: int) -> None:
-    between = Wire("127.0.0.1", server.port)
+    between = TcpProxy("127.0.0.1", server.port)
 
     class Machine(QueueMachine):
         pass
@@ -351,10 +357,10 @@ def run(server: RedisServer, *, sequences: int) -> None:
     Machine.server, Machine.between, Machine.raw = server, between, server.client()
     Machine.by_wire = connect(RedisAddress(between.host, between.port), timeout_s=20.0)
     try:
-        # A crowded machine may be slow to answer, and here only a reply that we lose is lost.
+        # A busy machine may answer late, and only replies that the test drops may be lost.
         patient = partial(connect, timeout_s=20.0)
-        ours = mock.patch("msaas.redis_queue.connect", patient)
-        theirs = mock.patch("msaas.redis_consumer.connect", patient)
+        ours = mock.patch("msaas.queue.redis.jobs.connect", patient)
+        theirs = mock.patch("msaas.queue.redis.consumer.connect", patient)
         with ours, theirs:
             Machine.real = RedisQueue(server.address, policy=POLICY)
             run_state_machine_as_test(
@@ -371,7 +377,7 @@ def run(server: RedisServer, *, sequences: int) -> None:
 
 
 @pytest.mark.fault("M")
-def test_every_job_ends_whatever_happens(redis_server: RedisServer, figure: Callable[[str], None]) -> None:
+def test_every_job_is_in_exactly_one_place(redis_server: RedisServer, figure: Callable[[str], None]) -> None:
     run(redis_server, sequences=200)
     figure("200 sequences")
 
@@ -379,7 +385,7 @@ def test_every_job_ends_whatever_happens(redis_server: RedisServer, figure: Call
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("M")
-def test_every_job_ends_whatever_happens_at_length(
+def test_every_job_is_in_exactly_one_place_at_length(
     redis_server: RedisServer, figure: Callable[[str], None]
 ) -> None:
     run(redis_server, sequences=2000)

@@ -1,4 +1,4 @@
-"""What every object store does: in memory, in a directory, and on two S3 servers."""
+"""Object stores: in memory, in a directory, and on two S3 servers."""
 
 import io
 import os
@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from msaas.directory_store import DirectoryStore
 from msaas.errors import ObjectNotFound, StoreUnavailable
-from msaas.s3_store import connect
-from msaas.storage import ObjectStore
-from msaas.testing import InMemoryStore
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.protocol import ObjectStore
+from msaas.storage.s3 import connect
 from tests.servers import free_port
 
 KEY = "a" * 64 + ".mp3"
@@ -24,30 +24,30 @@ def content_of(store: ObjectStore, bucket: str, key: str = KEY) -> bytes:
     return b"".join(store.get(bucket, key))
 
 
-def test_a_store_that_answers_is_pinged(store: ObjectStore, bucket: str) -> None:
+def test_ping_succeeds_on_a_reachable_store(store: ObjectStore, bucket: str) -> None:
     store.ping("input-tracks")
 
 
-def test_making_a_bucket_twice_is_fine(store: ObjectStore, bucket: str) -> None:
+def test_make_bucket_is_idempotent(store: ObjectStore, bucket: str) -> None:
     put(store, bucket, b"kept")
     store.make_bucket(bucket)
     assert content_of(store, bucket) == b"kept"
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 1024, 3 * 1024 * 1024 + 7])
-def test_what_was_put_is_what_is_got(store: ObjectStore, bucket: str, size_bytes: int) -> None:
+def test_get_returns_the_stored_bytes(store: ObjectStore, bucket: str, size_bytes: int) -> None:
     content = os.urandom(size_bytes)
     put(store, bucket, content)
     assert content_of(store, bucket) == content
     assert store.stat(bucket, KEY).size_bytes == size_bytes
 
 
-def test_only_as_much_is_read_as_was_said(store: ObjectStore, bucket: str) -> None:
+def test_put_reads_the_announced_size_only(store: ObjectStore, bucket: str) -> None:
     store.put(bucket, KEY, io.BytesIO(b"0123456789"), size_bytes=4)
     assert content_of(store, bucket) == b"0123"
 
 
-def test_a_second_put_replaces_the_first(store: ObjectStore, bucket: str) -> None:
+def test_second_put_replaces_the_first(store: ObjectStore, bucket: str) -> None:
     put(store, bucket, b"first")
     put(store, bucket, b"second, longer")
     put(store, bucket, b"third")
@@ -55,14 +55,14 @@ def test_a_second_put_replaces_the_first(store: ObjectStore, bucket: str) -> Non
     assert [found.key for found in store.list(bucket)] == [KEY]
 
 
-def test_what_is_absent_is_not_found(store: ObjectStore, bucket: str) -> None:
+def test_missing_object_is_not_found(store: ObjectStore, bucket: str) -> None:
     with pytest.raises(ObjectNotFound):
         store.stat(bucket, KEY)
     with pytest.raises(ObjectNotFound):
         content_of(store, bucket)
 
 
-def test_a_bucket_that_is_absent_is_not_found(store: ObjectStore, bucket: str) -> None:
+def test_missing_bucket_is_not_found(store: ObjectStore, bucket: str) -> None:
     absent = f"no-{bucket}"
     with pytest.raises(ObjectNotFound):
         store.stat(absent, KEY)
@@ -72,7 +72,7 @@ def test_a_bucket_that_is_absent_is_not_found(store: ObjectStore, bucket: str) -
         put(store, absent, b"x")
 
 
-def test_deleting_is_idempotent(store: ObjectStore, bucket: str) -> None:
+def test_delete_is_idempotent(store: ObjectStore, bucket: str) -> None:
     put(store, bucket, b"x")
     store.delete(bucket, KEY)
     store.delete(bucket, KEY)
@@ -81,7 +81,7 @@ def test_deleting_is_idempotent(store: ObjectStore, bucket: str) -> None:
         store.stat(bucket, KEY)
 
 
-def test_a_listing_tells_name_size_and_time(store: ObjectStore, bucket: str) -> None:
+def test_list_shows_name_size_and_time(store: ObjectStore, bucket: str) -> None:
     began = time.time()
     put(store, bucket, b"12345", key="b.json")
     put(store, bucket, b"123", key="a-bass.mp3")
@@ -91,17 +91,17 @@ def test_a_listing_tells_name_size_and_time(store: ObjectStore, bucket: str) -> 
     assert all(began - 2 < each.modified_at < time.time() + 2 for each in found)
 
 
-def test_an_empty_bucket_lists_nothing(store: ObjectStore, bucket: str) -> None:
+def test_empty_bucket_lists_nothing(store: ObjectStore, bucket: str) -> None:
     assert list(store.list(bucket)) == []
 
 
-def test_data_that_ends_early_leaves_no_object(store: ObjectStore, bucket: str) -> None:
+def test_short_data_stores_no_object(store: ObjectStore, bucket: str) -> None:
     with pytest.raises((ValueError, StoreUnavailable)):
         store.put(bucket, KEY, io.BytesIO(b"short"), size_bytes=10)
     assert list(store.list(bucket)) == []
 
 
-def test_data_that_breaks_off_leaves_no_object_and_the_old_one_stands(
+def test_failing_data_keeps_the_old_object(
     store: ObjectStore, bucket: str
 ) -> None:
     put(store, bucket, b"old")
@@ -115,11 +115,11 @@ def test_data_that_breaks_off_leaves_no_object_and_the_old_one_stands(
     assert content_of(store, bucket) == b"old"
 
 
-# What only some of them can get wrong.
+# Single adapters
 
 
 @pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "a/b", ".hidden", "", "..", "a\x00b"])
-def test_no_key_leads_out_of_the_directory(tmp_path: os.PathLike[str], key: str) -> None:
+def test_key_cannot_leave_the_directory(tmp_path: os.PathLike[str], key: str) -> None:
     store = DirectoryStore(tmp_path / "store")
     store.make_bucket("b")
     for call in (
@@ -133,7 +133,7 @@ def test_no_key_leads_out_of_the_directory(tmp_path: os.PathLike[str], key: str)
     assert list(tmp_path.rglob("*.mp3")) == []
 
 
-def test_what_a_crash_left_half_written_is_swept_when_the_store_starts(tmp_path: os.PathLike[str]) -> None:
+def test_unfinished_uploads_are_deleted_at_start(tmp_path: os.PathLike[str]) -> None:
     store = DirectoryStore(tmp_path)
     store.make_bucket("b")
     young, old = tmp_path / "b" / ".partial-young", tmp_path / "b" / ".partial-old"
@@ -147,14 +147,14 @@ def test_what_a_crash_left_half_written_is_swept_when_the_store_starts(tmp_path:
     assert [found.key for found in store.list("b")] == [KEY]
 
 
-def test_a_directory_that_cannot_be_written_is_a_store_that_is_away(tmp_path: os.PathLike[str]) -> None:
+def test_unwritable_directory_is_store_unavailable(tmp_path: os.PathLike[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     store = DirectoryStore(tmp_path / "file")
     with pytest.raises(StoreUnavailable):
         store.make_bucket("b")
 
 
-def test_an_s3_server_that_is_away_is_named_soon() -> None:
+def test_unreachable_s3_server_is_reported_soon() -> None:
     store = connect(f"127.0.0.1:{free_port()}", access_key="a", secret_key="b")
     began = time.monotonic()
     for call in (
@@ -167,13 +167,13 @@ def test_an_s3_server_that_is_away_is_named_soon() -> None:
     assert time.monotonic() - began < 2
 
 
-def test_wrong_keys_are_a_store_that_does_not_answer(s3_server) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_keys_are_store_unavailable(s3_server) -> None:  # type: ignore[no-untyped-def]
     store = connect(s3_server.host, access_key="somebody", secret_key="else")
     with pytest.raises(StoreUnavailable):
         store.ping("input-tracks")
 
 
-def test_the_twin_can_be_turned_off() -> None:
+def test_in_memory_store_can_be_turned_off() -> None:
     store = InMemoryStore()
     store.make_bucket("b")
     store.away = True

@@ -1,5 +1,6 @@
-"""The logs service prints what lies on the list, whatever happens to Redis."""
+"""The logs service prints every line of the list, also after outages of Redis."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas.redis_log import contract_line
+from msaas.queue.redis.log_list import contract_line
 from tests.servers import RedisServer, redis_running, wait_until
 
 _TIMEOUT_S = 20
@@ -29,7 +30,7 @@ class Logs:
         return self._output.read_text().splitlines()
 
     def lines(self) -> list[str]:
-        """What it printed for others, without what it said of itself."""
+        """Return the printed lines of other services, without its own log."""
         return [line for line in self.printed if not line.startswith("{")]
 
 
@@ -72,24 +73,24 @@ def test_lines_are_printed_oldest_first(redis_server: RedisServer, logs: Callabl
     assert redis_server.client().llen("logging") == 0
 
 
-def test_a_lost_redis_is_waited_for(own_redis: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_printing_continues_after_an_outage_of_redis(own_redis: RedisServer, logs: Callable[..., Logs]) -> None:
     expected = push(own_redis, "before")
     service = logs(own_redis.port)
     wait_until(lambda: service.lines() == expected)
     own_redis.kill()
-    wait_until(lambda: any('"redis_away"' in line for line in service.printed))
+    wait_until(lambda: any('"queue_unavailable"' in line for line in service.printed))
     own_redis.start()
     expected += push(own_redis, "after")
     wait_until(lambda: service.lines() == expected)
     assert service.process.poll() is None
-    said = [line for line in service.printed if line.startswith("{")]
-    assert len(said) == 2, "once that it is away, once that it is back"
+    events = [json.loads(line)["event"] for line in service.printed if line.startswith("{")]
+    assert events == ["queue_unavailable", "queue_available"]
 
 
-def test_it_starts_before_redis_does(own_redis: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_service_may_start_before_redis(own_redis: RedisServer, logs: Callable[..., Logs]) -> None:
     own_redis.kill()
     service = logs(own_redis.port)
-    wait_until(lambda: any('"redis_away"' in line for line in service.printed))
+    wait_until(lambda: any('"queue_unavailable"' in line for line in service.printed))
     own_redis.start()
     expected = push(own_redis, "hello")
     wait_until(lambda: service.lines() == expected)
@@ -97,7 +98,7 @@ def test_it_starts_before_redis_does(own_redis: RedisServer, logs: Callable[...,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("redis", ["up", "down", "silent"])
-def test_a_signal_ends_it_with_0(
+def test_signal_ends_the_service_with_code_0(
     own_redis: RedisServer, logs: Callable[..., Logs], number: signal.Signals, redis: str
 ) -> None:
     expected = push(own_redis, "hello")
@@ -112,20 +113,20 @@ def test_a_signal_ends_it_with_0(
     own_redis.resume()
 
 
-def test_the_name_of_the_list_is_a_setting(redis_server: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_name_of_the_list_is_a_setting(redis_server: RedisServer, logs: Callable[..., Logs]) -> None:
     redis_server.client().lpush("other", "n2.rest.info:hello")
     service = logs(redis_server.port, REDIS_LOG_KEY="other")
     wait_until(lambda: service.lines() == ["n2.rest.info:hello"])
 
 
-def test_bytes_that_are_no_text_do_no_harm(redis_server: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_invalid_utf8_is_printed_with_replacements(redis_server: RedisServer, logs: Callable[..., Logs]) -> None:
     service = logs(redis_server.port)
     redis_server.client().lpush("logging", b"\xff\xfe")
     expected = push(redis_server, "next")
     wait_until(lambda: service.lines()[-1:] == expected)
 
 
-def test_its_settings_are_shown_without_secrets() -> None:
+def test_check_config_masks_secrets() -> None:
     env = {**os.environ, "REDIS_PASSWORD": "hidden"}
     command = [sys.executable, "-m", "msaas_logs", "--check-config"]
     shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
@@ -133,14 +134,14 @@ def test_its_settings_are_shown_without_secrets() -> None:
     assert "hidden" not in shown
 
 
-def test_it_shows_that_it_lives_while_redis_is_away(
+def test_heartbeat_continues_during_an_outage_of_redis(
     logs: Callable[..., Logs], own_redis: RedisServer, tmp_path: Path
 ) -> None:
     service = logs(own_redis.port, TMPDIR=str(tmp_path))
     heartbeat = tmp_path / "msaas-logs-heartbeat"
     wait_until(heartbeat.exists)
     own_redis.kill()
-    wait_until(lambda: any("redis_away" in line for line in service.printed))
+    wait_until(lambda: any("queue_unavailable" in line for line in service.printed))
     since = heartbeat.stat().st_mtime_ns
     wait_until(lambda: heartbeat.stat().st_mtime_ns > since)
     service.process.send_signal(signal.SIGSTOP)

@@ -1,16 +1,39 @@
-"""Services for tests: one that most share, emptied before each, and others made to measure."""
+"""Services for tests: running ones that tests share, and fresh ones for tests that break them."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rest.tests.service import SERVER, SONG, Service, started
+from rest.tests.service import SERVER, SONG, Service, start_service
 
-from msaas.redis_clients import RedisAddress
-from tests.servers import RedisServer
+from msaas.queue.redis.clients import RedisAddress
+from tests.servers import RedisServer, S3Access
 
 Start = Callable[..., Service]
+
+
+class ServicePool:
+    """Running services on one Redis and one directory store, one for each environment. They last all tests."""
+
+    def __init__(self, folder: Path, redis: RedisAddress) -> None:
+        self._folder, self._store = folder, folder / "store"
+        self._defaults = {"STORE_DIR": str(self._store), **_redis_environment(redis)}
+        self._services: dict[frozenset[tuple[str, str]], Service] = {}
+
+    def get(self, **environment: str) -> Service:
+        key = frozenset(environment.items())
+        if key not in self._services:
+            self._services[key] = start_service(self._folder, **{**self._defaults, **environment})
+        return self._services[key]
+
+    def empty_store(self) -> None:
+        shutil.rmtree(self._store, ignore_errors=True)
+        self._store.mkdir()
+
+    def kill(self) -> None:
+        for service in self._services.values():
+            service.kill()
 
 
 def _redis_environment(address: RedisAddress) -> dict[str, str]:
@@ -18,46 +41,47 @@ def _redis_environment(address: RedisAddress) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def _shared_service(_valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("rest")
-    store = folder / "store"
-    store.mkdir()
-    environment = _redis_environment(_valkey.address)
-    service = started(folder, STORE_DIR=str(store), DEBUG_ENDPOINTS="1", **environment)
-    yield service
-    service.kill()
+def _pool(_valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServicePool]:
+    pool = ServicePool(tmp_path_factory.mktemp("rest"), _valkey.address)
+    yield pool
+    pool.kill()
 
 
 @pytest.fixture
-def service(_shared_service: Service, redis_server: RedisServer) -> Service:
-    """A service on the directory store, with debug calls; queue and store are empty."""
-    for bucket in _store(_shared_service).iterdir():
-        shutil.rmtree(bucket)
-    return _shared_service
+def shared(_pool: ServicePool, redis_server: RedisServer) -> Start:
+    """Return the running service with this environment. The test begins with an empty queue and store."""
+    _pool.empty_store()
+    return _pool.get
+
+
+@pytest.fixture
+def service(shared: Start) -> Service:
+    """The running service that most tests use: a directory store, with debug calls."""
+    return shared(DEBUG_ENDPOINTS="1")
+
+
+@pytest.fixture(params=["directory", "s3"])
+def service_on_each_store(request: pytest.FixtureRequest, shared: Start) -> Service:
+    if request.param == "directory":
+        return shared(DEBUG_ENDPOINTS="1")
+    s3: S3Access = request.getfixturevalue("s3_server")
+    return shared(DEBUG_ENDPOINTS="1", STORE_DIR="", **s3.environment)
 
 
 @pytest.fixture
 def start(tmp_path: Path, redis_address: RedisAddress) -> Iterator[Start]:
-    """Start further services, by default on a directory store; keyword arguments are their environment."""
+    """Start a process for this test only, by default on a directory store. Arguments are its environment."""
     services = []
 
     def start_one(*, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
         (tmp_path / "store").mkdir(exist_ok=True)
         defaults = {"STORE_DIR": str(tmp_path / "store"), **_redis_environment(redis_address)}
-        services.append(started(tmp_path, command=command, **{**defaults, **environment}))
+        services.append(start_service(tmp_path, command=command, **{**defaults, **environment}))
         return services[-1]
 
     yield start_one
     for service in services:
         service.kill()
-
-
-@pytest.fixture(params=["directory", "s3"])
-def service_on_each_store(request: pytest.FixtureRequest, start: Start) -> Service:
-    if request.param == "directory":
-        return start(DEBUG_ENDPOINTS="1")
-    s3 = request.getfixturevalue("s3_server")
-    return start(DEBUG_ENDPOINTS="1", STORE_DIR="", **s3.environment)
 
 
 @pytest.fixture
@@ -67,13 +91,9 @@ def song() -> bytes:
 
 @pytest.fixture
 def untouched(redis_server: RedisServer, service: Service) -> Iterator[None]:
-    """Whatever the test does with the shared service: nothing is stored, not even in part, nor enqueued."""
+    """Assert after the test that nothing was stored, not even in part, nor enqueued."""
     yield
     assert redis_server.client().keys("toWorkers*") == []
     assert redis_server.client().keys("job:*") == []
-    assert [path for path in _store(service).rglob("*") if path.is_file()] == []
-
-
-def _store(service: Service) -> Path:
     assert service.settings.store_dir is not None
-    return service.settings.store_dir
+    assert [path for path in service.settings.store_dir.rglob("*") if path.is_file()] == []

@@ -9,32 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
+from msaas.bootstrap import open_outbox, open_queue, open_song_store, redis_address
 from msaas.jobs import Job
 from msaas.manifest import Manifest
-from msaas.queue import JobQueue, Outbox, Result
-from msaas.redis_clients import connect
-from msaas.stems import FOUR_STEMS
-from msaas.tracks import Tracks
-from msaas_rest.bootstrap import bootstrap
+from msaas.models import FOUR_STEMS
+from msaas.queue.protocol import JobQueue, Outbox, Result
+from msaas.queue.redis.clients import connect
+from msaas.storage.song_store import SongStore
 from msaas_rest.settings import RestSettings
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
+SERVER = (str(ROOT / "rest" / "rest-server.py"),)
 SONG = min((ROOT / "data").glob("*.mp3"))
 #: MPEG-1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes, 1152 samples.
 FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
+#: Another process may take a free port between its choice and its use.
+_PORTS_TRIED = 3
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
-    *("API_", "RATE_"),
+    *("API_", "RATE_", "LOG_"),
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Service:
-    """The process, and what it and its tests share: queue and store."""
+    """The process, and the queue and store that it shares with its tests."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -48,54 +52,55 @@ class Service:
         return self.call("GET", path, **kwargs)
 
     def send(self, mp3: bytes, *, query: str = "", **kwargs: Any) -> requests.Response:
-        """Send a song as it is."""
+        """Send a song as a raw body."""
         headers = {"Content-Type": "audio/mpeg", **kwargs.pop("headers", {})}
         return self.call("POST", f"/apiv1/separate{query}", data=mp3, headers=headers, **kwargs)
 
-    def send_as_json(self, **fields: Any) -> requests.Response:
-        return self.call("POST", "/apiv1/separate", json=fields)
+    def send_as_json(self, body: Any, **kwargs: Any) -> requests.Response:
+        return self.call("POST", "/apiv1/separate", json=body, **kwargs)
 
-    def send_as_form(self, mp3: bytes, *, field: str = "mp3", **texts: str) -> requests.Response:
-        return self.call("POST", "/apiv1/separate", files={field: mp3}, data=texts)
+    def send_as_form(self, files: dict[str, Any], **kwargs: Any) -> requests.Response:
+        """Send `files` as file parts, and `data` as text fields."""
+        return self.call("POST", "/apiv1/separate", files=files, **kwargs)
 
     @property
-    def tracks(self) -> Tracks:
-        return self.settings.tracks()
+    def song_store(self) -> SongStore:
+        return open_song_store(self.settings)
 
     @property
     def queue(self) -> JobQueue:
-        return bootstrap(self.settings).queue
-
-    @property
-    def redis(self) -> Any:
-        """Redis itself, for what no protocol tells."""
-        return connect(self.settings.redis_address)
+        return open_queue(self.settings)
 
     @property
     def outbox(self) -> Outbox:
-        return bootstrap(self.settings).outbox
+        return open_outbox(self.settings)
+
+    @property
+    def redis(self) -> Any:
+        """Redis itself, for facts that no protocol has."""
+        return connect(redis_address(self.settings))
+
+    @property
+    def serving(self) -> psutil.Process:
+        """The process that serves; the other one only watches it."""
+        (child,) = psutil.Process(self.process.pid).children()
+        return child
 
     def work(self, *, model: str = "htdemucs") -> Job:
-        """Do the worker's part for the next job; each stem's bytes name it."""
+        """Do the part of the worker for the next job. The bytes of each stem name it."""
         consumer = self.queue.consumer("test-worker")
         payload = consumer.take(timeout_s=1.0)
         assert payload is not None
         job = Job.decode(payload)
         claim = consumer.claim(job, payload=payload)
-        self.store_stems(job.songhash, model=model)
+        self.store_stems(job.job_id, model=model, options=dict(job.options))
         consumer.finish(claim, Result(model, "cpu", FOUR_STEMS))
         return job
 
-    def store_stems(self, job_id: str, *, model: str = "htdemucs") -> None:
-        tracks = self.tracks
-        tracks.prepare()
-        bodies = {stem: io.BytesIO(self.stem_bytes(stem)) for stem in FOUR_STEMS}
-        files = {stem: tracks.put_stem(job_id, stem, body) for stem, body in bodies.items()}
-        tracks.put_manifest(Manifest(job_id, model, "0" * 64, "test", 1, 44100, stems=files))
-
-    @staticmethod
-    def stem_bytes(stem: str) -> bytes:
-        return f"the {stem} ".encode() * 1000
+    def store_stems(
+        self, job_id: str, *, model: str = "htdemucs", options: dict[str, Any] | None = None
+    ) -> None:
+        store_stems(self.song_store, job_id, model=model, options=options)
 
     def answers(self) -> bool:
         if self.process.poll() is not None:
@@ -110,29 +115,67 @@ class Service:
         return self.process.wait(timeout=_TIMEOUT_S)
 
     def kill(self) -> None:
+        """End both processes: a killed parent leaves its child behind for a moment."""
         if self.process.poll() is None:
-            self.process.kill()
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            for process in (self.process, *children):
+                process.kill()
             self.process.wait()
 
 
-SERVER = (str(ROOT / "rest" / "rest-server.py"),)
+def stem_bytes(stem: str) -> bytes:
+    return f"the {stem} ".encode() * 1000
 
 
-def started(folder: Path, *, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
-    """Start a service, and wait until it answers; nothing of its environment is inherited."""
+def store_stems(
+    song_store: SongStore,
+    job_id: str,
+    *,
+    model: str = "htdemucs",
+    stems: tuple[str, ...] = FOUR_STEMS,
+    options: dict[str, Any] | None = None,
+) -> None:
+    """Store a result as a worker does."""
+    song_store.prepare()
+    files = {stem: song_store.put_stem(job_id, stem, io.BytesIO(stem_bytes(stem))) for stem in stems}
+    song_store.put_manifest(
+        Manifest(
+            job_id=job_id,
+            model=model,
+            weights_sha256="0" * 64,
+            engine="test",
+            samples=1,
+            samplerate=44100,
+            stems=files,
+            options=options or {},
+        )
+    )
+
+
+def start_service(folder: Path, *, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
+    """Start a service and wait until it answers. It inherits none of the settings of the test run."""
+    for _ in range(_PORTS_TRIED):
+        service = _start(folder, command, environment)
+        try:
+            wait_until(service.answers)
+        except RuntimeError as error:
+            if "in use" not in str(error):
+                raise
+        else:
+            return service
+    raise RuntimeError("Every port was taken.")
+
+
+def _start(folder: Path, command: tuple[str, ...], environment: dict[str, str]) -> Service:
     port = free_port()
-    log = folder / f"rest-{port}.log"
     environment = {"PORT": str(port), **environment}
+    log = folder / f"rest-{port}.log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_CHILD)}
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
-            env={**inherited, **environment},
-            stdout=output,
-            stderr=output,
+            [sys.executable, *command], env={**inherited, **environment}, stdout=output, stderr=output
         )
     settings: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
     host = "[::1]" if environment.get("HOST") == "::1" else "127.0.0.1"
-    service = Service(process, f"http://{host}:{port}", RestSettings(**settings), log)
-    wait_until(service.answers)
-    return service
+    url = f"http://{host}:{port}"
+    return Service(process=process, url=url, settings=RestSettings(**settings), log=log)

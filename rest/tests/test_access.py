@@ -1,21 +1,25 @@
-"""With keys only their owners are served; beyond a rate or a full queue clients hear when to come back."""
+"""API keys, rate limit, admission of songs, and the security headers of every answer."""
 
 import hashlib
 import http.client
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from flask import Flask, g
+from flask import Flask, request
+from flask.testing import FlaskClient
 from rest.tests.conftest import Start
+from rest.tests.in_memory import client_on
 from rest.tests.service import Service
 
 from msaas.errors import MissingKey, WrongKey
 from msaas.jobs import Job
-from msaas_rest.keys import ApiKeys, parse_api_keys
-from msaas_rest.rates import client
-from tests.servers import redis_running
+from msaas.queue.redis.clients import RedisAddress
+from msaas_rest.http.api_keys import ApiKeys, parse_api_keys
+from msaas_rest.http.rate_limit import client
+from tests.servers import RedisServer, redis_running
 
 KEY, OTHER_KEY = "k" * 32, "an-other-key-0123456789"
 JOB = "a" * 64
@@ -33,6 +37,7 @@ CALLS = [
     ("GET", "/apiv1/bucket"),
     ("DELETE", "/apiv1/delete_contents"),
     ("GET", "/apiv1/nothing"),
+    ("PUT", "/apiv1/queue"),
     ("OPTIONS", "/apiv1/separate"),
     ("GET", "/%61piv1/queue"),
     ("GET", "/apiv1/x/../queue"),
@@ -44,8 +49,8 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def raw(service: Service, method: str, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """Send the path as it is."""
+def call_raw(service: Service, method: str, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    """Send the path without normalising it."""
     connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
     connection.request(method, path, headers=headers)
     return connection.getresponse()
@@ -60,28 +65,30 @@ def assert_problem(answer: requests.Response, status: int, code: str) -> None:
 
 
 @pytest.fixture
-def locked(start: Start) -> Service:
+def locked(shared: Start) -> Service:
     hashed = hashlib.sha256(OTHER_KEY.encode()).hexdigest()
-    return start(API_KEYS=f"{KEY}, sha256:{hashed}", DEBUG_ENDPOINTS="1")
+    return shared(API_KEYS=f"{KEY}, sha256:{hashed}", DEBUG_ENDPOINTS="1")
 
 
-def test_every_call_takes_a_key_and_nothing_is_done_without(locked: Service) -> None:
+def test_every_call_needs_a_key_and_does_nothing_without(locked: Service) -> None:
     locked.store_stems(JOB)
     for headers in ({}, bearer("x" * 32), {"Authorization": f"Basic {KEY}"}):
         for method, path in CALLS:
-            answer = raw(locked, method, path, headers)
+            answer = call_raw(locked, method, path, headers)
             assert (answer.status, method, path) == (401, method, path)
             assert answer.headers["WWW-Authenticate"] == 'Bearer realm="msaas"'
-    assert set(locked.tracks.manifest(JOB).stems) == {"vocals", "drums", "bass", "other"}  # type: ignore[union-attr]
+    manifest = locked.song_store.manifest(JOB)
+    assert manifest is not None
+    assert set(manifest.stems) == {"vocals", "drums", "bass", "other"}
 
 
-def test_a_missing_key_and_a_wrong_one_are_told_apart(locked: Service) -> None:
+def test_missing_and_wrong_key_have_their_own_codes(locked: Service) -> None:
     assert_problem(locked.get("/apiv1/queue"), 401, "missing_key")
     assert_problem(locked.get("/apiv1/queue", headers=bearer("x" * 32)), 401, "wrong_key")
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY])
-def test_the_owner_of_a_key_is_served(locked: Service, song: bytes, key: str) -> None:
+def test_owner_of_a_key_is_served(locked: Service, song: bytes, key: str) -> None:
     assert locked.send(song, headers=bearer(key)).status_code == 200
     assert len(locked.get("/apiv1/queue", headers={"Authorization": f"bearer {key}"}).json()["queue"]) == 1
 
@@ -91,11 +98,11 @@ def test_health_needs_no_key(locked: Service) -> None:
         assert locked.get(path).status_code == 200
 
 
-def test_without_keys_everybody_is_served(service: Service) -> None:
+def test_service_without_keys_is_open(service: Service) -> None:
     assert service.get("/apiv1/queue").status_code == 200
 
 
-def test_keys_come_from_a_file_too(start: Start, tmp_path: Path) -> None:
+def test_keys_can_come_from_a_file(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# of the web shop\n{KEY}\n\n{OTHER_KEY}\n")
     service = start(API_KEYS=f"@{file}")
@@ -105,7 +112,7 @@ def test_keys_come_from_a_file_too(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY])
-def test_what_is_no_bearer_token_is_no_key(authorization: str | None) -> None:
+def test_header_without_a_bearer_token_has_no_key(authorization: str | None) -> None:
     with pytest.raises(MissingKey):
         parse_api_keys(KEY).check(authorization)
 
@@ -113,68 +120,106 @@ def test_what_is_no_bearer_token_is_no_key(authorization: str | None) -> None:
 @pytest.mark.parametrize(
     "key", [KEY[:-1], KEY + "k", hashlib.sha256(KEY.encode()).hexdigest(), f"{KEY},{KEY}", "k\udcff", "*"]
 )
-def test_what_only_resembles_a_key_is_none(key: str) -> None:
+def test_similar_key_is_wrong(key: str) -> None:
     with pytest.raises(WrongKey):
         parse_api_keys(KEY).check(f"Bearer {key}")
 
 
 @pytest.mark.parametrize("text", [",", " , ", "short", f"{KEY},short", "@/nowhere/keys", "sha256:abc"])
-def test_keys_that_lock_nothing_are_refused_at_the_start(text: str) -> None:
+def test_unsafe_keys_are_refused_at_the_start(text: str) -> None:
     with pytest.raises(ValueError, match=r"key|file") as refused:
         parse_api_keys(text)
     assert KEY not in str(refused.value)
 
 
-def test_keys_are_never_shown() -> None:
+def test_keys_are_not_printed() -> None:
     keys = parse_api_keys(KEY)
     assert (str(keys), repr(keys), str(ApiKeys())) == ("***", "***", "")
 
 
-# Rates
+# Rate limit
 
 
-def test_beyond_the_rate_a_client_hears_when_to_come_back(start: Start) -> None:
-    service = start(RATE_LIMIT="3/5 seconds")
-    assert [service.get("/apiv1/queue").status_code for _ in range(3)] == [200] * 3
-    refused = service.get("/apiv1/models")
-    assert_problem(refused, 429, "too_many_requests")
-    assert 1 <= int(refused.headers["Retry-After"]) <= 6
-    time.sleep(int(refused.headers["Retry-After"]))
-    assert service.get("/apiv1/models").status_code == 200
+class Clock:
+    """The time that the limiter sees. Redis counts with it as well."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_the_window_moves(start: Start) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock)
+    return clock
+
+
+def limited(address: RedisAddress, *, rate: str) -> FlaskClient:
+    return client_on(redis_host=address.host, redis_port=address.port, rate_limit=rate)
+
+
+def test_refused_client_reads_the_seconds_to_wait(redis_address: RedisAddress, clock: Clock) -> None:
+    app = limited(redis_address, rate="3/50 seconds; 1000/hour")
+    assert [app.get("/apiv1/queue").status_code for _ in range(3)] == [200] * 3
+    clock.now += 10
+    refused = app.get("/apiv1/models")
+    assert refused.status_code == 429
+    assert refused.json["type"] == "urn:msaas:error:too_many_requests"  # type: ignore[index]
+    assert refused.content_type == "application/problem+json"
+    assert refused.headers["Retry-After"] == "40"
+    clock.now += 41
+    assert app.get("/apiv1/models").status_code == 200
+
+
+def test_window_moves(redis_address: RedisAddress, clock: Clock) -> None:
     """With fixed windows a client could call twice as often around their border."""
-    service = start(RATE_LIMIT="2/4 seconds")
-    assert service.get("/apiv1/queue").status_code == 200
-    time.sleep(2.5)
-    assert service.get("/apiv1/queue").status_code == 200
-    time.sleep(2.0)
-    assert [service.get("/apiv1/queue").status_code for _ in range(2)] == [200, 429]
+    app = limited(redis_address, rate="2/40 seconds")
+    assert app.get("/apiv1/queue").status_code == 200
+    clock.now += 25
+    assert app.get("/apiv1/queue").status_code == 200
+    clock.now += 20
+    assert [app.get("/apiv1/queue").status_code for _ in range(2)] == [200, 429]
 
 
-def test_the_pods_count_together_and_each_client_alone(start: Start) -> None:
-    pods = [start(RATE_LIMIT="2/minute", API_KEYS=f"{KEY},{OTHER_KEY}") for _ in range(2)]
-    assert [pod.get("/apiv1/queue", headers=bearer(KEY)).status_code for pod in pods * 2] == [
-        200,
-        200,
-        429,
-        429,
-    ]
+def test_unknown_paths_and_wrong_methods_count(redis_address: RedisAddress) -> None:
+    app = limited(redis_address, rate="2/minute")
+    statuses = [app.get("/apiv1/nothing").status_code, app.put("/apiv1/queue").status_code]
+    assert [*statuses, app.get("/apiv1/queue").status_code] == [404, 405, 429]
+
+
+def test_pods_count_together_and_clients_apart(shared: Start) -> None:
+    keys = f"{KEY},{OTHER_KEY}"
+    pods = [shared(RATE_LIMIT="2/minute", API_KEYS=keys, LOG_LEVEL=level) for level in ("info", "debug")]
+    statuses = [pod.get("/apiv1/queue", headers=bearer(KEY)).status_code for pod in pods * 2]
+    assert statuses == [200, 200, 429, 429]
     assert pods[0].get("/apiv1/queue", headers=bearer(OTHER_KEY)).status_code == 200
 
 
-def test_health_is_not_counted(start: Start) -> None:
-    service = start(RATE_LIMIT="1/minute")
+def test_guesses_of_a_key_count_for_the_address(redis_address: RedisAddress) -> None:
+    app = client_on(
+        redis_host=redis_address.host,
+        redis_port=redis_address.port,
+        rate_limit="2/minute",
+        api_keys=parse_api_keys(KEY),
+    )
+    statuses = [app.get("/apiv1/queue", headers=bearer(f"{number:032}")).status_code for number in range(3)]
+    assert statuses == [401, 401, 429]
+    assert app.get("/apiv1/queue", headers=bearer(KEY)).status_code == 200
+
+
+def test_health_is_not_counted(redis_address: RedisAddress) -> None:
+    app = limited(redis_address, rate="1/minute")
     for path in ("/", "/healthz", "/readyz", "/metrics") * 2:
-        assert service.get(path).status_code == 200
+        assert app.get(path).status_code == 200
 
 
-def test_a_client_cannot_fill_redis_with_its_calls(start: Start) -> None:
-    service = start(RATE_LIMIT="5/minute")
-    redis = service.redis
+def test_refused_calls_take_no_memory_in_redis(redis_server: RedisServer) -> None:
+    app, redis = limited(redis_server.address, rate="5/minute"), redis_server.client()
     for _ in range(20):
-        service.get("/apiv1/queue")
+        app.get("/apiv1/queue")
     (counted,) = redis.keys("toWorkers:rates*")
     assert redis.llen(counted) == 5
     assert 0 < redis.ttl(counted) <= 61
@@ -184,44 +229,55 @@ def test_a_client_cannot_fill_redis_with_its_calls(start: Start) -> None:
     ("address", "expected"),
     [("10.1.2.3", "10.1.2.3"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::1", "::/64")],
 )
-def test_a_client_has_no_more_rate_for_having_more_addresses(address: str, expected: str) -> None:
-    with Flask("x").test_request_context(environ_base={"REMOTE_ADDR": address}):
-        assert client() == expected
-        g.key_digest = b"\x01"
-        assert client() == "01"
+def test_client_is_its_key_or_its_network(address: str, expected: str) -> None:
+    keys = parse_api_keys(KEY)
+    environ = {"REMOTE_ADDR": address}
+    with Flask("x").test_request_context(environ_base=environ, headers=bearer("x" * 32)):
+        assert client(request, keys=keys) == client(request, keys=ApiKeys()) == expected
+    with Flask("x").test_request_context(environ_base=environ, headers=bearer(KEY)):
+        assert client(request, keys=keys) == hashlib.sha256(KEY.encode()).hexdigest()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_running(tmp_path / "own-redis") as server:
+        yield server
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
-def test_while_nobody_counts_nobody_is_let_in(start: Start, tmp_path: Path, fault: str) -> None:
-    with redis_running(tmp_path / "mortal") as mortal:
-        service = start(RATE_LIMIT="100/minute", REDIS_PORT=str(mortal.port))
-        assert service.get("/apiv1/models").status_code == 200
-        getattr(mortal, fault)()
-        refused = service.get("/apiv1/models")
-        assert_problem(refused, 503, "queue_unavailable")
-        assert "Retry-After" in refused.headers
-        assert refused.elapsed.total_seconds() <= 2
-        assert service.get("/healthz").status_code == 200
+def test_rate_limit_fails_closed_without_redis(own_redis: RedisServer, fault: str) -> None:
+    app = limited(own_redis.address, rate="100/minute")
+    assert app.get("/apiv1/models").status_code == 200
+    getattr(own_redis, fault)()
+    started = time.monotonic()
+    for path in ("/apiv1/models", "/apiv1/nothing"):
+        refused = app.get(path)
+        assert refused.status_code == 503
+        assert refused.json["type"] == "urn:msaas:error:queue_unavailable"  # type: ignore[index]
+        assert refused.headers["Retry-After"] == "5"
+    assert time.monotonic() - started <= 2 * 2
+    assert app.get("/healthz").status_code == 200
 
 
 # Admission
 
 
-def test_a_full_queue_takes_no_more_songs(start: Start, song: bytes) -> None:
-    service = start(MAX_QUEUED="2")
-    service.queue.enqueue(Job("1" * 64))
+def test_full_queue_refuses_songs(shared: Start, song: bytes) -> None:
+    service = shared(MAX_QUEUED="2")
+    service.queue.enqueue(Job(job_id="1" * 64))
     assert service.send(song).status_code == 200
     refused = service.send(song + bytes(417))
     assert_problem(refused, 503, "queue_full")
     assert int(refused.headers["Retry-After"]) > 0
-    assert len(list(service.tracks.songs())) == 1
+    assert len(list(service.song_store.songs())) == 1
     service.work()
     assert service.send(song).status_code == 200
 
 
-def test_a_full_queue_refuses_before_the_body_is_read(start: Start) -> None:
-    service = start(MAX_QUEUED="1")
-    service.queue.enqueue(Job("1" * 64))
+def test_full_queue_refuses_before_the_body_is_read(shared: Start) -> None:
+    service = shared(MAX_QUEUED="2")
+    for digit in "12":
+        service.queue.enqueue(Job(job_id=digit * 64))
     connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
     connection.putrequest("POST", "/apiv1/separate")
     connection.putheader("Content-Length", "1000000")
@@ -229,17 +285,17 @@ def test_a_full_queue_refuses_before_the_body_is_read(start: Start) -> None:
     assert connection.getresponse().status == 503
 
 
-# What browsers are told
+# Security headers
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/healthz", "/apiv1/queue", "/apiv1/nothing", f"/apiv1/track/{JOB}/bass"]
 )
-def test_every_answer_tells_browsers_to_trust_nothing(service: Service, path: str) -> None:
+def test_every_answer_has_the_security_headers(service: Service, path: str) -> None:
     headers = service.get(path, headers={"Accept": "text/html"}).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    # The page's own form needs its origin.
+    # The form of the page needs its origin.
     assert headers["Referrer-Policy"] == ("same-origin" if path == "/" else "no-referrer")
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-store"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msaas.errors import InvalidBase64
+from msaas_rest.api.separate.base64_text import write_decoded
 from msaas_rest.separation import base64_text
-from msaas_rest.separation.base64_text import write_decoded
 
 
 def decoded(text: str) -> bytes:

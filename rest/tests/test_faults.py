@@ -11,7 +11,7 @@ from rest.tests.service import Service
 
 from msaas.songs import song_hash
 from tests.servers import RedisServer, S3Access, redis_running, wait_until
-from tests.wire import Wire
+from tests.wire import TcpProxy
 
 _PATIENCE_S = 2.0
 _QUESTIONS = ["/apiv1/queue", "/apiv1/job/abc", "/readyz"]
@@ -37,8 +37,8 @@ def assert_unavailable_soon(answer: requests.Response) -> None:
 
 
 def songs_in(service: Service) -> list[str]:
-    service.tracks.prepare()
-    return [song.key for song in service.tracks.songs()]
+    service.song_store.prepare()
+    return [song.key for song in service.song_store.songs()]
 
 
 def test_a_killed_redis_is_503_and_nothing_is_stored(
@@ -87,22 +87,22 @@ def test_a_full_redis_is_503_and_nothing_is_enqueued(
 
 
 @pytest.fixture
-def s3_wire(s3_server: S3Access) -> Iterator[Wire]:
+def s3_wire(s3_server: S3Access) -> Iterator[TcpProxy]:
     host, port = s3_server.host.split(":")
-    wire = Wire(host, int(port))
+    wire = TcpProxy(host, int(port))
     yield wire
     wire.close()
 
 
 @pytest.fixture
-def s3_service(start: Start, s3_server: S3Access, s3_wire: Wire) -> Service:
+def s3_service(start: Start, s3_server: S3Access, s3_wire: TcpProxy) -> Service:
     return start(STORE_DIR="", **{**s3_server.environment, "MINIO_HOST": s3_wire.address})
 
 
 @pytest.mark.parametrize("fault", ["refuse", "silence"])
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_store_that_is_away_is_503_and_nothing_is_enqueued(
-    s3_service: Service, s3_wire: Wire, song: bytes, redis_server: RedisServer, fault: str, warm: bool
+    s3_service: Service, s3_wire: TcpProxy, song: bytes, redis_server: RedisServer, fault: str, warm: bool
 ) -> None:
     if warm:
         assert s3_service.get("/readyz").ok
@@ -117,17 +117,17 @@ def test_a_store_that_is_away_is_503_and_nothing_is_enqueued(
 
 
 def test_a_store_that_breaks_amid_the_upload_is_503_and_nothing_is_enqueued(
-    s3_service: Service, s3_wire: Wire, song: bytes, redis_server: RedisServer
+    s3_service: Service, s3_wire: TcpProxy, song: bytes, redis_server: RedisServer
 ) -> None:
     """Store before you announce: the job must not be in Redis before the song is in the store."""
     passed = 0
 
-    def cut_after_some(piece: bytes) -> bytes:
+    def cut_after_some(fragment: bytes) -> bytes:
         nonlocal passed
-        passed += len(piece)
+        passed += len(fragment)
         if passed > len(song) // 2:
             s3_wire.refuse()
-        return piece
+        return fragment
 
     s3_wire.requests = cut_after_some
     assert s3_service.send(song).status_code == 503

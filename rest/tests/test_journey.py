@@ -1,13 +1,15 @@
 """The client in use sends songs and fetches stems, through a real gunicorn, a real Redis and real stores."""
 
 import base64
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonpickle
 import pytest
 import requests
 from rest.tests.conftest import Start
-from rest.tests.service import Service
+from rest.tests.service import FRAME, Service, stem_bytes
 
 from msaas.songs import song_hash
 
@@ -15,7 +17,7 @@ CALLBACK = {"url": "http://localhost:5000", "data": {"mp3": "engine-room.mp3", "
 
 
 def call_as_the_client_does(service: Service, method: str, path: str, data: Any) -> Any:
-    """Only 200 counts."""
+    """To this client only 200 is a success."""
     response = requests.request(
         method,
         f"{service.url}/{path}",
@@ -27,134 +29,152 @@ def call_as_the_client_does(service: Service, method: str, path: str, data: Any)
     return response.json()
 
 
-def test_the_client_in_use_gets_its_stems(service_on_each_store: Service, song: bytes) -> None:
-    service, songhash = service_on_each_store, song_hash(song)
+def test_client_in_use_gets_its_stems(service_on_each_store: Service, song: bytes) -> None:
+    service, job_id = service_on_each_store, song_hash(song)
     request = {"mp3": base64.b64encode(song).decode("ascii"), "callback": CALLBACK}
 
     reply = call_as_the_client_does(service, "post", "apiv1/separate", request)
-    assert reply["hash"] == reply["songhash"] == songhash
-    assert call_as_the_client_does(service, "get", "apiv1/queue", None) == {"queue": [songhash]}
-    assert call_as_the_client_does(service, "get", "apiv1/queue/", None) == {"queue": [songhash]}
-    assert b"".join(service.tracks.song(songhash)) == song
-    assert service.get(f"/apiv1/track/{songhash}/vocals.mp3").status_code == 404
+    assert reply["hash"] == reply["songhash"] == job_id
+    assert call_as_the_client_does(service, "get", "apiv1/queue", None) == {"queue": [job_id]}
+    assert call_as_the_client_does(service, "get", "apiv1/queue/", None) == {"queue": [job_id]}
+    assert b"".join(service.song_store.song(job_id)) == song
+    assert service.get(f"/apiv1/track/{job_id}/vocals.mp3").status_code == 404
 
     service.work()
     assert service.get("/apiv1/queue").json() == {"queue": []}
-    status = service.get(f"/apiv1/job/{songhash}").json()
+    status = service.get(f"/apiv1/job/{job_id}").json()
     assert (status["state"], status["progress"], status["model"]) == ("done", 1.0, "htdemucs")
     for stem in status["stems"]:
-        assert service.get(f"/apiv1/track/{songhash}/{stem}.mp3").content == service.stem_bytes(stem)
-    delivery = service.outbox.due(visibility_s=60)
+        assert service.get(f"/apiv1/track/{job_id}/{stem}.mp3").content == stem_bytes(stem)
+    delivery = service.outbox.receive(visibility_s=60)
     assert delivery is not None
-    assert (delivery.url, delivery.job_id) == (CALLBACK["url"], songhash)
+    assert (delivery.url, delivery.job_id) == (CALLBACK["url"], job_id)
 
 
-@pytest.mark.parametrize("form", ["{id}/{part}", "{id}-{part}"])
-@pytest.mark.parametrize(
-    ("part", "stem"), [("bass.mp3", "bass"), ("base.mp3", "bass"), ("vocals", "vocals"), ("base", "bass")]
-)
-@pytest.mark.parametrize(
-    "job_id", ["a" * 64, "0b0e2f2e-6d3c-4a6e-9a63-0f5b7e1c2d3e", "b" * 64 + ".0123456789ab"]
-)
-def test_every_form_of_a_track_is_served(
-    service: Service, form: str, part: str, stem: str, job_id: str
-) -> None:
-    service.store_stems(job_id)
-    answer = service.get("/apiv1/track/" + form.format(id=job_id, part=part))
-    assert answer.status_code == 200
-    assert answer.content == service.stem_bytes(stem)
-    assert answer.headers["Content-Type"] == "audio/mpeg"
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="{job_id}-{stem}.mp3"'
-    assert int(answer.headers["Content-Length"]) == len(service.stem_bytes(stem))
+# Songs
 
 
-def test_a_player_may_ask_for_a_part_of_a_track(service: Service) -> None:
-    service.store_stems("a" * 64)
-    answer = service.get(f"/apiv1/track/{'a' * 64}/drums.mp3", headers={"Range": "bytes=4-8"})
-    assert (answer.status_code, answer.content) == (206, b"drums")
-
-
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-@pytest.mark.parametrize("form", ["{id}/bass.mp3", "{id}-bass.mp3"])
-def test_a_removed_stem_is_made_again(service: Service, song: bytes, method: str, form: str) -> None:
-    songhash = service.send(song).json()["hash"]
-    service.work()
-    assert service.call(method, "/apiv1/remove/" + form.format(id=songhash)).status_code == 200
-    assert service.get(f"/apiv1/track/{songhash}/bass").status_code == 404
-    assert service.get(f"/apiv1/track/{songhash}/drums").status_code == 200
-    assert service.call(method, "/apiv1/remove/" + form.format(id=songhash)).status_code == 404
-
-    assert service.send(song).status_code == 200
-    assert service.queue.waiting() == [songhash]
-    service.work()
-    assert service.get(f"/apiv1/track/{songhash}/bass").status_code == 200
-
-
-def test_asking_for_the_head_of_a_removal_removes_nothing(service: Service) -> None:
-    service.store_stems("a" * 64)
-    assert service.call("HEAD", f"/apiv1/remove/{'a' * 64}/bass").status_code == 405
-    assert service.get(f"/apiv1/track/{'a' * 64}/bass").status_code == 200
-
-
-def test_the_same_song_twice_is_one_piece_of_work(service: Service, song: bytes) -> None:
+def test_same_song_twice_is_one_job(service: Service, song: bytes) -> None:
     first, second = service.send(song), service.send(song)
     assert first.json() == second.json()
     assert service.queue.waiting() == [song_hash(song)]
 
 
-def test_a_song_that_is_done_is_not_done_again_and_its_callback_goes_at_once(
-    service: Service, song: bytes
-) -> None:
+def test_finished_song_is_not_done_again_and_its_callback_is_due(service: Service, song: bytes) -> None:
     service.send(song)
     service.work()
-    again = service.call(
-        "POST", "/apiv1/separate", files={"mp3": song}, data={"callback": '{"url": "http://r/"}'}
-    )
-    assert again.status_code == 200
+    answer = service.send_as_form({"mp3": song}, data={"callback": '{"url": "http://r/"}'})
+    assert answer.status_code == 200
     assert service.queue.waiting() == []
-    delivery = service.outbox.due(visibility_s=60)
+    delivery = service.outbox.receive(visibility_s=60)
     assert delivery is not None
     assert delivery.url == "http://r/"
 
 
-def test_what_a_fallback_made_is_no_result(service: Service, song: bytes) -> None:
-    service.send(song)
+def test_result_of_a_fallback_is_made_again_once_the_model_runs(service: Service, song: bytes) -> None:
+    job_id = service.send(song).json()["hash"]
     service.work(model="starter")
+    service.queue.set_stand_in("htdemucs", runs="starter")
+    before = service.get(f"/apiv1/job/{job_id}").json()
     service.send(song)
-    assert service.queue.waiting() == [song_hash(song)]
+    assert service.queue.waiting() == []
+    assert service.get(f"/apiv1/job/{job_id}").json() == before
+    assert (before["state"], before["device"], before["model"]) == ("done", "cpu", "starter")
+    service.queue.set_stand_in("htdemucs", runs=None)
+    service.send(song)
+    assert service.queue.waiting() == [job_id]
 
 
-def test_another_model_is_another_piece_of_work(service: Service, song: bytes) -> None:
-    songhash = song_hash(song)
+def test_other_model_is_another_job(service: Service, song: bytes) -> None:
+    job_id = song_hash(song)
     default = service.send(song, query="?model=htdemucs").json()["hash"]
     other = service.send(song, query="?model=mdx_extra").json()["hash"]
-    assert default == songhash
-    assert other.startswith(f"{songhash}.")
-    assert service.queue.waiting() == [songhash, other]
-    assert service.get("/apiv1/bucket").json()["buckets"]["input-tracks"] == [f"{songhash}.mp3"]
+    assert default == job_id
+    assert other.startswith(f"{job_id}.")
+    assert service.queue.waiting() == [job_id, other]
+    assert service.get("/apiv1/bucket").json()["buckets"]["input-tracks"] == [f"{job_id}.mp3"]
     service.work()
-    assert service.work(model="mdx_extra").model == "mdx_extra"
+    assert service.work(model="mdx_extra").options == {"model": "mdx_extra"}
     assert service.get(f"/apiv1/track/{other}-base.mp3").status_code == 200
 
 
+@pytest.mark.parametrize(("alias", "model"), [("mdx_extra_q", "mdx_extra"), ("mdx_q", "mdx")])
+def test_alias_of_a_model_is_the_job_of_that_model(service: Service, alias: str, model: str) -> None:
+    song = FRAME * 100
+    expected = service.send(song, query=f"?model={model}").json()["hash"]
+    text = base64.b64encode(song).decode()
+    for answer in (
+        service.send(song, query=f"?model={alias}"),
+        service.send_as_json({"mp3": text, "model": alias}),
+        service.send_as_form({"mp3": song}, data={"model": alias}),
+    ):
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["hash"] == expected
+    assert service.queue.waiting() == [expected]
+    assert service.work(model=model).options == {"model": model}
+    assert service.get(f"/apiv1/job/{expected}").json()["model"] == model
+
+
+@pytest.mark.parametrize(("alias", "model"), [("mdx_extra_q", "mdx_extra"), ("mdx_q", "mdx")])
+def test_alias_can_be_the_default_model(shared: Start, alias: str, model: str) -> None:
+    service, song = shared(DEMUCS_MODEL=alias), FRAME * 100
+    assert service.get("/apiv1/models").json()["default"] == model
+    for name in (alias, model):
+        assert service.send(song, query=f"?model={name}").json()["hash"] == song_hash(song)
+
+
 @pytest.mark.parametrize("field", ["mp3", "file"])
-def test_a_song_may_come_in_a_form(service: Service, song: bytes, field: str) -> None:
-    answer = service.call("POST", "/apiv1/separate", files={field: song}, data={"model": "mdx"})
+def test_song_can_come_in_a_form(service: Service, song: bytes, field: str) -> None:
+    answer = service.send_as_form({field: song}, data={"model": "mdx"})
     assert answer.json()["hash"].startswith(song_hash(song) + ".")
 
 
-def test_a_song_may_come_in_chunks(service: Service, song: bytes) -> None:
-    pieces = (song[start : start + 10_000] for start in range(0, len(song), 10_000))
-    answer = service.call("POST", "/apiv1/separate", data=pieces, headers={"Content-Type": "audio/mpeg"})
+@pytest.mark.parametrize("field", ["mp3", "file"])
+def test_song_can_come_as_base64(service: Service, song: bytes, field: str) -> None:
+    answer = service.send_as_json({field: base64.b64encode(song).decode()})
     assert answer.json()["hash"] == song_hash(song)
 
 
-def test_lines_of_base64_may_be_broken(service: Service, song: bytes) -> None:
+def test_options_can_stand_in_the_query_of_every_form(service: Service) -> None:
+    song = FRAME * 100
+    text = base64.b64encode(song).decode()
+    query = {"model": "mdx", "format": "mp3", "callback": '{"url": "http://r/"}'}
+    answers = [
+        service.send_as_json({"mp3": text}, params=query),
+        service.send_as_form({"mp3": song}, params=query),
+        service.send(song, params=query),
+    ]
+    (job_id,) = {answer.json()["hash"] for answer in answers}
+    assert job_id.startswith(f"{song_hash(song)}.")
+    assert [each.url for each in service.outbox.deliveries(job_id)] == ["http://r/"] * 3
+
+
+def test_song_can_come_in_chunks(service: Service, song: bytes) -> None:
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(song), 10_000):
+            yield song[start : start + 10_000]
+
+    answer = service.call("POST", "/apiv1/separate", data=chunks(), headers={"Content-Type": "audio/mpeg"})
+    assert answer.json()["hash"] == song_hash(song)
+
+
+def test_base64_can_have_line_breaks(service: Service, song: bytes) -> None:
     text = base64.encodebytes(song).decode().replace("\n", "\r\n")
-    assert service.call("POST", "/apiv1/separate", json={"mp3": text}).json()["hash"] == song_hash(song)
+    assert service.send_as_json({"mp3": text}).json()["hash"] == song_hash(song)
 
 
-def test_when_the_state_is_forgotten_the_manifest_answers(service: Service) -> None:
+def test_missing_bucket_is_created(service: Service, song: bytes) -> None:
+    store = service.settings.store_dir
+    assert store is not None
+    assert list(store.iterdir()) == []
+    assert service.send(song).status_code == 200
+    assert (store / "input-tracks").is_dir()
+
+
+# Status and debug calls
+
+
+def test_manifest_answers_when_the_status_has_expired(service: Service) -> None:
     service.store_stems("a" * 64)
     status = service.get(f"/apiv1/job/{'a' * 64}").json()
     assert (status["state"], status["progress"]) == ("done", 1.0)
@@ -162,24 +182,28 @@ def test_when_the_state_is_forgotten_the_manifest_answers(service: Service) -> N
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_both_buckets_are_emptied(service_on_each_store: Service, song: bytes, method: str) -> None:
+def test_delete_contents_empties_both_buckets(
+    service_on_each_store: Service, song: bytes, method: str
+) -> None:
     service = service_on_each_store
-    assert service.get("/apiv1/bucket").json() == {"buckets": {"input-tracks": [], "output-tracks": []}}
+    empty = {"buckets": {"input-tracks": [], "output-tracks": []}}
+    assert service.get("/apiv1/bucket").json() == empty
     service.send(song)
     service.work()
     assert service.call(method, "/apiv1/delete_contents").status_code == 200
-    assert service.get("/apiv1/bucket").json() == {"buckets": {"input-tracks": [], "output-tracks": []}}
+    assert service.get("/apiv1/bucket").json() == empty
 
 
-def test_debug_calls_exist_only_where_asked_for(start: Start) -> None:
-    service = start()
+def test_debug_calls_exist_only_with_their_setting(shared: Start) -> None:
+    service = shared()
     for path in ("/apiv1/bucket", "/apiv1/delete_contents"):
         assert service.get(path).status_code == 404
 
 
-def test_a_bucket_that_is_missing_is_made(service: Service, song: bytes) -> None:
-    store = service.settings.store_dir
-    assert store is not None
-    assert list(store.iterdir()) == []
-    assert service.send(song).status_code == 200
-    assert (store / "input-tracks").is_dir()
+def test_names_of_the_buckets_are_settings(start: Start, song: bytes, tmp_path: Path) -> None:
+    service = start(MINIO_INPUT_BUCKET="queue", MINIO_OUTPUT_BUCKET="output", DEBUG_ENDPOINTS="1")
+    job_id = service.send(song).json()["hash"]
+    service.work()
+    buckets = service.get("/apiv1/bucket").json()["buckets"]
+    assert (buckets["queue"], len(buckets["output"])) == ([f"{job_id}.mp3"], 5)
+    assert {each.name for each in (tmp_path / "store").iterdir()} == {"queue", "output"}

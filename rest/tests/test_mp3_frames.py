@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rest.tests.service import FRAME, SONG
 
 from msaas.errors import NotAnMp3, SongTooLong
-from msaas_rest.separation.mp3_frames import check_length
+from msaas_rest.api.separate.mp3_frames import check_length
 
 #: MPEG-2.5, layer III, 8 kbit/s, 8 kHz: 72 bytes, 576 samples.
 SLOW_FRAME = b"\xff\xe3\x18\x00" + bytes(68)

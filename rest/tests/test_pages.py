@@ -1,62 +1,139 @@
-"""What a browser, a load balancer, a probe and a scraper see."""
+"""The home page, health, metrics, and answers to failures of the service itself."""
 
 import errno
 import os
 
 import pytest
-from flask.testing import FlaskClient
+import structlog
+from rest.tests.conftest import Start
+from rest.tests.in_memory import client_on
 from rest.tests.service import Service
 
-from msaas.queue import JobQueue
-from msaas.testing import InMemoryOutbox, InMemoryQueue, InMemoryStore
-from msaas.tracks import Tracks
-from msaas_rest.app import create_app
-from msaas_rest.bootstrap import Parts
-from msaas_rest.budget import Budget
-from msaas_rest.settings import RestSettings
+from msaas.queue.memory import InMemoryQueue
+from msaas.storage.memory import InMemoryStore
+from tests.servers import S3Access
+
+# Home
 
 
 @pytest.mark.parametrize("accept", ["*/*", "", "application/json", "text/plain", "image/png"])
-def test_the_front_door_is_200_for_whoever_wants_no_page(service: Service, accept: str) -> None:
+def test_home_is_200_with_json_for_a_program(service: Service, accept: str) -> None:
     answer = service.get("/", headers={"Accept": accept})
     assert answer.status_code == 200
     assert "html" not in answer.headers["Content-Type"]
 
 
-def test_a_browser_gets_a_page(service: Service) -> None:
+def test_home_is_a_page_for_a_browser(service: Service) -> None:
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
     answer = service.get("/", headers={"Accept": accept})
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<form" in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    # Under no-referrer a browser sends `Origin: null` with the form, and we refuse what comes from nowhere.
+    # Under no-referrer a browser sends `Origin: null` with the form, which the origin check refuses.
     assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
-def test_what_waits_is_counted(service: Service, song: bytes) -> None:
+# Readiness
+
+
+def test_readiness_prepares_a_new_store(start: Start) -> None:
+    service = start()
+    assert service.settings.store_dir is not None
+    assert service.get("/readyz").json() == {"queue": "ok", "store": "ok", "workers": 0}
+    assert {each.name for each in service.settings.store_dir.iterdir()} == {"input-tracks", "output-tracks"}
+
+
+def test_readiness_prepares_a_new_s3_store(start: Start, s3_server: S3Access) -> None:
+    service = start(STORE_DIR="", **s3_server.environment)
+    assert service.get("/readyz").status_code == 200
+    assert list(service.song_store.songs()) == list(service.song_store.results()) == []
+
+
+def test_readiness_is_503_until_the_store_can_be_prepared() -> None:
+    store = InMemoryStore()
+    client = client_on(store=store)
+    store.away = True
+    for _ in range(2):
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:store_unavailable")  # type: ignore[index]
+    store.away = False
+    assert client.get("/readyz").status_code == 200
+    assert list(store.list("input-tracks")) == []
+    store.away = True
+    assert client.get("/readyz").status_code == 503
+
+
+def test_readiness_prepares_a_store_whose_folder_was_deleted(service: Service) -> None:
+    assert service.settings.store_dir is not None
+    for _ in range(2):
+        assert service.get("/readyz").status_code == 200
+        for bucket in service.settings.store_dir.iterdir():
+            bucket.rmdir()
+        service.settings.store_dir.rmdir()
+    assert service.get("/readyz").status_code == 200
+    assert len(list(service.settings.store_dir.iterdir())) == 2
+
+
+def test_live_workers_are_counted() -> None:
+    queue = InMemoryQueue()
+    client = client_on(queue=queue)
+    for number in (1, 2):
+        queue.consumer(f"w{number}").heartbeat()
+    assert client.get("/readyz").json["workers"] == 2  # type: ignore[index]
+    assert "msaas_workers 2.0" in client.get("/metrics").text
+    queue.consumer("w1").deregister()
+    assert client.get("/readyz").json["workers"] == 1  # type: ignore[index]
+
+
+# Metrics
+
+
+def test_queue_requests_and_durations_are_counted(service: Service, song: bytes) -> None:
     service.send(song)
     text = service.get("/metrics").text
     assert 'msaas_queue_jobs{state="waiting"} 1.0' in text
     assert 'msaas_requests_total{method="POST",route="/apiv1/separate",status="200"}' in text
+    assert 'msaas_request_seconds_count{method="POST",route="/apiv1/separate"}' in text
+    assert "msaas_build_info{" in text
+    assert "msaas_workers 0.0" in text
 
 
-def test_what_clients_make_up_is_no_label(service: Service) -> None:
-    service.get("/made-up-path")
-    service.call("BREW", "/apiv1/queue")
-    text = service.get("/metrics").text
+@pytest.mark.parametrize(
+    ("method", "path", "label"),
+    [
+        ("PUT", "/apiv1/queue", 'method="PUT",route="/apiv1/queue",status="405"'),
+        ("PUT", "/apiv1/queue/", 'method="PUT",route="/apiv1/queue",status="405"'),
+        ("GET", "/apiv1/separate", 'method="GET",route="/apiv1/separate",status="405"'),
+        ("POST", "/apiv1/job/abc", 'method="POST",route="/apiv1/job/<job_id>",status="405"'),
+        ("BREW", "/apiv1/queue", 'method="other",route="/apiv1/queue",status="405"'),
+        ("BREW", "/made-up-path", 'method="other",route="none",status="404"'),
+        ("GET", "/made-up-path", 'method="GET",route="none",status="404"'),
+    ],
+)
+def test_refused_request_is_counted_under_its_route(method: str, path: str, label: str) -> None:
+    client = client_on()
+    client.open(path, method=method)
+    text = client.get("/metrics").text
+    assert f"msaas_requests_total{{{label}}} 1.0" in text
     assert "made-up" not in text
     assert "BREW" not in text
 
 
-class BrokenQueue(InMemoryQueue):
+def test_metrics_are_served_without_the_queue() -> None:
+    queue = InMemoryQueue()
+    client = client_on(queue=queue)
+    queue.away = True
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert "msaas_queue_jobs{" not in answer.text
+
+
+# Failures
+
+
+class CrashingQueue(InMemoryQueue):
     def waiting(self) -> list[str]:
-        raise RuntimeError("a secret of the house")
-
-
-def client_on(queue: JobQueue) -> FlaskClient:
-    tracks = Tracks(InMemoryStore())
-    parts = Parts(RestSettings(), queue, InMemoryOutbox(), tracks, tracks, Budget(1))
-    return create_app(parts).test_client()
+        raise RuntimeError("an internal secret")
 
 
 class FullDisk(InMemoryQueue):
@@ -64,14 +141,22 @@ class FullDisk(InMemoryQueue):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_full_disk_is_a_503() -> None:
-    answer = client_on(FullDisk()).get("/apiv1/queue")
+def test_full_disk_is_503_and_logged_as_an_error() -> None:
+    with structlog.testing.capture_logs() as lines:
+        answer = client_on(queue=FullDisk()).get("/apiv1/queue")
     assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:too_busy")  # type: ignore[index]
     assert "Retry-After" in answer.headers
+    (failure,) = [line for line in lines if line["log_level"] == "error"]
+    assert failure["event"] == "disk_full"
+    assert isinstance(failure["exc_info"], OSError)
 
 
-def test_a_mistake_of_ours_is_a_500_that_tells_nothing() -> None:
-    answer = client_on(BrokenQueue()).get("/apiv1/queue")
+def test_unexpected_exception_is_500_without_its_text() -> None:
+    with structlog.testing.capture_logs() as lines:
+        answer = client_on(queue=CrashingQueue()).get("/apiv1/queue")
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
+    assert answer.json["detail"] == "Something went wrong."  # type: ignore[index]
     assert "secret" not in answer.text
-    assert "Traceback" not in answer.text
+    (failure,) = [line for line in lines if line["log_level"] == "error"]
+    assert (failure["event"], failure["path"]) == ("request_crashed", "/apiv1/queue")
+    assert isinstance(failure["exc_info"], RuntimeError)

@@ -13,7 +13,7 @@ import pytest
 from rest.tests.conftest import Start
 from rest.tests.service import ROOT, Service
 
-from msaas_rest.wsgi import THREADS
+from msaas_rest.http.server import THREADS
 from tests.servers import RedisServer, wait_until
 
 

@@ -1,4 +1,4 @@
-"""The cluster that KUBECONFIG points to: by kubectl, and by HTTP through a port-forward."""
+"""The cluster of KUBECONFIG: kubectl, and HTTP through a port-forward."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ import requests
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-#: For deploy-all.sh, for example `--registry registry.example/msaas --tag 0.1.0 --overlay gke`.
+#: Options of deploy-all.sh, for example `--registry registry.example/msaas --tag 0.1.0 --overlay gke`.
 OPTIONS = shlex.split(os.environ.get("CLUSTER_DEPLOY_OPTIONS", ""))
-#: What the workers are rolled out to; without it they are rolled out to the same image anew.
+#: The image of the worker rollout. Empty: the same image again.
 NEXT_WORKER = os.environ.get("CLUSTER_NEXT_WORKER", "")
 LABEL = "app.kubernetes.io/part-of=msaas"
 _HTTP_S = 30
-#: Machines that do other things, too, are slow.
+#: Generous: test machines may be busy with other work.
 PATIENCE_S = 900.0
 
 
@@ -43,7 +44,7 @@ def items(kinds: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 def pods(service: str) -> list[dict[str, Any]]:
-    """Return the pods of a service that are not on their way out."""
+    """Return the pods of a service, without those that are being deleted."""
     found = items("pods", "-l", f"{LABEL},app.kubernetes.io/name={service}", "--all-namespaces")
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
@@ -53,15 +54,15 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return conditions.get("Ready") == "True"
 
 
-def wait(true: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> float:
-    """Return how long it took, in seconds."""
+def wait(condition: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> float:
+    """Wait until the condition is true; return how long it took, in seconds."""
     started = time.monotonic()
-    wait_until(true, timeout_s=timeout_s, every_s=1.0)
+    wait_until(condition, timeout_s=timeout_s, every_s=1.0)
     return time.monotonic() - started
 
 
 def new_song(song: Path, *, times: int = 1) -> bytes:
-    """Return the song, so many times over, under a new hash: an ID3 tag makes it another file."""
+    """Return the song, repeated `times`, with a random ID3 tag: the tag gives it a new hash."""
     comment = b"\0\0\0" + secrets.token_bytes(32).hex().encode()
     frame = b"PRIV" + len(comment).to_bytes(4, "big") + b"\0\0" + comment
     return b"ID3\3\0\0" + bytes([0, 0, 0, len(frame)]) + frame + song.read_bytes() * times
@@ -69,20 +70,25 @@ def new_song(song: Path, *, times: int = 1) -> bytes:
 
 @dataclass(frozen=True)
 class Api:
-    """Answers while the forward holds; one that broke is made again by `forwarded`."""
+    """The API through a port-forward. `forwarded` restarts a broken forward."""
 
     url: str
 
-    def send(self, mp3: bytes) -> str:
+    def send(self, mp3: bytes, **query: str) -> str:
+        """Send a song; return the id of its job."""
         answer = requests.post(
-            f"{self.url}/apiv1/separate", data=mp3, headers={"Content-Type": "audio/mpeg"}, timeout=_HTTP_S
+            f"{self.url}/apiv1/separate",
+            params=query,
+            data=mp3,
+            headers={"Content-Type": "audio/mpeg"},
+            timeout=_HTTP_S,
         )
         assert answer.status_code == 200, answer.text
-        songhash: str = answer.json()["songhash"]
-        return songhash
+        job_id: str = answer.json()["songhash"]
+        return job_id
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """Return an empty job while nobody answers."""
+        """Return the status of a job, `unknown` while the API does not answer."""
         with contextlib.suppress(requests.RequestException):
             answer = requests.get(f"{self.url}/apiv1/job/{job_id}", timeout=_HTTP_S)
             if answer.status_code == 200:
@@ -107,7 +113,7 @@ class Api:
 
 @contextlib.contextmanager
 def forwarded() -> Iterator[Api]:
-    """Forward a free port to the API, again and again, for a forward ends with its pod."""
+    """Forward a free port to the API. A forward ends with its pod: a loop restarts it."""
     port = free_port()
     command = f"while true; do kubectl port-forward service/rest-server {port}:5000; sleep 0.5; done"
     process = subprocess.Popen(
@@ -126,3 +132,38 @@ def _answers(url: str) -> bool:
     with contextlib.suppress(requests.RequestException):
         return requests.get(f"{url}/readyz", timeout=_HTTP_S).status_code == 200
     return False
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A pod that receives callbacks, and prints them, while it is open."""
+
+    url: str = "http://receiver.default.svc.cluster.local:8000/"
+
+    def callback(self, text: str) -> str:
+        """Return the field `callback` of a request that posts the text to this receiver."""
+        return json.dumps({"url": self.url, "data": {"text": text}})
+
+    def open(self) -> None:
+        kubectl("label", "--overwrite", "pod", "receiver", "receives=yes")
+
+    def close(self) -> None:
+        kubectl("label", "--overwrite", "pod", "receiver", "receives=no")
+
+    def log(self) -> str:
+        return kubectl("logs", "pod/receiver")
+
+
+@contextlib.contextmanager
+def running_receiver() -> Iterator[Receiver]:
+    image = pods("keeper")[0]["spec"]["containers"][0]["image"]
+    manifest = (ROOT / "tests/cluster/receiver.yaml").read_text().replace("IMAGE", image)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(manifest)
+        file.flush()
+        kubectl("apply", "-f", file.name)
+        try:
+            kubectl("wait", "--for=condition=Ready", "pod/receiver", "--timeout=300s")
+            yield Receiver()
+        finally:
+            kubectl("delete", "-f", file.name, "--ignore-not-found", "--grace-period=1")

@@ -1,4 +1,4 @@
-"""The whole system on a real cluster, from one command to nothing left; the tests tell it in their order."""
+"""The whole system on a real cluster, from its deployment to its removal. The tests run in their order."""
 
 import contextlib
 import hashlib
@@ -16,13 +16,14 @@ import redis
 import requests
 import sphn
 
-from msaas.s3_store import connect
+from msaas.storage.s3 import connect
 from tests.cluster.kube import (
     LABEL,
     NEXT_WORKER,
     OPTIONS,
     ROOT,
     Api,
+    Receiver,
     forwarded,
     is_ready,
     items,
@@ -36,6 +37,7 @@ from tests.cluster.kube import (
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 STEMS = ("vocals", "drums", "bass", "other")
+SERVICES = ("rest", "worker", "keeper", "logs")
 SONGS = sorted((ROOT / "data").glob("*.mp3"))
 Figure = Callable[[str], None]
 _began: dict[str, float] = {}
@@ -45,23 +47,23 @@ def deploy(*options: str) -> str:
     return run("./deploy-all.sh", *OPTIONS, *options)
 
 
-def test_one_command_brings_everything_up(figure: Figure) -> None:
+def test_one_command_deploys_everything(figure: Figure) -> None:
     _began["at"] = time.monotonic()
-    told = deploy()
-    figure(f"from nothing to everything ready: {time.monotonic() - _began['at']:.0f} s")
-    assert "MSaaS is up." in told
-    assert all(
-        is_ready(pod) for service in ("rest", "worker", "logs", "redis", "minio") for pod in pods(service)
-    )
+    output = deploy()
+    figure(f"from the deployment to all pods ready: {time.monotonic() - _began['at']:.0f} s")
+    assert "MSaaS is ready." in output
+    for service in (*SERVICES, "redis", "minio"):
+        assert pods(service), service
+        assert all(is_ready(pod) for pod in pods(service)), service
 
 
-def test_the_clients_in_use_get_their_stems(api: Api, figure: Figure, tmp_path: Path) -> None:
+def test_sample_client_gets_its_stems(api: Api, figure: Figure, tmp_path: Path) -> None:
     environment = {**os.environ, "REST": api.url.removeprefix("http://")}
     sent = subprocess.run([sys.executable, "sample-requests.py"], cwd=ROOT, env=environment, check=False)
     assert sent.returncode == 0
     ids = {song: hashlib.sha256(song.read_bytes()).hexdigest() for song in SONGS}
     wait(lambda: any(api.is_done(job_id) for job_id in ids.values()))
-    figure(f"from nothing to the first stems: {time.monotonic() - _began['at']:.0f} s")
+    figure(f"from the deployment to the first stems: {time.monotonic() - _began['at']:.0f} s")
     for song, job_id in ids.items():
         wait(lambda job_id=job_id: api.is_done(job_id))
         assert {_duration_s(api.stem(job_id, stem), tmp_path) for stem in STEMS} == {
@@ -75,47 +77,49 @@ def _duration_s(mp3: bytes, folder: Path) -> int:
     return round(samples.shape[-1] / samplerate)
 
 
-def test_the_logs_pod_shows_both_services() -> None:
+def test_logs_pod_prints_the_lines_of_other_services() -> None:
     text = kubectl("logs", "deployment/logs")
-    for service, event in (("rest", "job_queued|job_enqueued|song_stored"), ("worker", "job_finished")):
+    for service, event in (
+        ("rest", r"song_stored|job_\w+"),
+        ("worker", "job_finished"),
+    ):
         assert re.search(rf"^\S+\.{service}\.info:({event})", text, flags=re.MULTILINE), text[-2000:]
 
 
-def test_deploying_again_changes_nothing() -> None:
-    before = {
-        pod["metadata"]["uid"] for service in ("rest", "worker", "logs", "redis") for pod in pods(service)
-    }
+def test_second_deployment_keeps_all_pods() -> None:
+    before = _uids()
     deploy()
-    after = {
-        pod["metadata"]["uid"] for service in ("rest", "worker", "logs", "redis") for pod in pods(service)
-    }
-    assert after == before
+    assert _uids() == before
 
 
-def test_keys_that_are_given_close_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def _uids() -> set[str]:
+    return {pod["metadata"]["uid"] for service in (*SERVICES, "redis") for pod in pods(service)}
+
+
+def test_api_keys_restrict_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "a-key-of-the-cluster-test")
     deploy()
-    assert _answers_to_a_guest_and_a_friend() == (401, 200)
+    assert _statuses_without_and_with_key() == (401, 200)
     kubectl("delete", "secret", "api-keys")
     kubectl("rollout", "restart", "deployment/rest-server")
     kubectl("rollout", "status", "deployment/rest-server", "--timeout=300s")
-    assert _answers_to_a_guest_and_a_friend() == (200, 200)
+    assert _statuses_without_and_with_key() == (200, 200)
 
 
-def _answers_to_a_guest_and_a_friend() -> tuple[int, int]:
-    friend = {"Authorization": "Bearer a-key-of-the-cluster-test"}
+def _statuses_without_and_with_key() -> tuple[int, int]:
+    key = {"Authorization": "Bearer a-key-of-the-cluster-test"}
     with forwarded() as api:
-        guest, known = (
-            requests.get(f"{api.url}/apiv1/queue", headers=headers, timeout=30) for headers in ({}, friend)
+        without, with_key = (
+            requests.get(f"{api.url}/apiv1/queue", headers=headers, timeout=30) for headers in ({}, key)
         )
-    return guest.status_code, known.status_code
+    return without.status_code, with_key.status_code
 
 
-def test_pods_are_nobody_and_carry_nothing_to_build_with() -> None:
+def test_pods_run_unprivileged_and_without_build_tools() -> None:
     program = (
         "import importlib.metadata as m, os; print(os.getuid(), *sorted(d.name for d in m.distributions()))"
     )
-    for deployment in ("rest-server", "worker", "logs"):
+    for deployment in ("rest-server", "worker", "keeper", "logs"):
         uid, *packages = kubectl("exec", f"deployment/{deployment}", "--", "python", "-c", program).split()
         assert int(uid) > 0
         assert {"pip", "setuptools", "wheel"}.isdisjoint(packages)
@@ -125,7 +129,7 @@ def test_pods_are_nobody_and_carry_nothing_to_build_with() -> None:
             kubectl("exec", f"deployment/{deployment}", "--", "touch", "/new")
 
 
-def test_a_worker_pod_that_is_killed_costs_no_song(api: Api, song: bytes, figure: Figure) -> None:
+def test_job_of_a_killed_worker_pod_is_done(api: Api, song: bytes, figure: Figure) -> None:
     job_id = api.send(song)
     wait(lambda: api.is_under_way(job_id))
     attempt, killed_at = api.job(job_id)["attempts"], time.monotonic()
@@ -137,7 +141,45 @@ def test_a_worker_pod_that_is_killed_costs_no_song(api: Api, song: bytes, figure
     assert all(api.stem(job_id, stem) for stem in STEMS)
 
 
-def test_a_new_version_rolls_out_and_the_song_at_work_is_finished(api: Api, song: bytes) -> None:
+@contextlib.contextmanager
+def without_workers() -> Iterator[None]:
+    kubectl("scale", "deployment/worker", "--replicas=0")
+    wait(lambda: pods("worker") == [])
+    try:
+        yield
+    finally:
+        kubectl("scale", "deployment/worker", "--replicas=1")
+        kubectl("rollout", "status", "deployment/worker", "--timeout=600s")
+
+
+def test_callback_is_delivered_without_workers(api: Api, receiver: Receiver, figure: Figure) -> None:
+    receiver.open()
+    with without_workers():
+        # The song is separated already: its callback is due at once.
+        api.send(SONGS[0].read_bytes(), callback=receiver.callback("without workers"))
+        seconds = wait(lambda: "without workers" in receiver.log())
+        figure(f"without workers, from the request to its callback: {seconds:.0f} s")
+        assert pods("worker") == []
+
+
+def test_callback_of_a_killed_keeper_is_delivered_by_the_next(
+    api: Api, receiver: Receiver, figure: Figure
+) -> None:
+    receiver.close()
+    # The worker would refuse the private address.
+    with without_workers():
+        api.send(SONGS[0].read_bytes(), callback=receiver.callback("after the kill"))
+        wait(lambda: "webhook_failed" in kubectl("logs", "deployment/keeper"))
+        (old,) = pods("keeper")
+        kubectl("delete", "pod", old["metadata"]["name"], "--grace-period=0", "--force")
+        killed_at = time.monotonic()
+        receiver.open()
+        wait(lambda: "after the kill" in receiver.log())
+        figure(f"from the kill of the keeper pod to the callback: {time.monotonic() - killed_at:.0f} s")
+    assert receiver.log().count("after the kill") == 1
+
+
+def test_rollout_finishes_the_running_job(api: Api, song: bytes) -> None:
     old = pods("worker")[0]["metadata"]["uid"]
     job_id = api.send(song)
     wait(lambda: api.is_under_way(job_id))
@@ -153,14 +195,14 @@ def test_a_new_version_rolls_out_and_the_song_at_work_is_finished(api: Api, song
     assert api.job(job_id)["attempts"] == 1
 
 
-def test_redis_restarts_and_no_song_is_lost(api: Api, figure: Figure) -> None:
+def test_restart_of_redis_loses_no_job(api: Api, figure: Figure) -> None:
     ids = [api.send(new_song(song, times=6)) for song in SONGS]
     wait(lambda: any(api.is_under_way(job_id) for job_id in ids))
     restarted_at = time.monotonic()
     kubectl("delete", "pod", "redis-0", "--grace-period=0", "--force")
     kubectl("rollout", "status", "statefulset/redis", "--timeout=300s")
     wait(lambda: api.job(ids[0])["state"] != "unknown")
-    figure(f"from the kill of the Redis pod to an answer of the API: {time.monotonic() - restarted_at:.0f} s")
+    figure(f"from the kill of the Redis pod to a reply of the API: {time.monotonic() - restarted_at:.0f} s")
     for job_id in ids:
         wait(lambda job_id=job_id: api.is_done(job_id))
         assert all(api.stem(job_id, stem) for stem in STEMS)
@@ -175,7 +217,7 @@ def drained(node: str) -> Iterator[None]:
         kubectl("uncordon", node)
 
 
-def test_a_node_is_drained_and_no_song_is_lost(api: Api) -> None:
+def test_drain_of_a_node_loses_no_job(api: Api) -> None:
     ids = [api.send(new_song(song, times=6)) for song in SONGS]
     wait(lambda: any(api.is_under_way(job_id) for job_id in ids))
     with drained(pods("worker")[0]["spec"]["nodeName"]):
@@ -185,8 +227,8 @@ def test_a_node_is_drained_and_no_song_is_lost(api: Api) -> None:
         assert all(api.stem(job_id, stem) for stem in STEMS)
 
 
-def test_two_workers_do_more_than_one(api: Api, figure: Figure) -> None:
-    # A share of a core each, so that two fit on the smallest machine and neither takes what the other needs.
+def test_two_workers_separate_more_than_one(api: Api, figure: Figure) -> None:
+    # Half a core each: two fit on the smallest machine, and neither takes the share of the other.
     kubectl("set", "resources", "deployment/worker", "--limits=cpu=500m", "--requests=cpu=100m")
     seconds = {}
     for workers in (1, 2):
@@ -203,31 +245,31 @@ def test_two_workers_do_more_than_one(api: Api, figure: Figure) -> None:
     assert seconds[1] / seconds[2] > 1.4
 
 
-def test_everything_goes() -> None:
+def test_delete_removes_everything() -> None:
     run("./deploy-all.sh", *OPTIONS, "--delete")
     kinds = "all,configmaps,secrets,persistentvolumeclaims,networkpolicies,poddisruptionbudgets,namespaces"
     assert items(kinds, "--all-namespaces", "-l", LABEL) == []
     assert "minio-ns" not in [each["metadata"]["name"] for each in items("namespaces")]
 
 
-def test_a_developer_has_queue_and_store_on_localhost_until_the_script_ends() -> None:
+def test_local_dev_script_forwards_queue_and_store() -> None:
     script = subprocess.Popen(
         ["./deploy-local-dev.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert script.stdout
-    told = ""
+    output = ""
     for line in script.stdout:
-        told += line
+        output += line
         if line == "Ctrl-C ends the forwards.\n":
             break
-    exports = dict(re.findall(r"export (\w+)=(\w+)", told))
+    exports = dict(re.findall(r"export (\w+)=(\w+)", output))
     client = redis.Redis(password=exports["REDIS_PASSWORD"])
     assert client.ping()
     store = connect(
         "localhost:9000", access_key=exports["MINIO_ACCESS_KEY"], secret_key=exports["MINIO_SECRET_KEY"]
     )
     store.make_bucket("input-tracks")
-    # A forward ends with its pod; the script makes it again.
+    # A forward ends with its pod. The script restarts it.
     kubectl("delete", "pod", "redis-0")
     wait(lambda: _pings(client), timeout_s=120)
     script.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""MP3s as an enemy would send them: over 200, made from one song by a fixed seed, the same every time.
+"""Over 200 damaged or forged MP3s, made from one song by a fixed seed.
 
 python -m tests.faults.mutations FOLDER      # writes them all
 """

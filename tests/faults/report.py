@@ -1,17 +1,21 @@
-"""Prints the table of faults with the figures that the tests measured."""
+"""Prints the table of faults with the figures that the tests measured, also under pytest-xdist."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.faults.table import FAULTS
 
-_FIGURES = pytest.StashKey[list[str]]()
+_ROW, _FIGURE = "fault_row", "fault_figure"
 
 
 class FaultTable:
-    """A pytest plugin: `@pytest.mark.fault("R1")` puts a test into a row, the fixture `figure` a number."""
+    """A pytest plugin: `@pytest.mark.fault("R1")` puts a test into a row, the fixture `figure` a number.
+
+    Both travel in the properties of the test's report, which a process of pytest-xdist sends to the controller.
+    """
 
     def __init__(self) -> None:
         self._results: defaultdict[str, list[str]] = defaultdict(list)
@@ -20,18 +24,20 @@ class FaultTable:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             for row, fault in FAULTS.items():
-                if item.nodeid.startswith(fault.also) and fault.also:
+                if fault.also and item.nodeid.startswith(fault.also):
                     item.add_marker(pytest.mark.fault(row))
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
-        report = yield
-        mark = item.get_closest_marker("fault")
-        if mark and (report.when == "call" or report.outcome != "passed"):
-            row = mark.args[0]
-            self._results[row].append(report.outcome)
-            self._figures[row] += item.stash.get(_FIGURES, [])
-        return report
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if mark := item.get_closest_marker("fault"):
+            item.user_properties.append((_ROW, mark.args[0]))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.outcome == "passed":
+            return
+        rows = [value for name, value in report.user_properties if name == _ROW]
+        for row in rows:
+            self._results[str(row)].append(report.outcome)
+            self._figures[str(row)] += [str(value) for name, value in report.user_properties if name == _FIGURE]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if not self._results:
@@ -42,11 +48,10 @@ class FaultTable:
                 outcomes = self._results[row]
                 passed = f"{outcomes.count('passed')}/{len(outcomes)} passed"
                 figures = "; ".join(self._figures[row])
-                terminalreporter.line(f"{row:4}| {fault.what} | {fault.passes_when} | {figures} | {passed}")
+                terminalreporter.line(f"{row:4}| {fault.damage} | {fault.passes_when} | {figures} | {passed}")
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Any:
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Note a measured figure for the row of this test."""
-    figures = request.node.stash.setdefault(_FIGURES, [])
-    return figures.append
+    return lambda text: request.node.user_properties.append((_FIGURE, text))

@@ -10,11 +10,11 @@ def _song(seconds: float, seed: int) -> bytes:
     return song_mp3(seconds, seed=seed)
 
 
-#: So many sound different.
+#: The number of songs that sound different.
 TUNES = 4
 
 
 def song(number: int = 0, *, seconds: float = 0.5) -> bytes:
-    """The MP3 of tune `number % TUNES`; an ID3v1 tag at its end makes each number a song of its own."""
+    """Return the MP3 of tune `number % TUNES`. An ID3v1 tag at its end makes each number another song."""
     title = f"song {number}".encode().ljust(30, b"\0")
     return _song(seconds, number % TUNES) + b"TAG" + title + bytes(95)

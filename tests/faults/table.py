@@ -1,11 +1,11 @@
-"""The faults the system survives, in the order of the table, and the tests elsewhere that do their damage."""
+"""The table of faults, and the tests of other folders that do their damage."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Fault:
-    what: str
+    damage: str
     passes_when: str
     #: Tests of other folders, by the beginning of their node id.
     also: tuple[str, ...] = field(default=())
@@ -35,7 +35,7 @@ FAULTS: dict[str, Fault] = {
     "R9": Fault("reply cut after the server ran the command", "done ≤ lease + sweep; nothing stuck"),
     "R10": Fault("one job delivered 50 times at once", "one result, one manifest, one callback id"),
     "R11": Fault("a poison job among 20 good ones", "dead after exactly 3; 20/20 done"),
-    "R12": Fault("malformed entries", "each in the dead list with a reason; worker alive"),
+    "R12": Fault("malformed entries", "each in the dead-letter list with a reason; worker alive"),
     "R13": Fault("a separator that hangs", "killed and counted, other jobs go on"),
     "S1": Fault(
         "store down, 500, slow, cut mid-PUT",
@@ -87,5 +87,9 @@ FAULTS: dict[str, Fault] = {
         also=("rest/tests/test_ids.py",),
     ),
     "L1": Fault("soak: short jobs with random faults", "0 lost, memory flat, Redis keys bounded"),
+    "K1": Fault("two keepers side by side", "each task is done once, none is left"),
+    "K2": Fault("SIGKILL of keepers", "nothing is lost; the next keeper goes on"),
+    "K3": Fault("no worker at all", "callbacks are delivered, retention and collection run"),
+    "K4": Fault("SIGKILL of a worker beside a keeper", "its job is back within lease + sweep + 1 s"),
     "M": Fault("state machine on a real Redis", "every job in one place; a stale token changes nothing"),
 }

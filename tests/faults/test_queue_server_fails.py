@@ -1,4 +1,4 @@
-"""Redis is killed, silenced, filled up and made to lose its replies: what was answered is kept."""
+"""Redis is killed, silent or full, or its replies are lost: every answered write is kept."""
 
 import json
 import threading
@@ -10,19 +10,19 @@ import pytest
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job, JobState
-from msaas.redis_clients import RedisAddress
-from msaas.redis_queue import RedisQueue
-from tests.faults.conftest import POLICY, House
+from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.jobs import RedisQueue
 from tests.faults.songs import song
-from tests.faults.workers import Crew
 from tests.servers import RedisServer, wait_until
-from tests.wire import Cut, Wire
+from tests.system import POLICY, System
+from tests.tcp_proxy import Cut, TcpProxy
+from tests.worker_pool import WorkerPool
 
 Figure = Callable[[str], None]
 RESUMED_S = 10.0
 
 
-class Clients(threading.Thread):
+class Client(threading.Thread):
     """Enqueues one job after the other, and notes those that were answered."""
 
     def __init__(self, address: RedisAddress, *, name: str, jobs: int) -> None:
@@ -31,27 +31,26 @@ class Clients(threading.Thread):
         self._ids = [f"{name}-{number}" for number in range(jobs)]
         self.answered: list[str] = []
         self.failed = 0
-        self.started_again = threading.Event()
 
     def run(self) -> None:
         for job_id in self._ids:
             try:
-                self._queue.enqueue(Job(job_id))
+                self._queue.enqueue(Job(job_id=job_id))
                 self.answered.append(job_id)
             except QueueUnavailable:
                 self.failed += 1
-                # Else all would be used up while a crowded machine starts the server.
+                # Without the pause a client fails with all its jobs while the server starts.
                 time.sleep(0.2)
 
 
 @pytest.mark.fault("R5")
-def test_what_was_answered_survives_a_kill(own_redis: RedisServer, figure: Figure) -> None:
-    clients = [Clients(own_redis.address, name=f"client{number}", jobs=125) for number in range(4)]
+def test_answered_enqueues_survive_a_kill(own_redis: RedisServer, figure: Figure) -> None:
+    clients = [Client(own_redis.address, name=f"client{number}", jobs=125) for number in range(4)]
     for client in clients:
         client.start()
     kills = 0
     for left in (400, 250, 100):
-        wait_until(lambda left=left: sum(len(c.answered) + c.failed for c in clients) > 500 - left)
+        wait_until(lambda left=left: sum(len(each.answered) + each.failed for each in clients) > 500 - left)
         own_redis.kill()
         own_redis.start()
         kills += 1
@@ -65,76 +64,81 @@ def test_what_was_answered_survives_a_kill(own_redis: RedisServer, figure: Figur
 
 
 @pytest.mark.fault("R5")
-def test_workers_go_on_by_themselves_when_redis_is_back(house: House, crew: Crew, figure: Figure) -> None:
-    crew.start(ENGINE_PACE="2")
-    amid = house.send(song(0, seconds=2))
-    waiting = house.send(song(1))
-    wait_until(lambda: house.status(amid).progress > 0.1)
-    house.redis.kill()
-    time.sleep(1.0)
-    house.redis.start()
+def test_services_resume_when_redis_is_back(system: System, pool: WorkerPool, figure: Figure) -> None:
+    running = system.send(song(0, seconds=2))
+    waiting = system.send(song(1))
+    keeper = pool.start_keeper(ready=False)
+    worker = pool.start(ENGINE_PACE="1")
+    system.wait_for_progress(running)
+    system.redis.kill()
+    worker.wait_for_event("lease_renewal_failed", job_id=running, level="warning")
+    keeper.wait_for_event("task_delayed", task="reaper")
+    system.redis.start()
     back_at = time.monotonic()
-    house.ended(amid, waiting)
-    later = house.send(song(2))
+    system.wait_for_ends(running, waiting)
     sent_at = time.monotonic()
-    house.ended(later, timeout_s=RESUMED_S)
-    assert {house.status(job_id).state for job_id in (amid, waiting, later)} == {JobState.DONE}
-    assert len(crew.workers) == len(crew.alive()) == 1
+    later = system.send(song(2))
+    system.wait_for_end(later, timeout_s=RESUMED_S)
     took_s = time.monotonic() - sent_at
+    assert {system.status(job_id).state for job_id in (running, waiting, later)} == {JobState.DONE}
+    assert worker.is_alive()
+    assert keeper.is_alive()
     figure(f"jobs done {sent_at - back_at:.1f} s after Redis was back, the next in {took_s:.1f} s")
 
 
 @pytest.mark.fault("R6")
-def test_a_worker_outlives_a_silent_redis(house: House, crew: Crew, figure: Figure) -> None:
-    between = Wire("127.0.0.1", house.redis.port)
-    worker = crew.start(REDIS_PORT=str(between.port))
-    between.silence()
-    worker.wait_until_said("queue_away", timeout_s=15)
-    between.mend()
+def test_worker_outlives_a_silent_redis(system: System, pool: WorkerPool, figure: Figure) -> None:
+    proxy = TcpProxy("127.0.0.1", system.redis.port)
+    worker = pool.start(REDIS_PORT=str(proxy.port))
+    proxy.silence()
+    worker.wait_for_event("queue_unavailable", timeout_s=15)
+    proxy.mend()
     back_at = time.monotonic()
-    job_id = house.send(song())
-    house.ended(job_id, timeout_s=RESUMED_S)
+    job_id = system.send(song())
+    system.wait_for_end(job_id, timeout_s=RESUMED_S)
     assert worker.is_alive()
-    assert len(worker.said("queue_away")) == 1
-    figure(f"a worker took work {time.monotonic() - back_at:.1f} s after the silence")
+    assert len(worker.events("queue_unavailable")) == 1
+    figure(f"a worker did a job {time.monotonic() - back_at:.1f} s after the silence")
 
 
 @pytest.mark.fault("R7")
-def test_a_full_redis_lets_workers_finish(house: House, crew: Crew, figure: Figure) -> None:
-    client = house.redis.client()
-    ids = [house.send(song(number)) for number in range(5)]
+def test_workers_finish_on_a_full_redis(system: System, pool: WorkerPool, figure: Figure) -> None:
+    client = system.redis.client()
+    ids = [system.send(song(number)) for number in range(5)]
     bystander = "x" * 1000
     client.set("bystander", bystander)
     client.config_set("maxmemory", "1mb")
-    crew.start()
-    house.ended(*ids)
-    assert {house.status(job_id).state for job_id in ids} == {JobState.DONE}
+    pool.start()
+    statuses = system.wait_for_ends(*ids)
+    assert {status.state for status in statuses} == {JobState.DONE}
     assert client.get("bystander") == bystander.encode()
     assert client.info("stats")["evicted_keys"] == 0
-    house.nothing_is_left()
+    system.assert_nothing_left()
     figure("5/5 finished on a full server, 0 evicted")
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 @pytest.mark.fault("R8")
-def test_three_idle_minutes_harm_nobody(house: House, crew: Crew, figure: Figure) -> None:
-    worker = crew.start()
+def test_three_idle_minutes_raise_no_exception(system: System, pool: WorkerPool, figure: Figure) -> None:
+    keeper, worker = pool.start_keeper(), pool.start()
     time.sleep(185)
-    job_id = house.put(song())
+    job_id = system.put(song())
     pushed_at = time.monotonic()
-    house.redis.client().lpush("toWorkers", job_id)
-    wait_until(lambda: house.queue.status(job_id), every_s=0.01)
+    system.push(job_id)
+    wait_until(lambda: system.queue.status(job_id), every_s=0.01)
     taken_s = time.monotonic() - pushed_at
     assert taken_s <= 1
-    house.ended(job_id)
-    assert worker.is_alive()
-    assert not worker.said("queue_away")
-    assert "Traceback" not in worker.log.read_text()
+    system.wait_for_end(job_id)
+    for process in (worker, keeper):
+        assert process.is_alive()
+        assert not process.events(level="warning")
+        assert not process.events(level="error")
+        assert "Traceback" not in process.output()
     figure(f"idle 185 s: no exception, the next push taken after {taken_s * 1000:.0f} ms")
 
 
-#: What the request holds and what its reply holds. A worker that waits has asked long ago.
+#: A part of the request and a part of its reply. A worker that waits has sent its request long ago.
 LOST = {
     "move": (b"", b"songhash"),
     "claim": (b"EVALSHA", b"claimed"),
@@ -143,48 +147,50 @@ LOST = {
 
 
 class LoseOne:
-    """Breaks the connection between a request that holds one piece and its reply that holds another, once."""
+    """Cuts the connection between one request and its reply, once."""
 
-    def __init__(self, between: Wire, request: bytes, reply: bytes) -> None:
+    def __init__(self, proxy: TcpProxy, *, request: bytes, reply: bytes) -> None:
         self._request, self._reply = request, reply
         self._asked = not request
         self.lost = 0
-        between.requests, between.replies = self._see, self._lose
+        proxy.requests, proxy.replies = self._see, self._lose
 
-    def _see(self, piece: bytes) -> bytes:
-        self._asked = self._asked or self._request in piece
-        return piece
+    def _see(self, chunk: bytes) -> bytes:
+        self._asked = self._asked or self._request in chunk
+        return chunk
 
-    def _lose(self, piece: bytes) -> bytes:
-        if self._asked and self._reply in piece and not self.lost:
+    def _lose(self, chunk: bytes) -> bytes:
+        if self._asked and self._reply in chunk and not self.lost:
             self.lost += 1
             raise Cut
-        return piece
+        return chunk
 
 
 @pytest.mark.fault("R9")
 @pytest.mark.parametrize("step", LOST)
-def test_a_reply_that_never_arrives_leaves_nothing_stuck(
-    house: House, crew: Crew, figure: Figure, step: str
+def test_lost_reply_leaves_nothing_stuck(
+    system: System, pool: WorkerPool, figure: Figure, step: str
 ) -> None:
-    between = Wire("127.0.0.1", house.redis.port)
-    crew.start(REDIS_PORT=str(between.port))
-    # The scripts are known to the server, the worker waits in BLMOVE.
-    house.ended(house.send(song(100)))
-    losing = LoseOne(between, *LOST[step])
-    job_id = house.send(song())
+    proxy = TcpProxy("127.0.0.1", system.redis.port)
+    first = system.send(song(100))
+    pool.start(REDIS_PORT=str(proxy.port))
+    # Afterwards the server knows the scripts and the worker waits in BLMOVE.
+    system.wait_for_end(first)
+    request, reply = LOST[step]
+    losing = LoseOne(proxy, request=request, reply=reply)
+    job_id = system.send(song())
     sent_at = time.monotonic()
-    [status] = house.ended(job_id, timeout_s=POLICY.lease_s + POLICY.sweep_s + RESUMED_S)
+    status = system.wait_for_end(job_id, timeout_s=POLICY.lease_s + POLICY.sweep_s + RESUMED_S)
     took_s = time.monotonic() - sent_at
     assert losing.lost == 1
     assert (status.state, status.attempts) == (JobState.DONE, 1)
-    wait_until(lambda: house.queue.depth().in_flight == 0, timeout_s=RESUMED_S)
-    house.nothing_is_left()
-    assert len(crew.said("song_separated", job=job_id)) == 1
+    system.wait_until_idle(timeout_s=RESUMED_S)
+    system.assert_nothing_left()
+    assert len(pool.events("song_separated", job_id=job_id)) == 1
     figure(f"{step}: done after {took_s:.1f} s")
 
 
-BAD_ENTRIES: list[bytes] = [
+MALFORMED: list[bytes] = [
     b"{not json",
     b"",
     b"[]",
@@ -201,17 +207,19 @@ BAD_ENTRIES: list[bytes] = [
 
 
 @pytest.mark.fault("R12")
-def test_what_is_no_job_lies_with_the_dead_and_says_why(house: House, crew: Crew, figure: Figure) -> None:
-    worker = crew.start()
-    client = house.redis.client()
-    good = house.put(song())
-    client.lpush("toWorkers", *BAD_ENTRIES, good)
-    house.ended(good)
-    letters: list[dict[str, Any]] = [json.loads(each) for each in client.lrange("toWorkers:dead", 0, -1)]
-    assert len(letters) == len(BAD_ENTRIES)
-    assert all(letter["reason"] for letter in letters)
-    assert [letter["bytes"] for letter in reversed(letters)] == [len(entry) for entry in BAD_ENTRIES]
-    assert max(len(each) for each in client.lrange("toWorkers:dead", 0, -1)) < 200_000
+def test_malformed_entries_get_a_dead_letter_with_a_reason(
+    system: System, pool: WorkerPool, figure: Figure
+) -> None:
+    good = system.put(song())
+    system.push(*MALFORMED, good)
+    worker = pool.start()
+    system.wait_for_end(good)
+    letters = system.redis.client().lrange("toWorkers:dead", 0, -1)
+    dead: list[dict[str, Any]] = [json.loads(letter) for letter in reversed(letters)]
+    assert [letter["bytes"] for letter in dead] == [len(entry) for entry in MALFORMED]
+    assert all(letter["reason"] for letter in dead)
+    assert max(map(len, letters)) < 200_000
+    assert len(worker.events("entry_dead_lettered", level="warning")) == len(MALFORMED)
     assert worker.is_alive()
-    house.nothing_is_left()
-    figure(f"{len(BAD_ENTRIES)}/{len(BAD_ENTRIES)} in the dead list with a reason")
+    system.assert_nothing_left()
+    figure(f"{len(MALFORMED)}/{len(MALFORMED)} in the dead-letter list with a reason")

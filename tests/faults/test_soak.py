@@ -1,4 +1,4 @@
-"""Thousands of short jobs while everything fails now and then: nothing is lost, and nothing grows."""
+"""Thousands of short jobs among random faults: nothing is lost, and nothing grows."""
 
 import os
 import random
@@ -6,53 +6,50 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
 
 from msaas.jobs import JobState
-from tests.faults.conftest import POLICY, House, patiently
+from tests.faults.disk import files_in
 from tests.faults.songs import TUNES, song
-from tests.faults.test_songs_are_hostile import files_in
-from tests.faults.workers import Crew, Worker
-from tests.servers import wait_until
+from tests.processes import ServiceProcess
+from tests.system import POLICY, System, patiently
+from tests.worker_pool import WorkerPool
 
 Figure = Callable[[str], None]
 JOBS = int(os.environ.get("SOAK_JOBS", "1000"))
-#: What an allocator may keep; a leak of a song's samples would be 100 times as much over the run.
+#: An allocator may keep this. A leak of each song's samples would be 100 times as much.
 GROWTH_BYTES = 24 * 2**20
-#: Keys that are not the state of a job: lists, sets, names of workers.
+#: Keys other than the state of a job: lists, sets, names of workers.
 FURTHER_KEYS = 200
-#: Enough for all workers; havoc ends when the last job is sent, and few shall then be left.
+#: Enough for all workers. The faults end with the last enqueue, and few jobs shall be left then.
 WAITING = 10
 
 
 class Havoc(threading.Thread):
-    """Kills, stops and starts whatever it may, until it is told to end."""
+    """Kills and stops workers, kills keepers and Redis, at random times until `end`."""
 
-    def __init__(self, house: House, crew: Crew, *, spared: Worker) -> None:
+    def __init__(self, system: System, pool: WorkerPool, *, spared: ServiceProcess) -> None:
         super().__init__(daemon=True)
-        self._house, self._crew, self._spared = house, crew, spared
+        self._system, self._pool, self._spared = system, pool, spared
         self._over = threading.Event()
         self._chance = random.Random(5)
-        self.done: dict[str, int] = {"kill": 0, "stop": 0, "redis": 0}
+        self.done: dict[str, int] = {"kill": 0, "stop": 0, "redis": 0, "keeper": 0}
 
     def run(self) -> None:
         while not self._over.wait(self._chance.uniform(2, 6)):
-            what = self._chance.choices(["kill", "stop", "redis"], [5, 3, 1])[0]
-            self.done[what] += getattr(self, f"_{what}")()
+            damage = self._chance.choices(list(self.done), [5, 3, 1, 1])[0]
+            self.done[damage] += getattr(self, f"_{damage}")()
 
     def end(self) -> None:
         self._over.set()
         self.join()
 
-    def _victims(self) -> list[Worker]:
-        """One that is up, if there is any: whoever is killed while it starts has nothing to lose."""
-        others = [
-            each for each in self._crew.alive() if each is not self._spared and each.said("job_claimed")
-        ]
-        return [self._chance.choice(others)] if others else []
+    def _victims(self) -> list[ServiceProcess]:
+        """Return one worker that claimed a job, if there is one."""
+        busy = [each for each in self._pool.alive() if each is not self._spared and each.has_logged("job_claimed")]
+        return [self._chance.choice(busy)] if busy else []
 
     def _kill(self) -> int:
         for victim in (victims := self._victims()):
@@ -67,56 +64,62 @@ class Havoc(threading.Thread):
         return len(victims)
 
     def _redis(self) -> int:
-        self._house.redis.kill()
+        self._system.redis.kill()
         time.sleep(0.5)
-        self._house.redis.start()
+        self._system.redis.start()
+        return 1
+
+    def _keeper(self) -> int:
+        self._pool.keepers[-1].kill()
+        self._pool.start_keeper(ready=False, MAX_ATTEMPTS="50")
         return 1
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("L1")
-def test_a_long_run_among_faults_loses_nothing_and_grows_nothing(
-    house: House, crew: Crew, figure: Figure
+def test_long_run_among_faults_loses_nothing_and_grows_nothing(
+    system: System, pool: WorkerPool, figure: Figure
 ) -> None:
-    spared = crew.start(MAX_ATTEMPTS="50")
-    crew.keep(3, MAX_ATTEMPTS="50")
+    pool.start_keeper(MAX_ATTEMPTS="50")
+    spared = pool.start(MAX_ATTEMPTS="50")
+    pool.keep(3, MAX_ATTEMPTS="50")
     process = psutil.Process(spared.process.pid)
-    havoc = Havoc(house, crew, spared=spared)
+    havoc = Havoc(system, pool, spared=spared)
     havoc.start()
     began, ids, rss_early = time.monotonic(), [], 0
     for number in range(JOBS):
-        ids.append(house.send(song(number, seconds=0.5)))
-        while patiently(lambda: house.queue.depth().waiting) > WAITING:
+        ids.append(system.send(song(number, seconds=0.5)))
+        while patiently(lambda: system.queue.depth().waiting) > WAITING:
             time.sleep(0.2)
         if number == JOBS // 5:
             rss_early = process.memory_info().rss
     havoc.end()
-    statuses = house.ended(*ids, timeout_s=600)
+    statuses = system.wait_for_ends(*ids, timeout_s=600)
     took_s = time.monotonic() - began
     assert {each.state for each in statuses} == {JobState.DONE}
-    stems = {tune: house.stems(ids[tune]) for tune in range(TUNES)}
-    assert all(house.stems(job_id) == stems[number % TUNES] for number, job_id in enumerate(ids))
-    wait_until(lambda: house.queue.depth().in_flight == 0, timeout_s=30)
-    house.nothing_is_left()
+    stems = {tune: system.stems(ids[tune]) for tune in range(TUNES)}
+    assert all(system.stems(job_id) == stems[number % TUNES] for number, job_id in enumerate(ids))
+    system.wait_until_idle()
+    system.assert_nothing_left()
     growth = process.memory_info().rss - rss_early
-    further = house.redis.client().dbsize() - len(ids)
+    further = system.redis.client().dbsize() - len(ids)
     figure(
         f"{len(ids)}/{len(ids)} done in {took_s:.0f} s among {havoc.done}; the spared worker grew "
-        f"{growth / 2**20:+.1f} MiB, {further} keys beside the jobs' states"
+        f"{growth / 2**20:+.1f} MiB, {further} keys beside the states of the jobs"
     )
     assert havoc.done["kill"]
     assert growth <= GROWTH_BYTES
     assert further <= FURTHER_KEYS
-    nothing_stays_on_the_disk(crew, len(ids), figure)
+    assert_disk_is_empty(pool, len(ids), figure)
 
 
-def nothing_stays_on_the_disk(crew: Crew, jobs: int, figure: Figure) -> None:
-    crew.stop_keeping()
-    for worker in crew.alive():
-        worker.terminate()
-    # Whoever was killed is tidied up after by the next to start.
-    crew.start().terminate()
-    left = files_in(Path(crew.scratch))
+def assert_disk_is_empty(pool: WorkerPool, jobs: int, figure: Figure) -> None:
+    pool.stop_keeping()
+    for process in [*pool.alive(), pool.keepers[-1]]:
+        process.terminate()
+    # A new worker removes the files of those that were killed.
+    pool.start().terminate()
+    left = files_in(pool.scratch) - {"msaas-keeper-heartbeat"}
     assert left == set()
-    figure(f"{len(left)} files left after {jobs} jobs and {len(crew.workers)} workers")
+    figure(f"{len(left)} files left after {jobs} jobs and {len(pool.workers)} workers")

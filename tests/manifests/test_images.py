@@ -1,4 +1,4 @@
-"""Dockerfiles and the compose file keep the rules of the manifests."""
+"""Dockerfiles and the compose file follow the policies of the manifests."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from tests.manifests.rendering import KUSTOMIZATIONS, ROOT, Manifest, rendered
 
 DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-#: Whose they are, when not ours.
+#: Variables that are no settings of a service.
 _FOREIGN_ENV = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "HOME", "HF_HUB_OFFLINE"}
 
 
@@ -23,7 +23,7 @@ def version() -> str:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_an_image_is_built_in_stages_and_runs_as_nobody(dockerfile: Path) -> None:
+def test_image_is_built_in_stages_and_runs_unprivileged(dockerfile: Path) -> None:
     build, final = dockerfile.read_text().split("\nFROM ")[1:]
     assert "AS build" in build
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", final, flags=re.MULTILINE)
@@ -32,13 +32,13 @@ def test_an_image_is_built_in_stages_and_runs_as_nobody(dockerfile: Path) -> Non
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_a_base_image_has_a_version(dockerfile: Path) -> None:
+def test_base_image_is_pinned(dockerfile: Path) -> None:
     (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile.read_text(), flags=re.MULTILINE)
     assert complaint_of_image(base) is None
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_the_environment_of_an_image_is_read_by_somebody(dockerfile: Path) -> None:
+def test_service_reads_the_environment_of_its_image(dockerfile: Path) -> None:
     service = dockerfile.parent.name
     final = dockerfile.read_text().split("\nFROM ")[-1]
     names = set(re.findall(r"\b([A-Z_]+)=", "".join(re.findall(r"^ENV .*$", final, flags=re.MULTILINE))))
@@ -49,7 +49,17 @@ def test_only_the_worker_has_torch() -> None:
     assert [path.parent.name for path in DOCKERFILES if "torch" in path.read_text()] == ["worker"]
 
 
-def test_images_bear_the_version_of_the_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", ["rest", "worker", "keeper", "logs"])
+def test_every_service_has_an_image_and_a_place_in_compose(service: str) -> None:
+    assert ROOT / service / "Dockerfile" in DOCKERFILES
+    assert COMPOSE["services"][service]["image"].startswith(f"msaas-{service}:")
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {f"!{service}/src", f"!{service}/pyproject.toml"} <= set(ignored)
+    script = (ROOT / "build-images.sh").read_text()
+    assert service in re.findall(r"services=\(([\w ]+)\)", script)[0].split()
+
+
+def test_images_have_the_version_of_the_code(tmp_path: Path) -> None:
     ours = {
         container["image"]
         for name in KUSTOMIZATIONS
@@ -66,7 +76,7 @@ def _containers(manifests: list[Manifest]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_compose_gives_a_service_what_it_reads_and_no_more_than_it_needs(name: str) -> None:
+def test_compose_service_is_restricted_and_reads_its_environment(name: str) -> None:
     service = COMPOSE["services"][name]
     assert complaint_of_image(service["image"]) is None
     assert service["read_only"] is True
@@ -76,12 +86,12 @@ def test_compose_gives_a_service_what_it_reads_and_no_more_than_it_needs(name: s
         assert service["environment"].keys() <= names_of_settings(settings)
 
 
-def test_compose_writes_no_secret_down() -> None:
+def test_compose_contains_no_secret() -> None:
     given = {
         name: value
         for service in COMPOSE["services"].values()
         for name, value in service.get("environment", {}).items()
-        if re.search("PASSWORD|KEY|AUTH|ROOT", name)
+        if re.search("PASSWORD|KEY|AUTH|ROOT|SECRET", name)
     }
     assert given
-    assert [name for name, value in given.items() if not re.fullmatch(r"\$\{\w+:\?.*\}", value)] == []
+    assert [name for name, value in given.items() if not re.fullmatch(r"\$\{\w+(:\?.*|-)\}", value)] == []

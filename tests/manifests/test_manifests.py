@@ -1,29 +1,34 @@
-"""Each kustomization renders, is what today's Kubernetes accepts, and keeps our own rules."""
+"""Each kustomization renders, is valid for current Kubernetes versions, and follows our policies."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from msaas.testing import InMemoryQueue
-from msaas_rest.budget import Budget
+import msaas.metrics
+from msaas.queue.memory import InMemoryQueue
 from msaas_rest.health.metrics import Metrics
+from msaas_rest.http.upload_memory import UploadMemoryLimit
 from tests.manifests import policies
 from tests.manifests.policies import POLICIES, of_kind
 from tests.manifests.rendering import COMPONENTS, KUSTOMIZATIONS, ROOT, SYSTEMS, Manifest, rendered
 
-#: Kinds that a cluster learns from others; their schemas are not Kubernetes' own.
+#: Kinds of other projects: their schemas are not part of Kubernetes.
 FOREIGN = {
     "ScaledObject": "keda.sh/v1alpha1",
     "ClusterIssuer": "cert-manager.io/v1",
     "Gateway": "gateway.networking.k8s.io/v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PodMonitor": "monitoring.coreos.com/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
     "BackendConfig": "cloud.google.com/v1",
 }
@@ -40,9 +45,19 @@ def local(scratch: Path) -> list[Manifest]:
     return rendered("deploy/overlays/local", scratch)
 
 
+def object_of(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = [each for each in of_kind(manifests, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def pod_of(manifests: list[Manifest], name: str) -> dict[str, Any]:
+    (found,) = [pod for workload, pod in policies.pods(manifests) if workload["metadata"]["name"] == name]
+    return found
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", KUSTOMIZATIONS + COMPONENTS)
-def test_it_renders_and_kubernetes_accepts_it(name: str, version: str, scratch: Path) -> None:
+def test_kustomization_renders_and_is_valid(name: str, version: str, scratch: Path) -> None:
     manifests = rendered(name, scratch)
     assert manifests
     for each in manifests:
@@ -52,8 +67,8 @@ def test_it_renders_and_kubernetes_accepts_it(name: str, version: str, scratch: 
             kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_the_validator_refuses_a_field_that_is_misspelt(local: list[Manifest]) -> None:
-    (worker,) = [each for each in of_kind(local, "Deployment") if each["metadata"]["name"] == "worker"]
+def test_validator_refuses_a_misspelt_field(local: list[Manifest]) -> None:
+    worker = object_of(local, "Deployment", "worker")
     worker["spec"]["template"]["spec"]["terminationGracePeriodSecond"] = 1
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(worker, VERSIONS[0], strict=True)
@@ -61,41 +76,47 @@ def test_the_validator_refuses_a_field_that_is_misspelt(local: list[Manifest]) -
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.__name__)
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_our_rules_are_kept(name: str, policy: Callable[[list[Manifest]], list[str]], scratch: Path) -> None:
+def test_system_follows_the_policy(
+    name: str, policy: Callable[[list[Manifest]], list[str]], scratch: Path
+) -> None:
     assert policy(rendered(name, scratch)) == []
-
-
-def pod_of(manifests: list[Manifest], name: str) -> dict[str, Any]:
-    (found,) = [pod for workload, pod in policies.pods(manifests) if workload["metadata"]["name"] == name]
-    return found
 
 
 BREAKAGES: dict[Callable[[list[Manifest]], list[str]], Callable[[dict[str, Any]], Any]] = {
     policies.resources_are_limited: lambda pod: pod["containers"][0]["resources"].pop("limits"),
-    policies.health_is_probed: lambda pod: pod["containers"][0].pop("livenessProbe"),
+    policies.health_is_probed: lambda pod: pod["containers"][0].pop("readinessProbe"),
     policies.pods_are_restricted: lambda pod: pod["securityContext"].pop("runAsNonRoot"),
     policies.images_are_pinned: lambda pod: pod["containers"][0].update(image="minio/minio:RELEASE.1"),
     policies.environment_is_known: lambda pod: pod["containers"][0]["env"].append({"name": "DRAIN_SECOND"}),
-    policies.secrets_are_made: lambda pod: pod["containers"][0]["env"][1]["valueFrom"]["secretKeyRef"].update(
-        key="p"
+    policies.secrets_are_made: lambda pod: pod["containers"][0]["env"].append(
+        {"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "p"}}}
     ),
     policies.workers_drain_within_their_grace: lambda pod: pod.update(terminationGracePeriodSeconds=30),
+    policies.heartbeats_are_probed: lambda pod: pod["containers"][0].update(
+        livenessProbe={"exec": {"command": ["true"]}}
+    ),
 }
 
 
 @pytest.mark.parametrize("policy", BREAKAGES, ids=lambda policy: policy.__name__)
-def test_a_broken_rule_is_seen(policy: Callable[[list[Manifest]], list[str]], local: list[Manifest]) -> None:
+def test_policy_sees_a_broken_manifest(
+    policy: Callable[[list[Manifest]], list[str]], local: list[Manifest]
+) -> None:
     BREAKAGES[policy](pod_of(local, "worker"))
     assert len(policy(local)) == 1
 
 
-def test_a_service_with_a_wrong_port_is_seen(local: list[Manifest]) -> None:
-    (service,) = [each for each in of_kind(local, "Service") if each["metadata"]["name"] == "redis"]
-    service["spec"]["ports"][0]["targetPort"] = "rdis"
-    assert policies.services_reach_pods(local) == ["Service/redis: no pod has rdis"]
+def test_policy_sees_a_wrong_port_of_a_service(local: list[Manifest]) -> None:
+    object_of(local, "Service", "redis")["spec"]["ports"][0]["targetPort"] = "rdis"
+    assert policies.services_reach_pods(local) == ["Service/redis: its pods have no port rdis"]
 
 
-def test_the_names_that_people_know_stand(local: list[Manifest]) -> None:
+def test_policy_sees_a_pod_without_network_policy(local: list[Manifest]) -> None:
+    local.remove(object_of(local, "NetworkPolicy", "keeper"))
+    assert policies.pods_have_a_network_policy(local) == ["Deployment/keeper has no network policy"]
+
+
+def test_public_names_of_services_are_kept(local: list[Manifest]) -> None:
     services = {
         (each["metadata"]["namespace"], each["metadata"]["name"]): (
             each["spec"].get("type", "ClusterIP"),
@@ -112,16 +133,72 @@ def test_the_names_that_people_know_stand(local: list[Manifest]) -> None:
     }
 
 
-def test_redis_forgets_nothing(local: list[Manifest]) -> None:
+def test_redis_keeps_every_write(local: list[Manifest]) -> None:
     (config,) = [each for each in of_kind(local, "ConfigMap") if "redis.conf" in each["data"]]
     lines = config["data"]["redis.conf"].splitlines()
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
-    (redis,) = [each for each in of_kind(local, "StatefulSet") if each["metadata"]["name"] == "redis"]
+    redis = object_of(local, "StatefulSet", "redis")
     assert [claim["metadata"]["name"] for claim in redis["spec"]["volumeClaimTemplates"]] == ["data"]
 
 
-def test_debug_endpoints_are_for_the_debug_component_alone(scratch: Path) -> None:
-    with_them = [
+#: Services by the servers they may reach. `public` stands for public addresses.
+REACHES = {
+    "rest": {"redis", "minio"},
+    "worker": {"redis", "minio", "public"},
+    "keeper": {"redis", "minio", "public"},
+    "logs": {"redis"},
+    "buckets": {"minio"},
+    "redis": set(),
+    "minio": set(),
+}
+
+
+def test_pods_reach_their_servers_only(local: list[Manifest]) -> None:
+    policy_of = {each["metadata"]["name"]: each["spec"] for each in of_kind(local, "NetworkPolicy")}
+    policy_of.pop("msaas-dns")
+    reaches = {
+        name: {_target(peer) for rule in spec.get("egress", []) for peer in rule["to"]}
+        for name, spec in policy_of.items()
+    }
+    assert reaches == REACHES
+
+
+def test_servers_accept_their_clients_only(local: list[Manifest]) -> None:
+    for server in ("redis", "minio"):
+        (rule,) = object_of(local, "NetworkPolicy", server)["spec"]["ingress"]
+        (names,) = rule["from"][0]["podSelector"]["matchExpressions"]
+        assert set(names["values"]) == {name for name, servers in REACHES.items() if server in servers}
+
+
+def _target(peer: dict[str, Any]) -> str:
+    if "ipBlock" in peer:
+        return "public"
+    return str(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
+
+
+def test_worker_and_keeper_sign_with_the_same_secret(local: list[Manifest]) -> None:
+    references = [
+        [
+            each["valueFrom"]
+            for each in pod_of(local, name)["containers"][0]["env"]
+            if each["name"] == "WEBHOOK_SECRET"
+        ]
+        for name in ("worker", "keeper")
+    ]
+    assert references[0] == references[1]
+    assert references[0][0]["secretKeyRef"]["name"] == "webhook-secret"
+
+
+def test_bucket_job_creates_the_buckets(local: list[Manifest], tmp_path: Path) -> None:
+    container = pod_of(local, "make-buckets")["containers"][0]
+    command = [sys.executable, *container["command"][1:]]
+    assert container["command"][0] == "python"
+    subprocess.run(command, env={**os.environ, "STORE_DIR": str(tmp_path)}, check=True, timeout=60)
+    assert {"input-tracks", "output-tracks"} <= {each.name for each in tmp_path.iterdir()}
+
+
+def test_only_the_debug_component_enables_debug_endpoints(scratch: Path) -> None:
+    enabled = [
         name
         for name in SYSTEMS
         if any(
@@ -129,55 +206,102 @@ def test_debug_endpoints_are_for_the_debug_component_alone(scratch: Path) -> Non
             for each in of_kind(rendered(name, scratch), "ConfigMap")
         )
     ]
-    assert with_them == ["deploy/components/debug"]
+    assert enabled == ["deploy/components/debug"]
 
 
-def test_another_s3_takes_the_place_of_minio(scratch: Path) -> None:
+def test_external_s3_replaces_minio(scratch: Path) -> None:
     manifests = rendered("deploy/overlays/external-s3", scratch)
     assert [each for each in manifests if "minio" in policies.name_of(each)] == []
     (config,) = [each for each in of_kind(manifests, "ConfigMap") if "MINIO_HOST" in each["data"]]
     assert config["data"]["MINIO_SECURE"] == "true"
+    for name in ("rest", "worker", "keeper", "buckets"):
+        egress = object_of(manifests, "NetworkPolicy", name)["spec"]["egress"]
+        assert {"ports": [{"port": 443, "protocol": "TCP"}]} in egress
 
 
-def test_a_gpu_worker_asks_for_one_gpu_and_for_the_image_that_can_use_it(scratch: Path) -> None:
+def test_gpu_worker_requests_one_gpu_and_its_image(scratch: Path) -> None:
     for name in ("deploy/components/gpu", "deploy/overlays/gke-gpu"):
         container = pod_of(rendered(name, scratch), "worker")["containers"][0]
         assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
         assert container["image"].startswith("msaas-worker-gpu:")
 
 
-def test_a_worker_has_no_more_cores_than_its_memory_is_for(local: list[Manifest]) -> None:
+def test_worker_has_memory_for_its_cores(local: list[Manifest]) -> None:
     limits = pod_of(local, "worker")["containers"][0]["resources"]["limits"]
     assert limits == {"cpu": "2", "memory": "4Gi"}
 
 
-def test_a_busy_worker_is_never_the_victim_of_scaling(scratch: Path) -> None:
+def test_scaling_counts_open_jobs_and_removes_no_busy_worker(scratch: Path) -> None:
     manifests = rendered("deploy/components/autoscaling", scratch)
     (scaled,) = of_kind(manifests, "ScaledObject")
     advanced = scaled["spec"]["advanced"]
     counted = advanced["scalingModifiers"]["formula"].split(" + ")
     assert counted == [trigger["name"] for trigger in scaled["spec"]["triggers"]]
-    # Only workers return what is delayed, so it keeps one, too.
-    assert set(counted) == {"waiting", "in_flight", "delayed"}
+    assert set(counted) == {"waiting", "in_flight"}
     assert advanced["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] == {"selectPolicy": "Disabled"}
-    (worker,) = [each for each in of_kind(manifests, "Deployment") if each["metadata"]["name"] == "worker"]
-    assert "replicas" not in worker["spec"]
+    assert scaled["spec"]["scaleTargetRef"] == {"name": "worker"}
+    assert "replicas" not in object_of(manifests, "Deployment", "worker")["spec"]
+    assert object_of(manifests, "Deployment", "keeper")["spec"]["replicas"] >= 1
 
 
-def test_what_is_scaled_alerted_and_drawn_by_is_what_the_api_measures(scratch: Path) -> None:
-    metrics = Metrics(queue=InMemoryQueue(), budget=Budget(1))
+def samples_of_all_services() -> list[str]:
+    """Return the samples of rest and of worker and keeper, with one observation of each metric."""
+    metrics = Metrics(queue=InMemoryQueue(), upload_memory=UploadMemoryLimit(1))
     metrics.requests.labels("GET", "/", 200).inc()
-    samples = [line for line in generate_latest(metrics.registry).decode().splitlines() if line[0] != "#"]
-    measured = {re.split("[ {]", sample)[0] for sample in samples}
+    metrics.durations.labels("GET", "/").observe(1)
+    msaas.metrics.JOBS.labels("failed", "starter")
+    msaas.metrics.TASK_RUNS.labels("reaper", "failed")
+    msaas.metrics.CALLBACKS.labels("dead")
+    for histogram in (msaas.metrics.SEPARATION, msaas.metrics.REAL_TIME_FACTOR):
+        histogram.labels("starter").observe(1)
+    return [*_samples(metrics.registry), *_samples(msaas.metrics.REGISTRY)]
+
+
+def _samples(registry: CollectorRegistry) -> list[str]:
+    return [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
+
+
+def test_monitoring_and_scaling_use_metrics_that_exist(scratch: Path) -> None:
+    samples = samples_of_all_services()
+    names = {re.split("[ {]", sample)[0] for sample in samples}
     states = {state for sample in samples for state in re.findall(r'state="(\w+)"', sample)}
     rules = of_kind(rendered("deploy/components/monitoring", scratch), "PrometheusRule", "ConfigMap")
     scaling = of_kind(rendered("deploy/components/autoscaling", scratch), "ScaledObject")
     used = json.dumps([*scaling, *rules]).replace("\\", "")
-    assert set(re.findall(r"msaas_\w+", used)) <= measured
+    assert set(re.findall(r"msaas_\w+", used)) <= names
     assert set(re.findall(r'state="(\w+)"', used)) <= states
 
 
-def test_every_alert_is_explained() -> None:
+def test_dashboard_shows_every_metric(scratch: Path) -> None:
+    (dashboard,) = [
+        each
+        for each in of_kind(rendered("deploy/components/monitoring", scratch), "ConfigMap")
+        if "msaas.json" in each["data"]
+    ]
+    families = {
+        re.sub(r"_(bucket|sum|count)$", "", re.split("[ {]", sample)[0])
+        for sample in samples_of_all_services()
+    }
+    shown = dashboard["data"]["msaas.json"]
+    assert [family for family in sorted(families) if family not in shown] == []
+
+
+def test_prometheus_reaches_the_metrics_of_worker_and_keeper(scratch: Path) -> None:
+    manifests = rendered("deploy/components/monitoring", scratch)
+    (monitor,) = of_kind(manifests, "PodMonitor")
+    (names,) = monitor["spec"]["selector"]["matchExpressions"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert set(names["values"]) == {"worker", "keeper"}
+    for name in names["values"]:
+        container = pod_of(manifests, name)["containers"][0]
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        port = {each["name"]: each["containerPort"] for each in container["ports"]}[endpoint["port"]]
+        assert env["METRICS_PORT"] == str(port)
+        ingress = object_of(manifests, "NetworkPolicy", name)["spec"]["ingress"]
+        assert ingress == [{"ports": [{"port": endpoint["port"]}]}]
+
+
+def test_docs_explain_every_alert() -> None:
     alerts = re.findall(r"alert: (\w+)", (ROOT / "deploy/components/monitoring/rules.yaml").read_text())
     text = (ROOT / "docs/operations.md").read_text()
     assert [alert for alert in alerts if f"`{alert}`" not in text] == []

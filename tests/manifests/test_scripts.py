@@ -1,4 +1,4 @@
-"""The scripts that people run: clean, and true to the manifests."""
+"""The shell scripts pass shellcheck, and their output agrees with the manifests."""
 
 import subprocess
 import sys
@@ -20,13 +20,13 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_shellcheck_finds_nothing(script: Path) -> None:
+def test_script_passes_shellcheck(script: Path) -> None:
     found = run(Path(sys.executable).with_name("shellcheck"), script)
     assert found.returncode == 0, found.stdout
 
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("*.sh")), ids=lambda path: path.name)
-def test_a_script_says_how_it_is_used(script: Path) -> None:
+def test_script_prints_its_usage(script: Path) -> None:
     assert run(script, "--help").stdout.startswith("usage: ")
     assert run(script, "--no-such-option").returncode == 2
 
@@ -38,19 +38,20 @@ def _kubectl() -> None:
 
 
 @pytest.mark.usefixtures("_kubectl")
-def test_a_dry_run_prints_what_would_be_applied() -> None:
+def test_dry_run_prints_the_manifests_of_the_overlay() -> None:
     printed = list(yaml.safe_load_all(run(DEPLOY, "--dry-run").stdout))
     assert printed == render_folder(ROOT / "deploy/overlays/local")
 
 
 @pytest.mark.usefixtures("_kubectl")
-def test_images_come_from_the_registry_that_is_named() -> None:
+def test_registry_and_tag_apply_to_every_image() -> None:
     options = ["--registry", "r.example:5000/msaas", "--tag", "1.2.3", "--with", "gpu"]
     mirror = ["--image", "quay.io/minio/minio=mirror.example/minio:7"]
     text = run(DEPLOY, "--dry-run", *options, *mirror).stdout
     images = sorted({line.split("image: ")[1] for line in text.splitlines() if " image: " in line})
     assert images == [
         "mirror.example/minio:7",
+        "r.example:5000/msaas/msaas-keeper:1.2.3",
         "r.example:5000/msaas/msaas-logs:1.2.3",
         "r.example:5000/msaas/msaas-rest:1.2.3",
         "r.example:5000/msaas/msaas-worker-gpu:1.2.3",
@@ -59,12 +60,12 @@ def test_images_come_from_the_registry_that_is_named() -> None:
 
 
 @pytest.mark.usefixtures("_kubectl")
-def test_an_overlay_that_is_not_there_is_named() -> None:
+def test_unknown_overlay_is_named() -> None:
     refused = run(DEPLOY, "--overlay", "nowhere", "--dry-run")
     assert refused.returncode == 1
-    assert "there is no kustomization in nowhere" in refused.stderr
+    assert "nowhere has no kustomization.yaml" in refused.stderr
 
 
-def test_a_run_leaves_nothing_behind() -> None:
+def test_run_removes_its_temporary_folder() -> None:
     run(DEPLOY, "--dry-run")
     assert list((ROOT / "deploy").glob(".run.*")) == []

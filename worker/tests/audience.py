@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from msaas.directory_store import DirectoryStore
+from msaas.fragments import Fragments
 from msaas.jobs import Job
-from msaas.pieces import Pieces
-from msaas.queue import Claim, Consumer, QueuePolicy
-from msaas.testing import InMemoryQueue
-from msaas.tracks import PIECE, Tracks
-from msaas_worker.lease import Lease
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import Claim, Consumer, QueuePolicy
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import FRAGMENT_SUFFIX, SongStore
+from msaas_worker.job.lease import Lease
 from tests.servers import wait_until
 
 #: No test here lasts as long.
@@ -28,12 +28,12 @@ class PieceStore(DirectoryStore):
         self.on_manifest: Callable[[], object] = lambda: None
 
     def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
-        if key.endswith(PIECE):
+        if key.endswith(FRAGMENT_SUFFIX):
             self.on_piece(key)
         if key.endswith(".json"):
             self.on_manifest()
         super().put(bucket, key, data, size_bytes=size_bytes)
-        if key.endswith(PIECE):
+        if key.endswith(FRAGMENT_SUFFIX):
             self.heard[key] = b"".join(self.get(bucket, key))
 
     def joined(self, stem: str) -> bytes:
@@ -50,21 +50,21 @@ class Attempt:
         self.job_id = job_id
         self.queue = InMemoryQueue(policy=POLICY)
         self.store = PieceStore(folder / "store")
-        self.tracks = Tracks(self.store)
-        self.tracks.prepare()
+        self.song_store = SongStore(self.store)
+        self.song_store.prepare()
         self.consumer: Consumer = self.queue.consumer("w1")
         self.claim = self.claimed()
         self.lease = Lease(self.consumer, self.claim, policy=POLICY)
 
     def claimed(self) -> Claim:
-        self.queue.enqueue(Job(self.job_id))
+        self.queue.enqueue(Job(job_id=self.job_id))
         payload = self.consumer.take(timeout_s=1)
         assert payload is not None
         return self.consumer.claim(Job.decode(payload), payload=payload)
 
-    def shown(self) -> Pieces | None:
+    def shown(self) -> Fragments | None:
         status = self.queue.status(self.job_id)
-        return status.pieces if status else None
+        return status.fragments if status else None
 
 
 def wait_until_published() -> None:

@@ -9,7 +9,7 @@ import torch
 from worker.tests.models import tiny, write_repo
 from worker.tests.service import Service, store_in
 
-from msaas.tracks import Tracks
+from msaas.storage.song_store import SongStore
 from tests.servers import RedisServer, redis_running
 
 
@@ -25,7 +25,7 @@ def model_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tracks(tmp_path: Path) -> Tracks:
+def song_store(tmp_path: Path) -> SongStore:
     return store_in(tmp_path)
 
 

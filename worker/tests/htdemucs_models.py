@@ -1,4 +1,4 @@
-"""Small HTDemucs models with random weights in every part, and the ratio that the gates are about."""
+"""Small HTDemucs models with random weights in every layer, and the signal-to-noise ratio of tensors."""
 
 from typing import Any, TypeVar
 
@@ -16,11 +16,11 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def random_model(**changes: Any) -> HTDemucs:
-    return randomised(random_htdemucs({**SMALL, **changes}, seed=0, residual_scale=LOUD_RESIDUALS))
+    return randomise_norms(random_htdemucs({**SMALL, **changes}, seed=0, residual_scale=LOUD_RESIDUALS))
 
 
-def randomised(model: Model) -> Model:
-    """Norms get values of their own, which training begins with ones and zeros."""
+def randomise_norms(model: Model) -> Model:
+    """Set random weights of the norms, which are ones and zeros before training."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for module in model.modules():

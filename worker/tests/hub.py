@@ -1,4 +1,4 @@
-"""A server on loopback with the hub's layout, which can be cut, damaged or silenced."""
+"""A server on loopback with the API of the hub. It can cut downloads, send wrong ETags or stay silent."""
 
 import hashlib
 import socket
@@ -10,27 +10,29 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+#: Its port is closed: a connection is refused at once.
+REFUSING_ENDPOINT = "http://127.0.0.1:9"
 _COMMIT = "c" * 40
 
 
 @dataclass
-class FakeHub:
-    """`files` by `<owner>/<repository>/<name>`; a file's ETag is its SHA-256, as the hub's for weights."""
+class HubServer:
+    """`files` by `<owner>/<repository>/<name>`. The ETag of a file is its SHA-256, like that of weights."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    #: How many downloads of weights are cut in the middle.
+    #: Number of downloads of weights that are cut in the middle.
     cuts: int = 0
-    #: Seconds before any answer.
+    #: Seconds before each response.
     silence_s: float = 0.0
     etags: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     endpoint: str = ""
 
 
 @contextmanager
-def hub_running(hub: FakeHub) -> Iterator[FakeHub]:
+def running_hub(hub: HubServer) -> Iterator[HubServer]:
     class Handler(_Handler):
-        served = hub
+        server_state = hub
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -44,50 +46,50 @@ def hub_running(hub: FakeHub) -> Iterator[FakeHub]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    served: FakeHub
+    server_state: HubServer
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        self._answer()
+        self._send_head()
 
     def do_GET(self) -> None:
-        content, start = self._answer()
+        content, start = self._send_head()
         if content is None:
             return
-        if self.served.cuts and self.path.endswith(".safetensors"):
-            self.served.cuts -= 1
+        if self.server_state.cuts and self.path.endswith(".safetensors"):
+            self.server_state.cuts -= 1
             self.wfile.write(content[start : (start + len(content)) // 2])
             self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.wfile.write(content[start:])
 
-    def _answer(self) -> tuple[bytes | None, int]:
-        self.served.asked.append(f"{self.command} {self.path}")
-        time.sleep(self.served.silence_s)
+    def _send_head(self) -> tuple[bytes | None, int]:
+        self.server_state.requests.append(f"{self.command} {self.path}")
+        time.sleep(self.server_state.silence_s)
         owner, repository, _, _, name = unquote(self.path).lstrip("/").split("/", 4)
         key = f"{owner}/{repository}/{name}"
-        content = self.served.files.get(key)
+        content = self.server_state.files.get(key)
         if content is None:
-            self._say(404, {"X-Error-Code": "EntryNotFound", "Content-Length": "0"})
+            self._send_headers(404, {"X-Error-Code": "EntryNotFound", "Content-Length": "0"})
             return None, 0
         start = self._first_byte()
-        etag = self.served.etags.get(key, hashlib.sha256(content).hexdigest())
+        etag = self.server_state.etags.get(key, hashlib.sha256(content).hexdigest())
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": _COMMIT, "Accept-Ranges": "bytes"}
         headers["Content-Length"] = str(len(content) - start)
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._say(206 if start else 200, headers)
+        self._send_headers(206 if start else 200, headers)
         return content, start
 
     def _first_byte(self) -> int:
         span = self.headers.get("Range", "bytes=0-")
         return int(span.removeprefix("bytes=").split("-")[0])
 
-    def _say(self, status: int, headers: dict[str, str]) -> None:
+    def _send_headers(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""

@@ -1,4 +1,4 @@
-"""Tiny HTDemucs models with seeded random weights, as demucs publishes the large ones."""
+"""Tiny HTDemucs models with seeded random weights, in the file formats of demucs."""
 
 import hashlib
 import io
@@ -34,13 +34,13 @@ def tiny(*, seed: int = 0, **changes: Any) -> HTDemucs:
     return model
 
 
-def _arguments(model: Any) -> tuple[Any, Any]:
+def _init_arguments(model: Any) -> tuple[Any, Any]:
     args, kwargs = model._init_args_kwargs
     return args, kwargs
 
 
 def as_th(model: HTDemucs, **changes: Any) -> bytes:
-    args, kwargs = _arguments(model)
+    args, kwargs = _init_arguments(model)
     package = {"klass": type(model), "args": args, "kwargs": kwargs, "state": model.state_dict(), **changes}
     buffer = io.BytesIO()
     torch.save({**package, "training_args": {}}, buffer)
@@ -48,8 +48,8 @@ def as_th(model: HTDemucs, **changes: Any) -> bytes:
 
 
 def as_safetensors(model: HTDemucs, **changes: str) -> bytes:
-    """The hub's form: class and arguments as JSON in the metadata."""
-    args, kwargs = _arguments(model)
+    """Return the format of the hub: class and arguments as JSON in the metadata."""
+    args, kwargs = _init_arguments(model)
     segment = kwargs["segment"]
     fraction = {"_type": "fraction", "numerator": segment.numerator, "denominator": segment.denominator}
     metadata = {
@@ -63,7 +63,7 @@ def as_safetensors(model: HTDemucs, **changes: str) -> bytes:
 def write_repo(
     folder: Path, models: list[HTDemucs], *, name: str = "htdemucs", weights: list[list[float]] | None = None
 ) -> Path:
-    """A MODEL_REPO as demucs itself reads it."""
+    """Write a MODEL_REPO that demucs itself can read."""
     folder.mkdir(parents=True, exist_ok=True)
     signatures = []
     for index, model in enumerate(models):

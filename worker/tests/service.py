@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from msaas.directory_store import DirectoryStore
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.manifest import Manifest
-from msaas.queue import QueuePolicy
-from msaas.redis_queue import RedisQueue
+from msaas.queue.protocol import QueuePolicy
+from msaas.queue.redis.jobs import RedisQueue
 from msaas.songs import song_hash
-from msaas.tracks import Tracks
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import SongStore
 from tests.servers import RedisServer, wait_until
 
 #: Scaled down from a minute, with room for a crowded machine.
@@ -28,10 +28,10 @@ _JOB_S = 240.0
 _ENDS = (JobState.DONE, JobState.FAILED)
 
 
-def store_in(folder: Path) -> Tracks:
-    tracks = Tracks(DirectoryStore(folder / "store"))
-    tracks.prepare()
-    return tracks
+def store_in(folder: Path) -> SongStore:
+    song_store = SongStore(DirectoryStore(folder / "store"))
+    song_store.prepare()
+    return song_store
 
 
 def further_heaps(pid: int) -> list[str]:
@@ -92,7 +92,7 @@ class Service:
     def __init__(self, redis_server: RedisServer, folder: Path, model_repo: Path) -> None:
         self.redis: Any = redis_server.client()
         self.queue = RedisQueue(redis_server.address, policy=POLICY)
-        self.tracks = store_in(folder)
+        self.song_store = store_in(folder)
         self.scratch = folder / "tmp"
         self.scratch.mkdir()
         self.workers: list[Worker] = []
@@ -128,12 +128,12 @@ class Service:
 
     def put(self, mp3: bytes) -> str:
         job_id = song_hash(mp3)
-        self.tracks.put_song(job_id, io.BytesIO(mp3), size_bytes=len(mp3))
+        self.song_store.put_song(job_id, io.BytesIO(mp3), size_bytes=len(mp3))
         return job_id
 
     def enqueue(self, mp3: bytes, *, model: str | None = None) -> str:
         job_id = self.put(mp3)
-        self.queue.enqueue(Job(job_id, model=model))
+        self.queue.enqueue(Job(job_id=job_id, options={"model": model}))
         return job_id
 
     def status(self, job_id: str) -> JobStatus:
@@ -149,10 +149,10 @@ class Service:
         wait_until(lambda: 0.1 < self.status(job_id).progress < 0.8, timeout_s=_JOB_S)
 
     def manifest(self, job_id: str) -> Manifest:
-        manifest = self.tracks.whole_manifest(job_id)
+        manifest = self.song_store.whole_manifest(job_id)
         assert manifest
         return manifest
 
     def forget_results(self) -> None:
-        for found in list(self.tracks.results()):
-            self.tracks.store.delete(self.tracks.output_bucket, found.key)
+        for found in list(self.song_store.results()):
+            self.song_store.store.delete(self.song_store.output_bucket, found.key)

@@ -5,7 +5,7 @@ from pathlib import Path
 import lameenc
 import numpy as np
 
-from msaas_worker.decoded import CHANNELS, SAMPLERATE, Audio, DecodedSong
+from msaas_worker.audio.decoded import CHANNELS, SAMPLERATE, Audio, DecodedSong
 
 
 def noise(samples: int, *, channels: int = CHANNELS, seed: int = 0, gain: float = 0.2) -> Audio:

@@ -16,8 +16,8 @@ from worker.tests.songs import mp3, noise
 
 from msaas.errors import MsaasError, SeparationFailed, SongTooLong, UndecodableSong
 from msaas_worker import decoder
-from msaas_worker.decoded import SAMPLERATE, Audio, DecodedSong
-from msaas_worker.decoding import decode
+from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
+from msaas_worker.audio.decoding import decode
 from tests.servers import wait_until
 
 #: Longer than two blocks of the decoder.
@@ -180,7 +180,7 @@ def test_no_room_for_the_samples_is_not_the_songs_fault(tmp_path: Path) -> None:
 
 def test_the_decoder_has_no_environment_and_no_torch(tmp_path: Path) -> None:
     code = (
-        "import os, sys, msaas_worker.decoder; "
+        "import os, sys, msaas_worker.audio.decoder; "
         "print(sorted(set(os.environ) - {'LC_CTYPE'}), 'torch' in sys.modules, 'redis' in sys.modules)"
     )
     told = subprocess.run(
@@ -192,7 +192,7 @@ def test_the_decoder_has_no_environment_and_no_torch(tmp_path: Path) -> None:
 def test_a_decoder_dies_with_its_worker(tmp_path: Path) -> None:
     limited = (
         "import os, time\n"
-        "from msaas_worker.decoder import limit\n"
+        "from msaas_worker.audio.decoder import limit\n"
         "limit(max_samples=1, cpu_s=60)\n"
         "print(os.getpid(), flush=True)\n"
         "time.sleep(60)\n"

@@ -13,10 +13,10 @@ import torch
 from demucs.audio import save_audio
 from worker.tests.songs import noise
 
-from msaas_worker.decoded import SAMPLERATE, Audio
-from msaas_worker.encoder import Nobody, encoders
-from msaas_worker.handler import encode
-from msaas_worker.lease import Lease
+from msaas_worker.audio.decoded import SAMPLERATE, Audio
+from msaas_worker.audio.encoder import NullObserver, encoders
+from msaas_worker.job.handler import encode
+from msaas_worker.job.lease import Lease
 
 
 def encoded(audio: Audio, folder: Path, *, block: int = 30_011) -> bytes:
@@ -51,8 +51,8 @@ def test_a_job_moves_while_a_stem_that_clips_is_encoded_again(
     monkeypatch.setattr("msaas_worker.handler._LOOK_S", 0.005)
     lease = create_autospec(Lease, instance=True)
     song = noise(30 * SAMPLERATE, gain=3)[None]
-    encode(iter([song]), ("stem",), tmp_path, lease, audience=Nobody())
-    assert lease.moved.call_count > 5
+    encode(iter([song]), ("stem",), tmp_path, lease, observer=NullObserver())
+    assert lease.report_progress.call_count > 5
 
 
 @pytest.mark.parametrize("audio", [np.zeros((2, 1), np.float32), np.ones((2, SAMPLERATE), np.float32)])
@@ -89,7 +89,7 @@ def peak_mib(folder: Path, *, minutes: int) -> float:
 import json, resource
 import numpy as np
 from pathlib import Path
-from msaas_worker.encoder import encoders
+from msaas_worker.audio.encoder import encoders
 block = np.zeros((2, 44100 * 6), np.float32)
 with encoders(Path({str(folder)!r}), ("a", "b")) as both:
     for _ in range({minutes} * 10):

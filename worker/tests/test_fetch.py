@@ -1,49 +1,65 @@
-"""What `msaas_worker.fetch` lays down is what MODEL_REPO wants."""
+"""`msaas_worker.fetch` makes a folder for MODEL_REPO."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from worker.tests.hub import REFUSING_ENDPOINT, HubServer, running_hub
 
 from msaas_worker.fetch import fetch
-from msaas_worker.separators.hub import Fetch, Hub
-from msaas_worker.separators.repository import in_folder
+from msaas_worker.separators.demucs.repository import find_in_folder
+from msaas_worker.separators.hub import Hub
 
-
-class HubOnDisk(Hub):
-    """The hub, as far as a folder can be it."""
-
-    folder: Path
-
-    @contextmanager
-    def open(self, name: str) -> Iterator[Fetch]:
-        def fetched(filename: str) -> Path:
-            if not (self.folder / filename).is_file():
-                raise OSError(f"{filename} is not on the hub")
-            return self.folder / filename
-
-        yield fetched
+WEIGHTS = "adefossez/HTDemucs/955717e8.safetensors"
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> HubOnDisk:
-    HubOnDisk.folder = tmp_path / "hub"
-    HubOnDisk.folder.mkdir()
-    (HubOnDisk.folder / "htdemucs.yaml").write_text("models: ['955717e8']\n")
-    (HubOnDisk.folder / "955717e8.safetensors").write_bytes(b"weights")
-    return HubOnDisk()
+def server() -> Iterator[HubServer]:
+    files = {"adefossez/HTDemucs/htdemucs.yaml": b"models: ['955717e8']\n", WEIGHTS: b"weights"}
+    with running_hub(HubServer(files)) as server:
+        yield server
 
 
-def test_a_fetched_model_is_found_in_its_folder(hub: HubOnDisk, tmp_path: Path) -> None:
+def test_fetched_model_is_found_in_its_folder(server: HubServer, tmp_path: Path) -> None:
+    hub = Hub(cache=tmp_path / "cache", endpoint=server.endpoint)
     fetch("htdemucs", into=tmp_path / "models", hub=hub)
-    files = in_folder(tmp_path / "models", "htdemucs")
+    files = find_in_folder(tmp_path / "models", "htdemucs")
     assert files
     assert [path.read_bytes() for path in files.weights] == [b"weights"]
 
 
-def test_a_model_whose_weights_did_not_come_is_not_there(hub: HubOnDisk, tmp_path: Path) -> None:
-    (hub.folder / "955717e8.safetensors").unlink()
+def test_folder_has_no_model_if_the_hub_lacks_its_weights(server: HubServer, tmp_path: Path) -> None:
+    del server.files[WEIGHTS]
+    hub = Hub(cache=tmp_path / "cache", endpoint=server.endpoint)
     with pytest.raises(OSError, match=r"955717e8\.safetensors"):
         fetch("htdemucs", into=tmp_path / "models", hub=hub)
-    assert in_folder(tmp_path / "models", "htdemucs") is None
+    assert find_in_folder(tmp_path / "models", "htdemucs") is None
+
+
+def run_fetch(*arguments: str, folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "HF_HOME": str(folder / "home"), "HF_ENDPOINT": endpoint}
+    command = [sys.executable, "-m", "msaas_worker.fetch", *arguments, "--into", str(folder / "models")]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_command_fetches_a_model(server: HubServer, tmp_path: Path) -> None:
+    run = run_fetch("htdemucs", folder=tmp_path, endpoint=server.endpoint)
+    assert run.returncode == 0, run.stderr
+    assert find_in_folder(tmp_path / "models", "htdemucs")
+
+
+def test_command_names_the_cause_in_one_line(tmp_path: Path) -> None:
+    run = run_fetch("htdemucs", folder=tmp_path, endpoint=REFUSING_ENDPOINT)
+    assert run.returncode == 1
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(f"Model htdemucs was not fetched from {REFUSING_ENDPOINT}: ")
+    assert "refused" in line
+
+
+def test_command_refuses_a_model_that_is_not_on_the_hub(tmp_path: Path) -> None:
+    run = run_fetch("starter", folder=tmp_path, endpoint=REFUSING_ENDPOINT)
+    assert run.returncode == 2
+    assert "invalid choice: 'starter'" in run.stderr

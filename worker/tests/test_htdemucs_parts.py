@@ -47,8 +47,8 @@ def test_the_spectrogram_is_demucs_own(model: HTDemucs) -> None:
     spectrogram = Spectrogram(size=4_096, samples=44_100, device=torch.device("cpu"))
     assert snr_db(of_demucs(model._spec(mixture)), spectrogram.analyse(mixture)) > 110
     stems = torch.randn(2, 4, 2, 2_048, 44, dtype=torch.complex64)
-    own = model._ispec(stems, 44_100).flatten(1, 2)
-    assert snr_db(own, spectrogram.synthesise(of_demucs(stems))) > 110
+    processing = model._ispec(stems, 44_100).flatten(1, 2)
+    assert snr_db(processing, spectrogram.synthesise(of_demucs(stems))) > 110
 
 
 def test_complex_maps_are_demucs_own(model: HTDemucs) -> None:
@@ -94,9 +94,9 @@ def test_an_encoder_is_demucs_own(model: HTDemucs, arithmetic: Arithmetic, index
     layer = getattr(model, branch)[index]
     width = 43 if layer.freq else 203
     x = torch.randn(2, layer.conv.in_channels, *((32, width) if layer.freq else (width,)))
-    own = channels_last(layer(x))
-    ours = Encoder(layer, width=own.shape[2], arithmetic=arithmetic)(channels_last(x))
-    assert snr_db(own, ours) > GATE_A_DB
+    processing = channels_last(layer(x))
+    ours = Encoder(layer, width=processing.shape[2], arithmetic=arithmetic)(channels_last(x))
+    assert snr_db(processing, ours) > GATE_A_DB
 
 
 @each_arithmetic
@@ -106,10 +106,10 @@ def test_a_decoder_is_demucs_own(model: HTDemucs, arithmetic: Arithmetic, index:
     layer = getattr(model, branch)[index]
     x, skip = torch.randn(2, 2, layer.chin, *((8, 43) if layer.freq else (51,)))
     length = 203
-    own = channels_last(layer(x, skip, length)[0])
+    processing = channels_last(layer(x, skip, length)[0])
     width = x.shape[-1]
     ours = Decoder(layer, width=width, arithmetic=arithmetic)(channels_last(x), channels_last(skip))
-    assert snr_db(own, ours[:, :, : own.shape[2]]) > GATE_A_DB
+    assert snr_db(processing, ours[:, :, : processing.shape[2]]) > GATE_A_DB
 
 
 @each_arithmetic
@@ -117,9 +117,9 @@ def test_a_decoder_is_demucs_own(model: HTDemucs, arithmetic: Arithmetic, index:
 def test_attention_is_torchs_own(model: HTDemucs, arithmetic: Arithmetic, queries: int) -> None:
     attention = model.crosstransformer.layers[1].cross_attn
     x, memory, scale = torch.randn(2, queries, 32), torch.randn(2, 33, 32), torch.rand(32)
-    own = scale * attention(x, memory, memory, need_weights=False)[0]
+    processing = scale * attention(x, memory, memory, need_weights=False)[0]
     ours = Attention(attention, scale=scale, arithmetic=arithmetic)
-    assert snr_db(own, ours(x, memory)) > GATE_A_DB
+    assert snr_db(processing, ours(x, memory)) > GATE_A_DB
 
 
 @each_arithmetic
@@ -129,16 +129,16 @@ def test_a_layer_of_the_transformer_is_demucs_own(
 ) -> None:
     layer = model.crosstransformer.layers[index]
     x, other = torch.randn(2, 40, 32), torch.randn(2, 50, 32)
-    own = layer(x, other) if Layer.crosses(layer) else layer(x)
-    assert snr_db(own, Layer(layer, arithmetic=arithmetic)(x, other)) > GATE_A_DB
+    processing = layer(x, other) if Layer.crosses(layer) else layer(x)
+    assert snr_db(processing, Layer(layer, arithmetic=arithmetic)(x, other)) > GATE_A_DB
 
 
 @each_arithmetic
 def test_the_transformer_is_demucs_own(model: HTDemucs, arithmetic: Arithmetic) -> None:
     encoder: Any = model.crosstransformer
     x, xt = torch.randn(1, 32, 8, 44), torch.randn(1, 32, 173)
-    own, own_t = encoder(x, xt)
+    processing, own_t = encoder(x, xt)
     ours = Transformer(encoder, bins=8, frames=44, steps=173, arithmetic=arithmetic)
     tokens, tokens_t = ours(x.flatten(2).transpose(1, 2), xt.transpose(1, 2))
-    assert snr_db(own.flatten(2), tokens.transpose(1, 2)) > GATE_A_DB
+    assert snr_db(processing.flatten(2), tokens.transpose(1, 2)) > GATE_A_DB
     assert snr_db(own_t, tokens_t.transpose(1, 2)) > GATE_A_DB

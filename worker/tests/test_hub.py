@@ -1,124 +1,172 @@
-"""Models come from the hub's layout on loopback: whole, cut, damaged, silent, cached or not."""
+"""Downloads from a server with the API of the hub: complete, cut, damaged, silent, refused, cached."""
 
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from worker.tests.hub import FakeHub, hub_running
+from worker.tests.hub import REFUSING_ENDPOINT, HubServer, running_hub
 from worker.tests.models import as_safetensors, tiny
 
 from msaas.errors import ModelUnavailable
-from msaas_worker.separators import hub
+from msaas_worker.separators.demucs.loader import DemucsFamily
+from msaas_worker.separators.families import LoadOptions, ModelMissing
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.library import load_separator
-from msaas_worker.separators.repository import Repository
 
 WEIGHTS = "adefossez/HTDemucs/955717e8.safetensors"
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeHub]:
+def hub() -> Iterator[HubServer]:
     files = {
         "adefossez/HTDemucs/htdemucs.yaml": b"models: ['955717e8']\n",
         WEIGHTS: as_safetensors(tiny()),
     }
-    with hub_running(FakeHub(files)) as fake:
-        yield fake
+    with running_hub(HubServer(files)) as hub:
+        yield hub
 
 
-def load(fake: FakeHub, cache: Path, *, silence_s: float = 10.0) -> str:
-    repository = Repository(None, Hub(cache, fake.endpoint, silence_s))
-    return load_separator("htdemucs", repository, device="cpu", precision="exact").weights_sha256
+def family(endpoint: str, cache: Path, *, silence_s: float = 10.0) -> DemucsFamily:
+    hub = Hub(cache=cache, endpoint=endpoint, silence_s=silence_s)
+    return DemucsFamily(LoadOptions(precision="exact", hub=hub))
 
 
-def test_a_model_is_fetched_once_and_then_comes_from_the_cache(fake: FakeHub, tmp_path: Path) -> None:
-    first = load(fake, tmp_path)
-    asked = list(fake.asked)
-    assert load(fake, tmp_path) == first
-    assert fake.asked == asked
+def fetch_and_load(hub: HubServer, cache: Path, *, silence_s: float = 10.0) -> str:
+    demucs = family(hub.endpoint, cache, silence_s=silence_s)
+    demucs.fetch("htdemucs")
+    return demucs.load("htdemucs").weights_sha256
 
 
-def test_the_cache_answers_when_the_hub_is_gone(fake: FakeHub, tmp_path: Path) -> None:
-    first = load(fake, tmp_path)
-    assert load(FakeHub(endpoint="http://127.0.0.1:9"), tmp_path) == first
+def test_model_is_downloaded_once(hub: HubServer, tmp_path: Path) -> None:
+    first = fetch_and_load(hub, tmp_path)
+    requests = list(hub.requests)
+    assert fetch_and_load(hub, tmp_path) == first
+    assert hub.requests == requests
 
 
-def test_a_download_that_is_cut_is_tried_again(fake: FakeHub, tmp_path: Path) -> None:
-    fake.cuts = 1
-    assert load(fake, tmp_path)
-    assert sum(line.startswith("GET") and line.endswith(".safetensors") for line in fake.asked) == 2
+def test_load_does_not_ask_the_hub(hub: HubServer, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="MODEL_REPO is not set"):
+        family(hub.endpoint, tmp_path).load("htdemucs")
+    assert hub.requests == []
 
 
-def test_a_download_that_is_cut_for_good_leaves_no_model(fake: FakeHub, tmp_path: Path) -> None:
-    fake.cuts = 100
+def test_cached_model_is_loaded_while_the_hub_is_down(hub: HubServer, tmp_path: Path) -> None:
+    first = fetch_and_load(hub, tmp_path)
+    assert fetch_and_load(HubServer(endpoint=REFUSING_ENDPOINT), tmp_path) == first
+
+
+def test_cut_download_is_retried(hub: HubServer, tmp_path: Path) -> None:
+    hub.cuts = 1
+    assert fetch_and_load(hub, tmp_path)
+    assert sum(line.startswith("GET") and line.endswith(".safetensors") for line in hub.requests) == 2
+
+
+def test_download_that_is_always_cut_leaves_no_model(hub: HubServer, tmp_path: Path) -> None:
+    hub.cuts = 100
     with pytest.raises(ModelUnavailable, match="MODEL_REPO"):
-        load(fake, tmp_path, silence_s=2)
-    fake.cuts = 0
-    assert load(fake, tmp_path)
+        fetch_and_load(hub, tmp_path, silence_s=2)
+    hub.cuts = 0
+    assert fetch_and_load(hub, tmp_path)
 
 
-def test_weights_that_are_not_what_the_hub_announced_are_refused(fake: FakeHub, tmp_path: Path) -> None:
-    fake.etags[WEIGHTS] = "0" * 64
+def test_download_with_another_checksum_than_announced_is_rejected(hub: HubServer, tmp_path: Path) -> None:
+    hub.etags[WEIGHTS] = "0" * 64
     with pytest.raises(ModelUnavailable, match="damaged"):
-        load(fake, tmp_path)
+        fetch_and_load(hub, tmp_path)
 
 
-def test_weights_damaged_in_the_cache_are_refused(fake: FakeHub, tmp_path: Path) -> None:
-    load(fake, tmp_path)
+def test_cached_weights_that_were_damaged_are_rejected(hub: HubServer, tmp_path: Path) -> None:
+    fetch_and_load(hub, tmp_path)
     (weights,) = tmp_path.rglob("955717e8.safetensors")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.resolve().write_bytes(content)
     with pytest.raises(ModelUnavailable, match="damaged"):
-        load(fake, tmp_path)
+        fetch_and_load(hub, tmp_path)
 
 
 @pytest.mark.parametrize("cache", ["/proc/msaas", "/sys/msaas", "/dev/null/msaas"])
-def test_a_cache_that_cannot_be_written_is_done_without(cache: str, fake: FakeHub) -> None:
-    assert load(fake, Path(cache))
+def test_model_is_downloaded_without_a_writable_cache(cache: str, hub: HubServer, tmp_path: Path) -> None:
+    assert fetch_and_load(hub, Path(cache))
+
+
+def test_download_beside_a_read_only_cache_is_deleted_after_loading(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    demucs = family(hub.endpoint, Path("/dev/null/msaas"))
+    demucs.fetch("htdemucs")
+    assert list(tmp_path.rglob("955717e8.safetensors"))
+    demucs.load("htdemucs")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_cache_is_done_without(fake: FakeHub, tmp_path: Path) -> None:
+def test_model_is_downloaded_with_a_read_only_cache(hub: HubServer, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert load(fake, tmp_path)
+    assert fetch_and_load(hub, tmp_path)
 
 
-def test_a_hub_that_is_silent_is_given_up(fake: FakeHub, tmp_path: Path) -> None:
-    fake.silence_s = 5.0
+def test_silent_hub_is_abandoned(hub: HubServer, tmp_path: Path) -> None:
+    hub.silence_s = 5.0
     began = time.monotonic()
     with pytest.raises(ModelUnavailable, match="no answer"):
-        load(fake, tmp_path, silence_s=0.5)
+        fetch_and_load(hub, tmp_path, silence_s=0.5)
     assert time.monotonic() - began < 2.5
 
 
-def test_a_hub_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "endpoint", [REFUSING_ENDPOINT, "http://hub.invalid"], ids=["refused", "no such name"]
+)
+def test_immediate_error_ends_the_download_at_once(endpoint: str, tmp_path: Path) -> None:
+    """The client library itself would try again for 15 s."""
+    demucs = family(endpoint, tmp_path)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailable):
+        demucs.fetch("htdemucs")
+    assert time.monotonic() - began < 3
+
+
+def test_error_of_an_unreachable_hub_says_how_to_get_the_model(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable) as error:
-        load(FakeHub(endpoint="http://127.0.0.1:9"), tmp_path, silence_s=3)
-    for advice in ("htdemucs.yaml", "MODEL_REPO", "http://127.0.0.1:9", "MODEL_FALLBACK=starter"):
+        family(REFUSING_ENDPOINT, tmp_path).fetch("htdemucs")
+    for advice in ("htdemucs.yaml", "MODEL_REPO", REFUSING_ENDPOINT, "refused", "MODEL_FALLBACK=starter"):
         assert advice in str(error.value)
 
 
-def test_a_model_that_the_hub_does_not_have_is_unavailable(fake: FakeHub, tmp_path: Path) -> None:
-    del fake.files["adefossez/HTDemucs/htdemucs.yaml"]
-    with pytest.raises(ModelUnavailable):
-        load(fake, tmp_path)
-
-
-def test_an_error_of_the_client_is_an_unavailable_model(
-    fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_connection_is_left_to_a_proxy(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mocked: the client's own failures cannot be had at will."""
-    cached = hub.hf_hub_download
+    """The proxy, here the hub itself, resolves a name that this machine cannot."""
+    monkeypatch.setenv("http_proxy", hub.endpoint)
+    with pytest.raises(ModelUnavailable):
+        family("http://hub.invalid", tmp_path, silence_s=2).fetch("htdemucs")
+    assert hub.requests
 
-    def broken(*args: Any, **kwargs: Any) -> str:
-        if kwargs.get("local_files_only"):
-            return cached(*args, **kwargs)
-        raise RuntimeError("Bad file descriptor")
 
-    monkeypatch.setattr(hub, "hf_hub_download", broken)
-    with pytest.raises(ModelUnavailable, match="RuntimeError: Bad file descriptor"):
-        load(fake, tmp_path)
+def test_model_that_the_hub_lacks_is_unavailable(hub: HubServer, tmp_path: Path) -> None:
+    del hub.files["adefossez/HTDemucs/htdemucs.yaml"]
+    with pytest.raises(ModelUnavailable):
+        fetch_and_load(hub, tmp_path)
+
+
+def test_server_that_does_not_speak_http_is_unavailable(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        threading.Thread(target=answer_with_noise, args=(server,), daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ModelUnavailable, match="MODEL_REPO"):
+            family(endpoint, tmp_path, silence_s=2).fetch("htdemucs")
+
+
+def answer_with_noise(server: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(b"noise\r\n\r\n")

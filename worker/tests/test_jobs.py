@@ -57,7 +57,7 @@ def test_the_log_line_of_the_contract_names_node_service_and_level(standing: Ser
 def test_the_manifest_is_the_one_of_the_golden_file(standing: Service) -> None:
     job_id = standing.enqueue(song_mp3(1, seed=3))
     standing.wait_for_end(job_id)
-    text = b"".join(standing.tracks.store.get("output-tracks", f"{job_id}.json")).decode()
+    text = b"".join(standing.song_store.store.get("output-tracks", f"{job_id}.json")).decode()
     for name, value in hashes(json.loads(text)).items():
         text = text.replace(value, f"<{name}>")
     assert text == GOLDEN.read_text().rstrip("\n")
@@ -93,7 +93,7 @@ def test_a_job_pushed_by_hand_is_done(form: str, key: str, standing: Service) ->
 
 
 def test_a_song_that_is_gone_fails_at_the_first_attempt(standing: Service) -> None:
-    standing.queue.enqueue(Job("0" * 64))
+    standing.queue.enqueue(Job(job_id="0" * 64))
     status = standing.wait_for_end("0" * 64)
     assert status.error
     assert (status.state, status.attempts, status.error.code) == ("failed", 1, "song_missing")
@@ -122,7 +122,7 @@ def test_a_model_that_is_none_fails(standing: Service) -> None:
 def test_the_same_song_again_needs_no_model_run(standing: Service) -> None:
     job_id = standing.enqueue(song_mp3(1, seed=5))
     standing.wait_for_end(job_id)
-    standing.queue.enqueue(Job(job_id))
+    standing.queue.enqueue(Job(job_id=job_id))
     wait_until(lambda: events_of(standing, job_id)[-2:] == ["job_done_before", "job_finished"])
     assert standing.status(job_id).state is JobState.DONE
 
@@ -131,13 +131,13 @@ def test_a_removed_stem_is_made_again_with_the_same_bytes(standing: Service) -> 
     job_id = standing.enqueue(song_mp3(1, seed=6))
     standing.wait_for_end(job_id)
     before = standing.manifest(job_id)
-    standing.tracks.remove_stem(job_id, "bass")
-    standing.queue.enqueue(Job(job_id))
+    standing.song_store.remove_stem(job_id, "bass")
+    standing.queue.enqueue(Job(job_id=job_id))
     wait_until(lambda: "bass" in standing.manifest(job_id).stems)
     assert standing.manifest(job_id) == before
 
 
 def test_a_job_leaves_nothing_on_the_disk(standing: Service) -> None:
     standing.wait_for_end(standing.enqueue(song_mp3(1, seed=7)))
-    (own,) = standing.scratch.glob("msaas-worker-*")
-    wait_until(lambda: {path.name for path in own.iterdir()} == {"heartbeat", "lock"})
+    (processing,) = standing.scratch.glob("msaas-worker-*")
+    wait_until(lambda: {path.name for path in processing.iterdir()} == {"heartbeat", "lock"})

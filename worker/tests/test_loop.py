@@ -20,13 +20,13 @@ from msaas.errors import (
     UndecodableSong,
 )
 from msaas.jobs import Job, JobState, JobStatus
-from msaas.queue import QueuePolicy, Result
-from msaas.testing import InMemoryQueue
-from msaas_worker.consumer import Handle, Loop
-from msaas_worker.lease import Lease
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import QueuePolicy, Result
+from msaas_keeper.reaper import start_sweeping
+from msaas_worker.job.lease import Lease
+from msaas_worker.job.runner import Handle, JobRunner
+from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
-from msaas_worker.shutdown import wind_down
-from msaas_worker.sweeper import start_sweeping
 from tests.servers import wait_until
 
 ID = "a" * 64
@@ -62,7 +62,7 @@ class Running:
     """A loop in a thread of its own."""
 
     def __init__(self, queue: InMemoryQueue, handle: Handle, *, worker: str = "one") -> None:
-        self.loop = Loop(queue.consumer(worker), handle, POLICY, threading.Event())
+        self.loop = JobRunner(queue.consumer(worker), handle, POLICY, threading.Event())
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
         self.thread.start()
 
@@ -72,7 +72,7 @@ class Running:
 
 
 def state_after(queue: InMemoryQueue, handle: Handle, ends: Callable[[JobStatus], bool]) -> JobStatus:
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     running = Running(queue, handle)
     wait_until(lambda: (found := queue.status(ID)) and ends(found), timeout_s=10)
     running.stop()
@@ -114,20 +114,25 @@ def test_an_entry_that_breaks_the_claim_is_buried_and_the_next_is_done(
     def decoded(payload: bytes) -> Job:
         if payload == b"poison":
             raise RuntimeError("what nobody thought of")
-        return Job(ID)
+        return Job(job_id=ID)
 
     monkeypatch.setattr(Job, "decode", decoded)
     queue.push(b"poison")
     status = state_after(queue, raising(), is_over)
     assert (status.state, queue.depth().dead) == (JobState.DONE, 1)
-    assert queue.letters[0]["reason"] == "RuntimeError: what nobody thought of"
+    assert queue.dead_letters[0]["reason"] == "RuntimeError: what nobody thought of"
 
 
 def test_a_store_that_is_away_costs_no_attempt(queue: InMemoryQueue) -> None:
     handle = raising(*[StoreUnavailable()] * 3)
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     running = Running(queue, handle)
-    wait_until(lambda: (queue.reap() or True) and is_over(queue.status(ID) or JobStatus(ID, JobState.QUEUED)))
+    wait_until(
+        lambda: (
+            (queue.reap() or True)
+            and is_over(queue.status(ID) or JobStatus(job_id=ID, state=JobState.QUEUED))
+        )
+    )
     running.stop()
     status = queue.status(ID)
     assert status
@@ -138,12 +143,12 @@ def test_a_job_whose_lease_is_lost_is_left_alone(queue: InMemoryQueue) -> None:
     taken = threading.Event()
 
     def robbed(lease: Lease) -> Result:
-        queue.consumer("one").give_back(lease.claim)
+        queue.consumer("one").release(lease.claim)
         taken.set()
-        lease.confirm()
+        lease.verify()
         raise AssertionError("the lease was confirmed")
 
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     running = Running(queue, robbed)
     assert taken.wait(5)
     running.stop()
@@ -151,8 +156,8 @@ def test_a_job_whose_lease_is_lost_is_left_alone(queue: InMemoryQueue) -> None:
 
 
 def test_a_job_that_comes_with_the_signal_to_stop_is_given_back(queue: InMemoryQueue) -> None:
-    queue.enqueue(Job(ID))
-    loop = Loop(queue.consumer("one"), raising(), POLICY, threading.Event())
+    queue.enqueue(Job(job_id=ID))
+    loop = JobRunner(queue.consumer("one"), raising(), POLICY, threading.Event())
     payload = loop.consumer.take(timeout_s=0)
     assert payload
     loop.stopping.set()
@@ -163,26 +168,26 @@ def test_a_job_that_comes_with_the_signal_to_stop_is_given_back(queue: InMemoryQ
 
 
 def lease_on(queue: InMemoryQueue, *, on_stall: Callable[[str], None] = lambda job_id: None) -> Lease:
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     consumer = queue.consumer("one")
     payload = consumer.take(timeout_s=0)
     assert payload
-    claim = consumer.claim(Job(ID), payload=payload)
+    claim = consumer.claim(Job(job_id=ID), payload=payload)
     return Lease(consumer, claim, policy=POLICY, on_stall=on_stall)
 
 
 def test_a_lease_is_kept_as_long_as_the_job_moves(queue: InMemoryQueue) -> None:
     with lease_on(queue) as lease:
         for step in range(30):
-            lease.moved(step / 30)
+            lease.report_progress(step / 30)
             time.sleep(0.05)
             assert queue.reap() == []
 
 
 def test_progress_is_told_between_renewals(queue: InMemoryQueue) -> None:
     with lease_on(queue) as lease:
-        lease.tell(model="htdemucs", device="cpu")
-        lease.moved(0.5)
+        lease.set_model(model="htdemucs", device="cpu")
+        lease.report_progress(0.5)
         wait_until(lambda: (found := queue.status(ID)) and (found.progress, found.model) == (0.5, "htdemucs"))
 
 
@@ -198,7 +203,7 @@ def test_what_has_a_limit_of_its_own_does_not_hang(
 ) -> None:
     monkeypatch.setattr("msaas_worker.lease._STALL_RENEWALS", 3)
     stalled: list[str] = []
-    with lease_on(queue, on_stall=stalled.append) as lease, lease.unwatched():
+    with lease_on(queue, on_stall=stalled.append) as lease, lease.pause_watchdog():
         time.sleep(2)
     assert stalled == []
 
@@ -207,15 +212,15 @@ def test_a_job_whose_lease_is_lost_still_hangs(queue: InMemoryQueue, monkeypatch
     monkeypatch.setattr("msaas_worker.lease._STALL_RENEWALS", 3)
     stalled: list[str] = []
     with lease_on(queue, on_stall=stalled.append) as lease:
-        queue.consumer("one").give_back(lease.claim)
+        queue.consumer("one").release(lease.claim)
         wait_until(lambda: stalled == [ID], timeout_s=5)
 
 
 def test_the_first_step_after_a_loss_ends_the_work(queue: InMemoryQueue) -> None:
     with lease_on(queue) as lease:
-        lease.give_back()
+        lease.release()
         with pytest.raises(LeaseLost):
-            lease.moved(0.5)
+            lease.report_progress(0.5)
 
 
 def test_what_remains_is_told_from_what_is_done(queue: InMemoryQueue) -> None:
@@ -223,12 +228,12 @@ def test_what_remains_is_told_from_what_is_done(queue: InMemoryQueue) -> None:
     with lease_on(queue) as lease:
         assert lease.eta_s() == float("inf")
         time.sleep(0.2)
-        lease.moved(0.5)
+        lease.report_progress(0.5)
         assert 0.2 <= lease.eta_s() <= time.monotonic() - began
 
 
 def test_a_worker_that_starts_returns_at_once_what_nobody_was_there_to_return(queue: InMemoryQueue) -> None:
-    queue.delayed[Job(ID).encode()] = time.time() - 1
+    queue.delayed[Job(job_id=ID).encode()] = time.time() - 1
     stopping = threading.Event()
     start_sweeping(queue, every_s=3600, stopping=stopping)
     wait_until(lambda: queue.waiting() == [ID], timeout_s=5)
@@ -276,7 +281,7 @@ def test_a_worker_without_its_scratch_ends_and_gives_its_job_back(
         with scratch.folder():
             return DONE
 
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     running = Running(queue, handle)
     running.thread.join(5)
     assert not running.thread.is_alive()
@@ -291,13 +296,13 @@ def test_a_job_that_outlasts_the_time_to_drain_is_given_back(queue: InMemoryQueu
 
     def almost_done(lease: Lease) -> Result:
         time.sleep(0.1)
-        lease.moved(0.99)
-        with lease.unwatched():  # Else the stall would end the tests' own process.
+        lease.report_progress(0.99)
+        with lease.pause_watchdog():  # Else the stall would end the tests' own process.
             stuck.set()
             over.wait(15)
         return DONE
 
-    queue.enqueue(Job(ID))
+    queue.enqueue(Job(job_id=ID))
     running = Running(queue, almost_done)
     assert stuck.wait(5)
     told_at = time.monotonic()

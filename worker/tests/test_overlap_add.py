@@ -15,8 +15,8 @@ from demucs.hdemucs import HDemucs
 from worker.tests.models import STEMS, tiny
 from worker.tests.songs import decoded, noise
 
-from msaas_worker.decoded import Audio, DecodedSong
-from msaas_worker.separators.bag import Bag
+from msaas_worker.audio.decoded import Audio, DecodedSong
+from msaas_worker.separators.demucs.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
 from msaas_worker.separators.overlap_add import Runner, segments_of
 
@@ -149,8 +149,8 @@ def peak_mib(folder: Path, *, minutes: int) -> float:
 import json, resource
 from pathlib import Path
 from types import SimpleNamespace
-from msaas_worker.decoded import DecodedSong
-from msaas_worker.separators.bag import Bag
+from msaas_worker.audio.decoded import DecodedSong
+from msaas_worker.separators.demucs.bag import Bag
 from msaas_worker.separators.engine import DemucsSeparator
 from msaas_worker.separators.overlap_add import Runner, segments_of
 

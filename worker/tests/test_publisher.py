@@ -14,9 +14,9 @@ from worker.tests.songs import mp3, noise
 from worker.tests.test_encoder import as_demucs_encodes, encoded
 
 from msaas.errors import MsaasError, StoreUnavailable
-from msaas_worker.decoded import SAMPLERATE, Audio
-from msaas_worker.encoder import Audience, Nobody, encoders
-from msaas_worker.publisher import Publisher, spans
+from msaas_worker.audio.decoded import SAMPLERATE, Audio
+from msaas_worker.audio.encoder import NullObserver, StemObserver, encoders
+from msaas_worker.audio.publisher import Publisher, spans
 from tests.servers import wait_until
 
 STEMS = ("drums", "vocals")
@@ -42,10 +42,10 @@ def told() -> Iterator[list[str]]:
     logger.removeHandler(handler)
 
 
-def encode(song: Audio, folder: Path, audience: Audience, *, region: int = REGION) -> dict[str, bytes]:
+def encode(song: Audio, folder: Path, observer: StemObserver, *, region: int = REGION) -> dict[str, bytes]:
     """Encode the song as each of the stems; return these."""
     folder.mkdir(exist_ok=True)
-    with encoders(folder, STEMS, audience=audience) as both:
+    with encoders(folder, STEMS, observer=observer) as both:
         for start in range(0, song.shape[-1], region):
             for each in both:
                 each.write(song[:, start : start + region])
@@ -60,7 +60,7 @@ def test_the_pieces_joined_are_the_stem(
     attempt: Attempt, tmp_path: Path, seconds: float, region: int
 ) -> None:
     song = noise(int(seconds * SAMPLERATE), gain=SOFT)
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         stems = encode(song, tmp_path / "job", publisher, region=region)
         wait_until_published()
     for stem in STEMS:
@@ -74,10 +74,10 @@ def test_the_pieces_joined_are_the_stem(
 def test_a_stem_with_an_audience_has_the_bytes_it_has_without(attempt: Attempt, tmp_path: Path) -> None:
     for gain in (SOFT, LOUD):
         song = noise(7 * SAMPLERATE, gain=gain)
-        with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+        with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
             heard = encode(song, tmp_path / "heard", publisher)
         assert set(heard.values()) == {as_demucs_encodes(song, tmp_path)}
-        assert heard == encode(song, tmp_path / "unheard", Nobody())
+        assert heard == encode(song, tmp_path / "unheard", NullObserver())
 
 
 def test_of_a_stem_that_clips_the_pieces_are_clipped_and_lie_where_the_stem_lies(
@@ -85,7 +85,7 @@ def test_of_a_stem_that_clips_the_pieces_are_clipped_and_lie_where_the_stem_lies
 ) -> None:
     song = noise(12 * SAMPLERATE, gain=SOFT)
     song[:, -1000:] *= 40
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         stems = encode(song, tmp_path / "job", publisher)
         wait_until_published()
     joined = attempt.store.joined("vocals")
@@ -104,8 +104,8 @@ def test_nobody_encodes_a_stem_that_clips_twice_for_nobody(tmp_path: Path) -> No
 
 def test_the_first_piece_is_heard_while_the_song_is_still_separated(attempt: Attempt, tmp_path: Path) -> None:
     with (
-        closing(Publisher(attempt.tracks, attempt.lease)) as publisher,
-        encoders(tmp_path, STEMS, audience=publisher) as both,
+        closing(Publisher(attempt.song_store, attempt.lease)) as publisher,
+        encoders(tmp_path, STEMS, observer=publisher) as both,
     ):
         for each in both:
             each.write(noise(REGION, gain=SOFT))
@@ -140,11 +140,11 @@ def test_an_attempt_is_told_of_before_its_first_piece_and_a_piece_before_the_nex
     counts: list[tuple[int, int]] = []
 
     def note(key: str) -> None:
-        (registered,) = attempt.queue.pieces.values()
+        (registered,) = attempt.queue.fragments.values()
         counts.append((int(key.split(".")[-2]), registered.count))
 
     attempt.store.on_piece = note
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         encode(noise(12 * SAMPLERATE, gain=SOFT), tmp_path / "job", publisher)
         wait_until_published()
     assert len(counts) == 6
@@ -164,7 +164,7 @@ def test_trouble_with_the_store_ends_the_publication_and_nothing_else(
 
     attempt.store.on_piece = fail
     song = noise(20 * SAMPLERATE, gain=SOFT)
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         stems = encode(song, tmp_path / "job", publisher)
         wait_until_published()
     assert set(stems.values()) == {as_demucs_encodes(song, tmp_path)}
@@ -179,7 +179,7 @@ def test_a_queue_that_is_away_ends_the_publication_and_nothing_else(
     attempt: Attempt, tmp_path: Path, told: list[str]
 ) -> None:
     attempt.queue.away = True
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         encode(noise(6 * SAMPLERATE, gain=SOFT), tmp_path / "job", publisher)
         wait_until_published()
     assert told == ["publishing_stopped"]
@@ -190,7 +190,7 @@ def test_nobody_waits_for_a_store_that_hangs(attempt: Attempt, tmp_path: Path) -
     hangs, go_on = threading.Event(), threading.Event()
     attempt.store.on_piece = lambda key: (hangs.set(), go_on.wait())
     song = noise(20 * SAMPLERATE, gain=SOFT)
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         stems = encode(song, tmp_path / "job", publisher)
     assert hangs.wait(10)
     assert set(stems.values()) == {as_demucs_encodes(song, tmp_path)}
@@ -204,23 +204,23 @@ def test_a_piece_that_comes_too_late_is_taken_back(attempt: Attempt, tmp_path: P
 
     def end_the_attempt(key: str) -> None:
         attempt.store.on_piece = lambda _: None
-        attempt.consumer.give_back(attempt.claim)
+        attempt.consumer.release(attempt.claim)
         publisher.close()
 
     attempt.store.on_piece = end_the_attempt
-    with closing(Publisher(attempt.tracks, attempt.lease)) as publisher:
+    with closing(Publisher(attempt.song_store, attempt.lease)) as publisher:
         encode(noise(6 * SAMPLERATE, gain=SOFT), tmp_path / "job", publisher)
         wait_until_published()
     assert attempt.store.heard
-    assert list(attempt.tracks.outputs()) == []
+    assert list(attempt.song_store.outputs()) == []
     assert told == []
 
 
 def test_a_job_that_breaks_off_ends_its_publication(attempt: Attempt, tmp_path: Path) -> None:
     def break_off() -> None:
         with (
-            closing(Publisher(attempt.tracks, attempt.lease)) as publisher,
-            encoders(tmp_path, STEMS, audience=publisher),
+            closing(Publisher(attempt.song_store, attempt.lease)) as publisher,
+            encoders(tmp_path, STEMS, observer=publisher),
         ):
             raise MsaasError("broke off")
 

@@ -37,7 +37,7 @@ def test_no_secret_is_told_of_any_callback(service: Service) -> None:
     worker = service.start_worker(**SECRETS, LOG_LEVEL="debug", CALLBACK_ALLOW_PRIVATE="127.0.0.1/32")
     job_id = service.put(song_mp3(1))
     for host in ("10.0.0.1", f"127.0.0.1:{free_port()}", "[broken", "no-such-name.invalid"):
-        service.queue.enqueue(Job(job_id, callback=callback(host)))
+        service.queue.enqueue(Job(job_id=job_id, callback=callback(host)))
     service.wait_for_end(job_id)
     expected = ["callback_delayed"] * 2 + ["callback_refused"] * 2
     wait_until(lambda: ends_of_callbacks(worker) == expected, timeout_s=60)

@@ -61,8 +61,8 @@ def test_two_that_stand_apart_are_told_apart_by_their_place():
     mixtures = spectra(one + other)[None]
     shares = shares_of(guesses)
     found = parts(shares, mixtures=mixtures)[0]
-    for part, share, true in zip(found, shares[0], (spectra(one), spectra(other)), strict=True):
-        assert distance(part, true) < 0.75 * distance(share * mixtures[0], true)
+    for part, reservation, true in zip(found, shares[0], (spectra(one), spectra(other)), strict=True):
+        assert distance(part, true) < 0.75 * distance(reservation * mixtures[0], true)
 
 
 def test_a_part_is_what_the_inverse_says():

@@ -12,7 +12,7 @@ from worker.tests.songs import song_mp3
 from msaas.jobs import Job, JobState
 from msaas.manifest import Manifest
 from msaas.songs import song_hash
-from msaas.tracks import Tracks
+from msaas.storage.song_store import SongStore
 from tests.servers import S3Access, redis_running, wait_until
 
 #: Long enough to be met in the middle.
@@ -132,7 +132,7 @@ def test_nothing_is_stored_while_the_queue_cannot_confirm_the_lease(tmp_path: Pa
         service.wait_for_the_middle(job_id)
         mortal.kill()
         worker.wait_until_said("song_separated")
-        assert list(service.tracks.results()) == []
+        assert list(service.song_store.results()) == []
         mortal.start()
         assert service.wait_for_end(job_id).state is JobState.DONE
         service.close()
@@ -163,7 +163,7 @@ def test_a_malformed_setting_is_named(service: Service) -> None:
 
 
 def test_the_stems_go_to_an_s3_store_too(service: Service, s3_server: S3Access) -> None:
-    service.tracks = Tracks(s3_server.store())
+    service.song_store = SongStore(s3_server.store())
     worker = service.start_worker(STORE_DIR="", **s3_server.environment)
     worker.wait_until_said("worker_started")
     job_id = service.enqueue(song_mp3(1))
@@ -183,7 +183,7 @@ def test_the_scripts_people_type_start_a_worker_and_push_a_job(service: Service,
 def test_redis_is_reached_as_kubernetes_injects_it(service: Service) -> None:
     port = service.redis.connection_pool.connection_kwargs["port"]
     service.start_worker(REDIS_PORT=f"tcp://127.0.0.1:{port}")
-    service.queue.enqueue(Job("1" * 64))
+    service.queue.enqueue(Job(job_id="1" * 64))
     assert service.wait_for_end("1" * 64).state is JobState.FAILED
 
 

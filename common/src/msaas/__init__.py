@@ -1,5 +1,5 @@
-"""The contract: what two services must agree on, and nothing else."""
+"""The contract between the services: names, messages, the queue, the stores, logs and settings."""
 
-from msaas.redis_log import log_debug, log_info
+from msaas.logs import log_debug, log_info
 
 __all__ = ["log_debug", "log_info"]

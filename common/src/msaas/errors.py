@@ -1,4 +1,4 @@
-"""Everything that can go wrong has a name here, and its docstring is the message."""
+"""Named errors. The docstring of an error is its title. Its `detail` stands alone and says what to do."""
 
 import re
 
@@ -16,14 +16,14 @@ class MsaasError(Exception):
 
     @property
     def code(self) -> str:
-        """The name that never changes: `SongTooLarge` is `song_too_large`."""
+        """The stable name on the wire: `SongTooLarge` is `song_too_large`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
     def __str__(self) -> str:
         return f"{self.title} {self.detail}".strip()
 
 
-# What a request can get wrong.
+# Requests
 
 
 class MalformedRequest(MsaasError):
@@ -31,7 +31,7 @@ class MalformedRequest(MsaasError):
 
 
 class MissingSong(MalformedRequest):
-    """The request holds no song."""
+    """The song is missing."""
 
 
 class InvalidBase64(MalformedRequest):
@@ -39,15 +39,19 @@ class InvalidBase64(MalformedRequest):
 
 
 class InvalidCallback(MalformedRequest):
-    """The callback is not an object with a url."""
+    """The callback is invalid."""
 
 
 class InvalidId(MalformedRequest):
-    """The id is not one this service gives out."""
+    """The id is invalid."""
 
 
 class CallbackNotReady(MsaasError):
-    """The callback has nothing to tell."""
+    """The callback cannot be sent again yet."""
+
+
+class UnsupportedEncoding(MsaasError):
+    """The content encoding is not supported."""
 
 
 class NotAnMp3(MsaasError):
@@ -58,16 +62,20 @@ class UndecodableSong(MsaasError):
     """The song cannot be decoded."""
 
 
+class UnknownOption(MsaasError):
+    """The option is unknown."""
+
+
 class UnknownModel(MsaasError):
-    """There is no such model."""
+    """The model is unknown."""
 
 
 class UnknownStem(MsaasError):
-    """There is no such stem."""
+    """The stem is unknown."""
 
 
 class UnknownFormat(MsaasError):
-    """There is no such format."""
+    """The format is unknown."""
 
 
 class SongTooLarge(MsaasError):
@@ -75,11 +83,11 @@ class SongTooLarge(MsaasError):
 
 
 class SongTooLong(MsaasError):
-    """The song lasts too long."""
+    """The song is too long."""
 
 
 class Unauthorized(MsaasError):
-    """This takes an API key."""
+    """An API key is required."""
 
 
 class MissingKey(Unauthorized):
@@ -87,61 +95,72 @@ class MissingKey(Unauthorized):
 
 
 class WrongKey(Unauthorized):
-    """The API key is not known."""
+    """The API key is unknown."""
 
 
 class TooManyRequests(MsaasError):
-    """This client calls too often."""
+    """The rate limit is exceeded."""
 
 
 class CrossSiteRequest(MsaasError):
-    """A web page of another site may not do this."""
+    """The request comes from another web site."""
 
 
 class UnknownHost(MsaasError):
-    """The Host header names a host this service does not serve."""
+    """The Host header is unknown."""
 
 
-# What is not there.
+# Missing resources
 
 
 class NotFound(MsaasError):
-    """There is no such thing."""
+    """Not found."""
 
 
 class JobNotFound(NotFound):
-    """There is no such job."""
+    """The job is unknown."""
 
 
 class CallbackNotFound(NotFound):
-    """There is no such callback."""
+    """The callback is unknown."""
 
 
 class TrackNotFound(NotFound):
-    """There is no such track."""
+    """The track does not exist."""
 
 
-class PieceNotFound(NotFound):
-    """There is no such piece."""
+class FragmentNotFound(NotFound):
+    """The fragment does not exist."""
+
+    #: Clients know it by its earlier name.
+    code = "piece_not_found"
 
 
 class ObjectNotFound(NotFound):
-    """The store holds no such object."""
+    """The object is not in the store."""
+
+
+class ObjectChanged(ObjectNotFound):
+    """The object was replaced while it was read."""
+
+
+class DamagedStem(TrackNotFound):
+    """The stored stem is damaged."""
 
 
 class SongMissing(NotFound):
-    """The song is no longer in the store."""
+    """The song is not in the store."""
 
 
-# What may be well again in a moment.
+# Outages
 
 
 class Unavailable(MsaasError):
-    """A part of the service is away."""
+    """A dependency is unavailable."""
 
 
 class QueueUnavailable(Unavailable):
-    """The queue does not answer."""
+    """The queue is unavailable."""
 
 
 class QueueFull(QueueUnavailable):
@@ -149,14 +168,14 @@ class QueueFull(QueueUnavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The object store does not answer."""
+    """The object store is unavailable."""
 
 
 class TooBusy(Unavailable):
     """The service is busy."""
 
 
-# What happens between a queue and its workers.
+# Queue and workers
 
 
 class MalformedJob(MsaasError):
@@ -168,26 +187,26 @@ class MalformedJob(MsaasError):
 
 
 class ClaimRefused(MsaasError):
-    """The job is not to be worked on."""
+    """The claim was refused."""
 
 
 class LeaseLost(MsaasError):
-    """The lease of this job has passed to another worker."""
+    """The lease of the job is lost."""
 
 
 class AttemptsExhausted(MsaasError):
-    """The job ended its workers too often."""
+    """The job used up its attempts."""
 
 
-# What a separator can meet.
+# Separation
 
 
 class ModelUnavailable(MsaasError):
-    """The model is not at hand."""
+    """The model is not available."""
 
 
 class DeviceUnavailable(MsaasError):
-    """The device that was asked for is absent."""
+    """The device is not available."""
 
 
 class SeparationFailed(MsaasError):
@@ -195,4 +214,4 @@ class SeparationFailed(MsaasError):
 
 
 class MalformedSettings(MsaasError):
-    """A setting is wrong."""
+    """A setting is invalid."""

@@ -1,18 +1,22 @@
-"""A job is one JSON object on the queue, and a state that everybody may ask for."""
+"""Jobs: the JSON message on the queue, and the status that clients read."""
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from msaas.errors import InvalidCallback, InvalidId, MalformedJob
-from msaas.pieces import Pieces
-from msaas.songs import parse_id
+from msaas.errors import InvalidCallback, InvalidId, MalformedJob, UnknownOption
+from msaas.fragments import Fragments
+from msaas.recipe import Recipe
+from msaas.songs import parse_queue_id, source_of
 from msaas.webhook_secrets import parse_webhook_secret
 
-#: A job names a song and its options; whatever is longer than this is no job.
+#: A job names a song and its options: a longer entry is malformed.
 MAX_MESSAGE_BYTES = 64 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class JobState(StrEnum):
@@ -25,11 +29,14 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Callback:
-    """Whom to tell when the stems are stored, what to tell (None: the id and the state), signed how."""
+    """A webhook that is due when its job ends.
+
+    `data` is the JSON to send; None sends the id and the state. `secret` signs it instead of the
+    service's own.
+    """
 
     url: str
     data: Any = None
-    #: Signs it in place of the service's own.
     secret: str | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
@@ -37,38 +44,75 @@ class Callback:
         return {"url": self.url, "data": self.data, **secret}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """A piece of work: `songhash` is its id, `model` is None for the worker's default."""
+    """A message of the queue.
 
-    songhash: str
-    model: str | None = None
+    `options` are those of its recipe, not parsed yet: a worker may be older than the client. `request_id`
+    names the HTTP request that sent the song, for the logs.
+    """
+
+    job_id: str
+    options: Mapping[str, Any] = field(default_factory=dict)
     callback: Callback | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        job_id: str,
+        recipe: Recipe = Recipe(),
+        *,
+        callback: Callback | None = None,
+        request_id: str | None = None,
+    ) -> "Job":
+        return cls(job_id=job_id, options=recipe.options(), callback=callback, request_id=request_id)
+
+    def recipe(self) -> Recipe:
+        """Return the recipe of the options.
+
+        Raises:
+            UnknownOption: an option is unknown, or one that the id stands for is missing. A
+            newer worker may know it. UnknownModel, UnknownFormat: the value of an option is
+            unknown.
+        """
+        recipe = Recipe.parse(self.options)
+        song_hash = source_of(self.job_id)
+        if song_hash != self.job_id and recipe.job_id(song_hash) != self.job_id:
+            raise UnknownOption(f"The options of job {self.job_id} are not those of its id.")
+        return recipe
 
     def encode(self) -> bytes:
-        """Return the message; the same job always gives the same bytes."""
-        message: dict[str, Any] = {"songhash": self.songhash, "hash": self.songhash}
-        if self.model:
-            message["model"] = self.model
+        """Return the message. The same job always gives the same bytes."""
+        message: dict[str, Any] = {"songhash": self.job_id, "hash": self.job_id, **self.options}
         if self.callback:
             message["callback"] = self.callback.as_json()
+        if self.request_id:
+            message[_META] = {"request_id": self.request_id}
         return json.dumps(message, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, payload: bytes) -> "Job":
         """Read a message: our JSON object, `{"hash": …}`, `{"songhash": …}` or a bare song hash.
 
+        Every other field of the object is an option, except `callback` and the facts in `meta`.
+
         Raises:
-            MalformedJob: it is none of these; the error keeps the payload.
+            MalformedJob: the message has another form. The error keeps the payload.
         """
         if len(payload) > MAX_MESSAGE_BYTES:
-            raise MalformedJob(f"It has {len(payload)} bytes.", payload=payload)
+            raise MalformedJob(f"The entry has {len(payload)} bytes.", payload=payload)
         try:
             return _job_from(_message(payload.decode()))
         except UnicodeError:
-            raise MalformedJob("It is not UTF-8 text.", payload=payload) from None
+            raise MalformedJob("The entry is not UTF-8 text.", payload=payload) from None
         except (ValueError, TypeError, InvalidId, RecursionError) as error:
             raise MalformedJob(str(error), payload=payload) from None
+
+
+#: Facts about a job that change nothing about its result: an older worker may ignore them.
+_META = "meta"
+_NO_OPTIONS = {"songhash", "hash", "callback", _META}
 
 
 def _message(text: str) -> dict[str, Any]:
@@ -78,35 +122,47 @@ def _message(text: str) -> dict[str, Any]:
     if isinstance(message, str):
         return {"songhash": message}
     if not isinstance(message, dict):
-        raise TypeError("It is not a JSON object.")
+        raise TypeError("The entry is not a JSON object.")
     return message
 
 
 def _job_from(message: dict[str, Any]) -> Job:
-    songhash = message.get("songhash") or message.get("hash")
-    if not isinstance(songhash, str):
-        raise ValueError("It names no song hash.")
-    model = message.get("model")
-    if model is not None and not isinstance(model, str):
-        raise TypeError("Its model is not a name.")
-    model = _encodable(model or "") or None
-    return Job(parse_id(songhash), model=model, callback=_callback_from(message.get("callback")))
+    name = message.get("songhash") or message.get("hash")
+    if not isinstance(name, str):
+        raise ValueError("The entry names no song hash.")
+    options = {
+        key: value for key, value in message.items() if key not in _NO_OPTIONS and value not in (None, "")
+    }
+    for text in (*options, *options.values()):
+        if isinstance(text, str):
+            _check_encodable(text)
+    return Job(
+        job_id=parse_queue_id(name),
+        options=options,
+        callback=_callback_from(message.get("callback")),
+        request_id=_request_id_from(message.get(_META)),
+    )
 
 
-def _encodable(text: str) -> str:
-    """JSON can name half a character, which no other system takes."""
+def _check_encodable(text: str) -> None:
+    """Reject lone surrogates, which JSON can name: they have no UTF-8. Raises `UnicodeError`."""
     text.encode()
-    return text
+
+
+def _request_id_from(meta: Any) -> str | None:
+    value = meta.get("request_id") if isinstance(meta, dict) else None
+    return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
 
 
 def _callback_from(value: Any) -> Callback | None:
-    if not isinstance(value, dict) or not isinstance(value.get("url"), str):
+    if not isinstance(value, dict) or not isinstance(value.get("url"), str) or not value["url"].strip():
         return None
-    return Callback(_encodable(value["url"]), value.get("data"), _secret_from(value.get("secret")))
+    _check_encodable(value["url"])
+    return Callback(value["url"], value.get("data"), _secret_from(value.get("secret")))
 
 
 def _secret_from(value: Any) -> str | None:
-    """A message comes from anybody; with a secret that is none its callback is signed as all others are."""
+    """Queue messages are untrusted: an invalid secret falls back to the secret of the service."""
     try:
         return parse_webhook_secret(value) if isinstance(value, str) else None
     except InvalidCallback:
@@ -115,16 +171,24 @@ def _secret_from(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class JobError:
+    """Why a job failed, in the fields of a problem document."""
+
     code: str
     title: str
     detail: str
 
+    @classmethod
+    def decode(cls, text: str | bytes) -> "JobError":
+        """Read the JSON of a neighbouring version: further fields are ignored."""
+        fields = json.loads(text)
+        return cls(*(str(fields.get(name, "")) for name in ("code", "title", "detail")))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """What `GET /apiv1/job/<id>` tells; times are Unix seconds, `progress` runs from 0 to 1."""
+    """The status of a job. Times are Unix seconds, `progress` runs from 0 to 1."""
 
-    songhash: str
+    job_id: str
     state: JobState
     progress: float = 0.0
     model: str | None = None
@@ -135,12 +199,12 @@ class JobStatus:
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
-    #: Of the attempt that runs; None before the first is told of, and once the attempt is over.
-    pieces: Pieces | None = None
+    #: Those of the running attempt; None before its first one and after its end.
+    fragments: Fragments | None = None
 
     def as_json(self, *, now: float) -> dict[str, Any]:
         return {
-            "songhash": self.songhash,
+            "songhash": self.job_id,
             "state": self.state.value,
             "progress": self.progress,
             "playable_until_s": self._playable_until_s(),
@@ -156,10 +220,10 @@ class JobStatus:
         }
 
     def _playable_until_s(self) -> float | None:
-        """None once the job has ended: whoever plays goes over to the stems."""
+        """Return None once the job has ended: players switch to the finished stems."""
         if self.state not in (JobState.QUEUED, JobState.RUNNING):
             return None
-        return self.pieces.until_s if self.pieces else 0.0
+        return self.fragments.until_s if self.fragments else 0.0
 
     def _eta_s(self, now: float) -> float | None:
         if self.state is not JobState.RUNNING or not self.progress or self.started_at is None:

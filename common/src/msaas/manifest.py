@@ -1,51 +1,82 @@
-"""A manifest says which model made which stems; it is written last, and its presence means done."""
+"""A manifest names the model that ran and the stems it made. It is written last: its presence means done."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from msaas.errors import UnknownStem
+from msaas.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class StemFile:
+    """An object of the output bucket, with its size and its SHA-256 in hex."""
+
     file: str
     size_bytes: int
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """`samples` is the length of the song at `samplerate` Hz; every stem has that length."""
+    """`samples` is the length of the song at `samplerate` Hz. Every stem has that length."""
 
-    songhash: str
+    job_id: str
     model: str
     weights_sha256: str
     engine: str
     samples: int
     samplerate: int
     stems: Mapping[str, StemFile]
-    #: What the request asked for beside the defaults.
-    options: Mapping[str, str] = field(default_factory=dict)
+    #: The options of the recipe. A newer version may have written some that are unknown here.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        fields = dict(vars(self))
+        fields["songhash"] = fields.pop("job_id")
+        fields["stems"] = {stem: vars(file) for stem, file in self.stems.items()}
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
 
     @classmethod
     def decode(cls, text: bytes) -> "Manifest":
-        """Raises `ValueError` if the text is not a manifest."""
-        try:
-            fields = json.loads(text)
-            stems = {stem: StemFile(**entry) for stem, entry in fields.pop("stems").items()}
-            return cls(**fields, stems=stems)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not a manifest: {error}") from None
+        """Read the JSON of a neighbouring version: further fields are ignored.
 
-    def answers(self, *, model: str, stems: tuple[str, ...]) -> bool:
-        """Whether this is the result asked for: another model's, or one with a stem removed, is not."""
-        return self.model == model and set(stems) <= set(self.stems)
+        Raises:
+            ValueError: the text is not a manifest.
+        """
+        try:
+            found = json.loads(text)
+            return cls(
+                job_id=found["songhash"],
+                model=found["model"],
+                weights_sha256=found["weights_sha256"],
+                engine=found["engine"],
+                samples=found["samples"],
+                samplerate=found["samplerate"],
+                stems={stem: _stem_file(entry) for stem, entry in found["stems"].items()},
+                options=dict(found.get("options") or {}),
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a manifest: {error!r}") from None
+
+    def answers(self, recipe: Recipe, *, model: str) -> bool:
+        """Return whether this is the whole result of `recipe`, made by `model`.
+
+        The result of another model or of other options is not, nor is one with a stem removed.
+        """
+        return (
+            self.model == model
+            and dict(self.options) == recipe.options()
+            and set(recipe.stems(model=model)) <= set(self.stems)
+        )
 
     def without(self, stem: str) -> "Manifest":
+        """Raises `UnknownStem`."""
         if stem not in self.stems:
             raise UnknownStem(stem)
         return replace(self, stems={name: file for name, file in self.stems.items() if name != stem})
+
+
+def _stem_file(entry: Mapping[str, Any]) -> StemFile:
+    return StemFile(entry["file"], entry["size_bytes"], entry["sha256"])

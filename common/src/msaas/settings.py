@@ -1,23 +1,18 @@
-"""The environment is read once per service, into one frozen object that names the variable that is wrong."""
+"""Settings: each service reads the environment once, into one frozen object."""
 
 import re
-import sys
+from argparse import ArgumentParser, Namespace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from msaas.directory_store import DirectoryStore
-from msaas.errors import MalformedSettings, UnknownModel
-from msaas.queue import QueuePolicy
-from msaas.redis_clients import RedisAddress
-from msaas.redis_keys import Keys
-from msaas.s3_store import READ_TIMEOUT_S
-from msaas.s3_store import connect as connect_s3
-from msaas.stems import DEFAULT_MODEL, MODELS, parse_model
-from msaas.storage import ObjectStore
-from msaas.tracks import Tracks
+from msaas.errors import InvalidCallback, MalformedSettings, UnknownModel
+from msaas.models import MODELS, parse_model
+from msaas.webhook_secrets import parse_webhook_secret
+from msaas.webhooks.networks import Network, parse_networks
 
 
 def _port(value: Any) -> Any:
@@ -33,13 +28,26 @@ def _model(value: Any) -> Any:
         raise ValueError(f"Input should be one of {', '.join(MODELS)}") from None
 
 
+def _networks(value: Any) -> Any:
+    return parse_networks(value) if isinstance(value, str) else value
+
+
+def _signing(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        try:
+            parse_webhook_secret(secret.get_secret_value())
+        except InvalidCallback as error:
+            raise ValueError(error.detail) from None
+    return secret
+
+
 S = TypeVar("S", bound="Settings")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
 ModelName = Annotated[str, BeforeValidator(_model)]
 
 
 class Settings(BaseSettings):
-    """What every service reads. An empty variable counts as absent."""
+    """The settings of every service. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", case_sensitive=False
@@ -68,22 +76,13 @@ class Settings(BaseSettings):
             )
             raise MalformedSettings("; ".join(problems)) from None
 
-    @property
-    def redis_address(self) -> RedisAddress:
-        password = self.redis_password.get_secret_value() if self.redis_password else None
-        return RedisAddress(self.redis_host, self.redis_port, self.redis_db, password)
-
-    @property
-    def keys(self) -> Keys:
-        return Keys(waiting=self.redis_queue_key)
-
     def describe(self) -> str:
         """Return one `NAME=value` a line, secrets masked."""
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
 
 
 class StoreSettings(Settings):
-    """What a service reads that queues jobs and keeps songs: `rest` and `worker`."""
+    """The object store."""
 
     minio_host: str = "localhost:9000"
     minio_access_key: SecretStr = Field(
@@ -97,34 +96,33 @@ class StoreSettings(Settings):
     minio_output_bucket: str = "output-tracks"
     #: A directory instead of an S3 store.
     store_dir: Path | None = None
-    demucs_model: ModelName = DEFAULT_MODEL
-    max_upload_mb: int = Field(default=100, ge=1)
-    max_duration_s: int = Field(default=7200, ge=1)
+
+
+class LeaseSettings(Settings):
+    """The limits of a lease: read by the services that hold and reap leases."""
+
     lease_seconds: float = Field(default=60.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
 
-    @property
-    def policy(self) -> QueuePolicy:
-        return QueuePolicy(lease_s=self.lease_seconds, max_attempts=self.max_attempts)
+
+class WebhookSettings(Settings):
+    """The delivery of callbacks."""
+
+    #: Signs callbacks as Standard Webhooks: base64, with or without `whsec_` before it.
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing)] = None
+    #: Private networks that callbacks may reach: `1` for all of them, or CIDRs.
+    callback_allow_private: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
 
     @property
-    def max_upload_bytes(self) -> int:
-        return self.max_upload_mb * 1024 * 1024
+    def signing_secret(self) -> str | None:
+        return self.webhook_secret.get_secret_value() if self.webhook_secret else None
 
-    def tracks(self, *, read_timeout_s: float = READ_TIMEOUT_S) -> Tracks:
-        """Return the two buckets; nothing is sent before their first use."""
-        return Tracks(self._store(read_timeout_s), self.minio_input_bucket, self.minio_output_bucket)
 
-    def _store(self, read_timeout_s: float) -> ObjectStore:
-        if self.store_dir:
-            return DirectoryStore(self.store_dir)
-        return connect_s3(
-            self.minio_host,
-            access_key=self.minio_access_key.get_secret_value(),
-            secret_key=self.minio_secret_key.get_secret_value(),
-            secure=self.minio_secure,
-            read_timeout_s=read_timeout_s,
-        )
+class MetricsSettings(Settings):
+    """The metrics of a service without HTTP."""
+
+    #: Port of `/metrics`; 0 serves none.
+    metrics_port: Port = 0
 
 
 def _shown(value: Any) -> str:
@@ -133,13 +131,35 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def load_or_exit(kind: type[S]) -> S:
-    """Read the settings at the start of a process; `--check-config` prints them and ends it."""
+def load_or_exit(kind: type[S], *, program: str, description: str) -> S:
+    """Read the command line and the settings at the start of a service.
+
+    `--help`, `--version` and `--check-config` print and exit with 0, an unknown argument exits with 2,
+    a wrong setting exits with 1 and a message.
+    """
+    parser = command_line(program, description)
+    return settings_or_exit(kind, parser.parse_args())
+
+
+def command_line(program: str, description: str) -> ArgumentParser:
+    """Return the command line that all services share."""
+    parser = ArgumentParser(
+        prog=f"python -m {program}", description=description, epilog="Settings come from the environment."
+    )
+    parser.add_argument("--version", action="version", version=version(program.replace("_", "-")))
+    parser.add_argument(
+        "--check-config", action="store_true", help="print the settings, secrets masked, and exit"
+    )
+    return parser
+
+
+def settings_or_exit(kind: type[S], options: Namespace) -> S:
+    """Return the settings, or exit as `load_or_exit` does."""
     try:
         settings = kind.from_env()
     except MalformedSettings as error:
-        sys.exit(str(error))
-    if "--check-config" in sys.argv[1:]:
-        sys.stdout.write(settings.describe() + "\n")
-        sys.exit(0)
+        raise SystemExit(str(error)) from None
+    if options.check_config:
+        print(settings.describe())  # noqa: T201 - the output of the command
+        raise SystemExit(0)
     return settings

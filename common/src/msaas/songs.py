@@ -1,4 +1,4 @@
-"""A song is named by the SHA-256 of its bytes, a piece of work by that name and its options."""
+"""Ids: a song is named by the SHA-256 of its bytes, a job by that hash and the variant of its options."""
 
 import hashlib
 import re
@@ -8,6 +8,8 @@ from msaas.errors import InvalidId
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 _ID = re.compile(ID_PATTERN)
+#: SHA-256 or the older SHA-224 in hex, with or without a variant.
+_HASH = re.compile(r"(?i:[0-9a-f]{64}|[0-9a-f]{56})(\.[0-9a-fA-F]{12})?")
 _VARIANT_ID = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{12})")
 
 
@@ -26,11 +28,21 @@ def parse_id(text: str) -> str:
     """Return `text` if it can be an id: ours, or an older UUID or SHA-224.
 
     Raises:
-        InvalidId: `text` holds a character or a length that no id has.
+        InvalidId: `text` is empty, too long or has a character that no id has.
     """
     if not _ID.fullmatch(text) or ".." in text:
-        raise InvalidId(repr(text[:140]))
+        raise InvalidId(f"Id {text[:140]!r} is invalid.")
     return text
+
+
+def parse_queue_id(text: str) -> str:
+    """Return the id that a queue entry names: `<hash>.mp3` and upper-case hashes are normalised.
+
+    Raises:
+        InvalidId: as `parse_id` does.
+    """
+    name = text.strip().removesuffix(".mp3")
+    return parse_id(name.lower() if _HASH.fullmatch(name) else name)
 
 
 def source_of(job_id: str) -> str:
@@ -39,5 +51,5 @@ def source_of(job_id: str) -> str:
     return match.group(1) if match else job_id
 
 
-def with_variant(songhash: str, variant: str) -> str:
-    return f"{songhash}.{variant}" if variant else songhash
+def with_variant(song_hash: str, variant: str) -> str:
+    return f"{song_hash}.{variant}" if variant else song_hash

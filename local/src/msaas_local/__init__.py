@@ -1,1 +1,1 @@
-"""The local stack: every part of the service as the process that also runs in a pod, on one machine."""
+"""The local stack: the processes that run in pods, on one machine."""

@@ -1,4 +1,4 @@
-"""The demo sends every song of `data/`, waits for the stems and lays them under `output/`."""
+"""The demo: send every song of `data/`, wait for the stems and save them under `output/`."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ from msaas.lifecycle import stop_on_signals
 from msaas.songs import song_hash
 from msaas_local.ports import preferred_or_free
 from msaas_local.settings import LocalSettings
-from msaas_local.stack import running_stack, say, wait_until_ready
-from msaas_local.supervisor import Supervisor
+from msaas_local.stack import Stack, running_stack, say, sleep_and_watch
+from msaas_local.start_report import StartReport
 
 _ROOT = Path(__file__).resolve().parents[3]
 _POLL_S = 0.2
@@ -38,59 +38,73 @@ class Row:
 
 def main() -> int:
     """Return 0 when every song has all its stems on disk."""
-    os.environ.setdefault("MODEL_FALLBACK", "starter")
     os.environ.setdefault("PORT", str(preferred_or_free(5000)))
     with tempfile.TemporaryDirectory(prefix="msaas-demo-") as home:
         os.environ.setdefault("MSAAS_HOME", home)
-        return _demonstrate(LocalSettings.from_env())
+        return _run(LocalSettings.from_env(), stop_on_signals())
 
 
-def _demonstrate(settings: LocalSettings) -> int:
-    stopping = stop_on_signals()
+def _run(settings: LocalSettings, stopping: threading.Event) -> int:
     songs = sorted((_ROOT / "data").glob("*.mp3"))
-    with running_stack(settings, quiet=True) as supervisor:
-        wait_until_ready(settings, supervisor, stopping)
-        say(f"ready at {settings.url}, sending {len(songs)} songs")
-        _send_samples(settings)
-        rows = [row for song in songs for row in _separated(song, settings.url, supervisor, stopping)]
-    _print_table(rows)
+    with running_stack(settings, quiet=True) as stack:
+        _wait_until_ready(stack, stopping)
+        say(f"sending {len(songs)} songs of data/ with sample-requests.py")
+        _send_samples(stack.settings)
+        rows = [row for song in songs for row in _separate(song, stack, stopping)]
+    sys.stdout.write(format_table(rows))
     return 0 if rows and {row.song for row in rows} == {song.name for song in songs} else 1
 
 
+def _wait_until_ready(stack: Stack, stopping: threading.Event) -> None:
+    report = StartReport(stack, say)
+    report.begin()
+    while not report.update():
+        if sleep_and_watch(stack, stopping):
+            raise SystemExit("The demo was stopped before the service was ready.")
+
+
 def _send_samples(settings: LocalSettings) -> None:
-    """As a client does it: the script that travels with the service."""
-    env = {**os.environ, "REST": f"{settings.host}:{settings.port}"}
+    """Send the songs as clients do: with the script of the repository."""
+    env = {**os.environ, "REST": settings.url.removeprefix("http://")}
     command = [sys.executable, str(_ROOT / "sample-requests.py")]
     subprocess.run(command, env=env, cwd=_ROOT, check=True)  # noqa: S603
 
 
-def _separated(song: Path, url: str, supervisor: Supervisor, stopping: threading.Event) -> list[Row]:
+def _separate(song: Path, stack: Stack, stopping: threading.Event) -> list[Row]:
+    """Wait for the stems of a song and save them; return a row for each, none if the job failed."""
     job_id = song_hash(song.read_bytes())
-    status = _wait(job_id, url, supervisor, stopping, title=song.name)
+    status = _wait(job_id, stack, stopping, title=song.name)
     if status["state"] != JobState.DONE:
-        say(f"{song.name} {status['state']}: {status['error']}")
+        error = status["error"] or {"detail": "no reason given"}
+        say(f"{song.name}: {status['state']}. {error['detail']}")
         return []
-    seconds = _instant(status["finished_at"]) - _instant(status["started_at"])
-    say(f"{song.name} was separated by {status['model']} on {status['device']}")
+    seconds = _to_unix(status["finished_at"]) - _to_unix(status["started_at"])
+    say(f"{song.name}: {_describe_models(status, stack.settings)} on {status['device']}, {seconds:.1f} s")
+    url = stack.settings.url
     return [Row(song.name, stem, seconds, _save(job_id, stem, song, url)) for stem in status["stems"]]
 
 
-def _instant(rfc3339: str) -> float:
+def _describe_models(status: dict[str, Any], settings: LocalSettings) -> str:
+    asked, ran = settings.demucs_model, status["model"]
+    return f"separated by {ran}" if asked == ran else f"asked for {asked}, separated by {ran}"
+
+
+def _to_unix(rfc3339: str) -> float:
     return datetime.fromisoformat(rfc3339).timestamp()
 
 
-def _wait(
-    job_id: str, url: str, supervisor: Supervisor, stopping: threading.Event, *, title: str
-) -> dict[str, Any]:
+def _wait(job_id: str, stack: Stack, stopping: threading.Event, *, title: str) -> dict[str, Any]:
+    """Show the progress of a job until it ends; return its status."""
+    url = f"{stack.settings.url}/apiv1/job/{job_id}"
     with tqdm(total=100, desc=title, unit="%", bar_format="{desc:<24} {bar:40} {n:3.0f} % {elapsed}") as bar:
         while not stopping.is_set():
-            supervisor.watch()
-            status = requests.get(f"{url}/apiv1/job/{job_id}", timeout=_TIMEOUT_S).json()
+            stack.supervisor.watch()
+            status = requests.get(url, timeout=_TIMEOUT_S).json()
             bar.update(100 * status["progress"] - bar.n)
             if status["state"] in _ENDED:
                 return dict(status)
             time.sleep(_POLL_S)
-    raise SystemExit("The demo was ended before its songs were.")
+    raise SystemExit("The demo was stopped before its songs were separated.")
 
 
 def _save(job_id: str, stem: str, song: Path, url: str) -> Path:
@@ -102,7 +116,8 @@ def _save(job_id: str, stem: str, song: Path, url: str) -> Path:
     return file.relative_to(_ROOT)
 
 
-def _print_table(rows: list[Row]) -> None:
+def format_table(rows: list[Row]) -> str:
+    """Return one line for each stem: song, stem, seconds of its job, file."""
     lines = [f"{'song':<24} {'stem':<8} {'seconds':>8}  file"]
     lines += [f"{row.song:<24} {row.stem:<8} {row.seconds:>8.1f}  {row.file}" for row in rows]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

@@ -1,17 +1,56 @@
-"""Which TCP ports of this machine are free."""
+"""TCP ports of this machine."""
 
+import errno
+import os
 import socket
 
 _LOOPBACK = "127.0.0.1"
 
 
-def is_free(port: int, *, host: str = _LOOPBACK) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+class AddressUnusable(Exception):
+    """The message names the variable and the cause."""
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that a server can listen on `host` and `port`.
+
+    Raises:
+        AddressUnusable: the name is unknown, the address belongs to another machine, or the port is taken.
+    """
+    try:
+        _bind(host, port)
+    except (socket.gaierror, UnicodeError) as error:
+        # `encode` of a name that is too long or has an empty label raises `UnicodeError`.
+        reason = error.strerror if isinstance(error, socket.gaierror) else "the name is invalid"
+        raise AddressUnusable(f"HOST={host} cannot be resolved: {reason}.") from None
+    except OSError as error:
+        raise AddressUnusable(_explain(error, host, port)) from None
+
+
+def _bind(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+        probe.bind(address)
+
+
+def _explain(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is taken. Choose another one, for example: make up PORT={_other(port)}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"HOST={host} is not an address of this machine."
+    return f"Port {port} on {host} cannot be used: {os.strerror(error.errno or 0)}."
+
+
+def _other(port: int) -> int:
+    return port + 1 if port < 65535 else 5001
+
+
+def is_free(port: int, *, host: str = _LOOPBACK) -> bool:
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
     return True
 
 
@@ -22,4 +61,5 @@ def free_port(*, host: str = _LOOPBACK) -> int:
 
 
 def preferred_or_free(port: int) -> int:
-    return port if is_free(port) else free_port()
+    """Return `port`, or a free one when it is taken or 0."""
+    return port if port and is_free(port) else free_port()

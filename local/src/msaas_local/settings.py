@@ -1,27 +1,34 @@
-"""What the local stack reads from the environment; all else goes through to its parts untouched."""
+"""Settings of the local stack. All other variables pass through to its processes."""
 
 from pathlib import Path
 
 from pydantic import Field
 
-from msaas.settings import Port, Settings
+from msaas.models import DEFAULT_MODEL
+from msaas.settings import ModelName, Port, Settings
 
 
 class LocalSettings(Settings):
-    """Without REDIS_HOST or MINIO_HOST the stack brings its own queue or store."""
+    """Without REDIS_HOST the stack starts its own queue, without MINIO_HOST its store is a directory."""
 
     redis_host: str = ""
     minio_host: str = ""
+    store_dir: Path | None = None
+    demucs_model: ModelName = DEFAULT_MODEL
     host: str = "127.0.0.1"
     port: Port = 5000
     workers: int = Field(default=1, ge=1)
-    #: Where the queue's log, the songs and the stems of the local stack lie.
+    #: The folder of the queue's log, the songs, the stems and the log files.
     msaas_home: Path = Path(".msaas")
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def redis_dir(self) -> Path:
+        return self.msaas_home / "redis"
 
     @property
     def log_dir(self) -> Path:

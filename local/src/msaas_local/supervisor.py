@@ -1,4 +1,4 @@
-"""A part that dies is back within a second; when the stack ends, no process is left."""
+"""Supervisor: restarts a process that dies within 1 s, and leaves no process behind."""
 
 import ctypes
 import os
@@ -11,23 +11,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msaas_local.parts import Part
+from msaas_local.processes import Process
 
 _RESTART_AFTER_S = 0.5
-#: A part that dies at once, again and again, is started less and less often.
-_SLOWEST_RESTART_S = 30.0
+#: Upper limit of the backoff of a process that dies again and again.
+_MAX_RESTART_S = 30.0
 _STEADY_AFTER_S = 10.0
-#: A worker gives its job back within 5 s.
-_GRACE_S = 10.0
+#: A worker releases its job within 5 s.
+GRACE_S = 10.0
 _TAIL_LINES = 12
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass
 class _Running:
-    part: Part
+    process: Process
     log: Path
-    process: subprocess.Popen[bytes]
+    child: subprocess.Popen[bytes]
     started_at: float
     restart_at: float | None = None
     deaths: int = 0
@@ -35,26 +35,28 @@ class _Running:
 
 @dataclass
 class Supervisor:
-    """Starts parts in order, restarts what dies, ends them in the reverse order."""
+    """Starts processes in order, restarts those that die, stops them in the reverse order."""
 
     log_dir: Path
     say: Callable[[str], None]
-    #: No part speaks to the terminal.
+    #: All output goes to files.
     quiet: bool = False
+    #: Before SIGKILL.
+    grace_s: float = GRACE_S
     _running: list[_Running] = field(default_factory=list)
 
-    def start(self, parts: Sequence[Part]) -> None:
+    def start(self, processes: Sequence[Process]) -> None:
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        for part in parts:
-            log = self.log_dir / f"{part.name}.log"
+        for process in processes:
+            log = self.log_dir / f"{process.name}.log"
             log.unlink(missing_ok=True)
-            self._running.append(_Running(part, log, self._spawn(part, log), time.monotonic()))
+            self._running.append(_Running(process, log, self._spawn(process, log), time.monotonic()))
 
     def watch(self) -> None:
-        """Look after every part once."""
+        """Check every process once, without waiting."""
         now = time.monotonic()
         for running in self._running:
-            if running.process.poll() is None:
+            if running.child.poll() is None:
                 continue
             if running.restart_at is None:
                 self._report_death(running, now)
@@ -63,29 +65,29 @@ class Supervisor:
 
     def stop(self) -> None:
         for running in reversed(self._running):
-            _end(running.process)
+            _stop(running.child, grace_s=self.grace_s)
         self._running.clear()
 
     def _report_death(self, running: _Running, now: float) -> None:
         steady = now - running.started_at > _STEADY_AFTER_S
         running.deaths = 1 if steady else running.deaths + 1
-        delay_s = min(_RESTART_AFTER_S * 2 ** max(0, running.deaths - 2), _SLOWEST_RESTART_S)
+        delay_s = min(_RESTART_AFTER_S * 2 ** max(0, running.deaths - 2), _MAX_RESTART_S)
         running.restart_at = now + delay_s
-        how = _how_it_ended(running.process.returncode)
-        self.say(f"{running.part.name} {how}; it is started again in {delay_s:g} s.\n{_tail(running.log)}")
+        how = _describe_end(running.child.returncode)
+        self.say(f"{running.process.name} {how}; it restarts in {delay_s:g} s.\n{_tail(running.log)}")
 
     def _restart(self, running: _Running, now: float) -> None:
-        running.process = self._spawn(running.part, running.log)
+        running.child = self._spawn(running.process, running.log)
         running.started_at, running.restart_at = now, None
 
-    def _spawn(self, part: Part, log: Path) -> subprocess.Popen[bytes]:
-        """Start a part in a process group of its own: Ctrl-C is the stack's to handle."""
+    def _spawn(self, process: Process, log: Path) -> subprocess.Popen[bytes]:
+        """Start a process in its own process group: Ctrl-C reaches the supervisor only."""
         with open(log, "ab") as file:
             return subprocess.Popen(  # noqa: S603 - our own commands
-                part.command,
-                env={**os.environ, **part.env},
+                process.command,
+                env={**os.environ, **process.env},
                 stdin=subprocess.DEVNULL,
-                stdout=sys.stdout.fileno() if part.speaks and not self.quiet else file,
+                stdout=sys.stdout.fileno() if process.is_on_terminal and not self.quiet else file,
                 stderr=file,
                 process_group=0,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
@@ -93,22 +95,22 @@ class Supervisor:
 
 
 def _die_with_parent() -> None:
-    """A stack that is killed takes its parts along (prctl(2))."""
+    """Get SIGTERM when the supervisor is killed (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop(child: subprocess.Popen[bytes], *, grace_s: float) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(child.pid, signal.SIGTERM)
     try:
-        process.wait(_GRACE_S)
+        child.wait(grace_s)
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
-def _how_it_ended(returncode: int) -> str:
+def _describe_end(returncode: int) -> str:
     if returncode < 0:
         return f"was killed by {signal.Signals(-returncode).name}"
     return f"ended with code {returncode}"

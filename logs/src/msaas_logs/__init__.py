@@ -1,1 +1,1 @@
-"""The logs service prints what the others said."""
+"""The logs service: prints the log lines of all services."""

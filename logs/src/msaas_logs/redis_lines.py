@@ -1,35 +1,35 @@
-"""The list `logging` as a stream of lines, oldest first; it outlives the Redis it comes from."""
+"""The list `logging` as a stream of lines, oldest first. The stream survives an outage of Redis."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 
 from msaas.errors import QueueUnavailable
-from msaas.redis_clients import BLOCK_S, RedisAddress, connect_blocking, our_errors
+from msaas.logs import get_logger
+from msaas.queue.redis.clients import BLOCK_S, RedisAddress, connect_blocking, our_errors
 
 _RETRY_S = 1.0
 
-_logger = logging.getLogger("msaas")
+log = get_logger()
 
 
 def lines(
-    address: RedisAddress, *, key: str, stopping: threading.Event, beat: Callable[[], None]
+    address: RedisAddress, *, key: str, stopping: threading.Event, heartbeat: Callable[[], None]
 ) -> Iterator[str]:
-    """Yield each line once, until `stopping` is set; `beat` is called every few seconds at least."""
+    """Yield each line once, until `stopping` is set; `heartbeat` is called every few seconds."""
     client, away = connect_blocking(address), False
     while not stopping.is_set():
-        beat()
+        heartbeat()
         try:
             with our_errors():
                 entry = client.brpop([key], timeout=BLOCK_S)
         except QueueUnavailable as error:
             if not away:
-                _logger.warning("redis_away", extra={"fields": {"detail": error.detail}})
+                log.warning("queue_unavailable", reason=error.detail)
             away = True
             stopping.wait(_RETRY_S)
             continue
         if away:
-            _logger.warning("redis_back")
+            log.info("queue_available")
         away = False
         if entry:
             yield entry[1].decode(errors="replace")

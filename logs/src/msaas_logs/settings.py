@@ -1,7 +1,7 @@
-"""What the logs service reads from its environment."""
+"""Settings of the logs service."""
 
 from msaas.settings import Settings
 
 
 class LogsSettings(Settings):
-    """Where Redis is and what its list is called is all there is to know."""
+    """The shared settings are all it needs: the address of Redis and the name of the list."""

@@ -1,37 +1,45 @@
-"""The parts that the REST service is made of: real ones here, a test may bring its own."""
+"""Dependencies of the REST service: real adapters, or those a test brings."""
 
 from dataclasses import dataclass
 
-from msaas.queue import JobQueue, Outbox
-from msaas.redis_outbox import RedisOutbox
-from msaas.redis_queue import RedisQueue
-from msaas.tracks import Tracks
-from msaas_rest.budget import Budget
+from msaas.bootstrap import open_outbox, open_queue, open_song_store
+from msaas.queue.protocol import JobQueue, Outbox
+from msaas.storage.song_store import SongStore
+from msaas_rest.http.upload_memory import UploadMemoryLimit
 from msaas_rest.settings import RestSettings
 
-#: An API call has 2 s to say that the store is away.
+#: An API call has 2 s to report that the store is unavailable.
 _ANSWER_S = 1.0
 
 
-@dataclass(frozen=True)
-class Parts:
+@dataclass(frozen=True, kw_only=True)
+class Dependencies:
+    """The adapters and limits of the service.
+
+    `song_store` answers soon or fails. `uploads` is the same store with the time that a whole song takes.
+    """
+
     settings: RestSettings
     queue: JobQueue
     outbox: Outbox
-    #: Answers soon or not at all.
-    tracks: Tracks
-    #: The same store, given the time that a whole song takes.
-    uploads: Tracks
-    budget: Budget
+    song_store: SongStore
+    uploads: SongStore
+    upload_memory: UploadMemoryLimit
 
 
-def bootstrap(settings: RestSettings) -> Parts:
-    """Return the real parts; nothing is sent before their first use."""
-    return Parts(
-        settings,
-        queue=RedisQueue(settings.redis_address, keys=settings.keys, policy=settings.policy),
-        outbox=RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy),
-        tracks=settings.tracks(read_timeout_s=_ANSWER_S),
-        uploads=settings.tracks(),
-        budget=Budget(settings.max_in_flight_bytes),
+def bootstrap(
+    settings: RestSettings,
+    *,
+    queue: JobQueue | None = None,
+    outbox: Outbox | None = None,
+    song_store: SongStore | None = None,
+) -> Dependencies:
+    """Return the dependencies. Nothing is sent before their first use."""
+    return Dependencies(
+        settings=settings,
+        queue=queue or open_queue(settings),
+        outbox=outbox or open_outbox(settings),
+        song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),
+        uploads=song_store or open_song_store(settings),
+        upload_memory=UploadMemoryLimit(settings.max_in_flight_bytes),
     )

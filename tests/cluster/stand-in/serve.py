@@ -1,4 +1,4 @@
-"""Speaks S3 as rclone does, on the ports, with the credentials and the health paths of MinIO."""
+"""rclone's S3 server on the ports, with the credentials and the health paths of MinIO."""
 
 import asyncio
 import os
@@ -6,10 +6,10 @@ import signal
 import sys
 from pathlib import Path
 
-_DATA, _PORT, _CONSOLE, _BEHIND = Path("/data"), 9000, 9001, 9100
+_DATA, _PORT, _CONSOLE, _RCLONE = Path("/data"), 9000, 9001, 9100
 _HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _HEALTH = b"GET /minio/health/"
-_PIECE_BYTES = 256 * 1024
+_CHUNK_BYTES = 256 * 1024
 
 
 async def main() -> None:
@@ -23,7 +23,7 @@ async def main() -> None:
 def _command() -> list[str]:
     keys = f"{os.environ['MINIO_ROOT_USER']},{os.environ['MINIO_ROOT_PASSWORD']}"
     fresh = ["--dir-cache-time", "0", "--vfs-cache-mode", "off"]
-    address = f"127.0.0.1:{_BEHIND}"
+    address = f"127.0.0.1:{_RCLONE}"
     rclone = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", "--addr", address]
     return [*rclone, "--auth-key", keys, *fresh, "--config", os.devnull, str(_DATA)]
 
@@ -36,24 +36,24 @@ async def _console(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        first = await reader.read(_PIECE_BYTES)
-        there, thither = await asyncio.open_connection("127.0.0.1", _BEHIND)
+        first = await reader.read(_CHUNK_BYTES)
+        source, sink = await asyncio.open_connection("127.0.0.1", _RCLONE)
     except OSError:
         return writer.close()
     if first.startswith(_HEALTH):
         writer.write(_HEALTHY)
-        thither.close()
+        sink.close()
         return writer.close()
-    thither.write(first)
-    await asyncio.gather(_pass(reader, thither), _pass(there, writer, reply=True), return_exceptions=True)
+    sink.write(first)
+    await asyncio.gather(_pass(reader, sink), _pass(source, writer, reply=True), return_exceptions=True)
 
 
 async def _pass(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, reply: bool = False) -> None:
     try:
-        while piece := await source.read(_PIECE_BYTES):
-            # rclone calls its errors `text/xml`, which the `minio` client does not read.
+        while chunk := await source.read(_CHUNK_BYTES):
+            # rclone sends its errors as `text/xml`, which the `minio` client rejects.
             sink.write(
-                piece.replace(b"Content-Type: text/xml", b"Content-Type: application/xml") if reply else piece
+                chunk.replace(b"Content-Type: text/xml", b"Content-Type: application/xml") if reply else chunk
             )
             await sink.drain()
     finally:

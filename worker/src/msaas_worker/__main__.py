@@ -1,95 +1,113 @@
-"""Starts a worker: builds its parts once, runs its loop, and leaves when told."""
+"""`python -m msaas_worker` takes jobs until SIGTERM."""
 
 import os
 import secrets
 import socket
-import sys
 import threading
 from functools import partial
 
-from msaas import log_info
-from msaas.errors import DeviceUnavailable, ModelUnavailable, StoreUnavailable
-from msaas.lifecycle import stop_on_signals
-from msaas.redis_log import start_logging
-from msaas.redis_outbox import RedisOutbox
-from msaas.redis_queue import RedisQueue
+from msaas.background import Tasks, spawn
+from msaas.bootstrap import open_outbox, open_queue, open_song_store, queue_policy, start_logging
+from msaas.errors import DeviceUnavailable, ModelUnavailable, QueueUnavailable, StoreUnavailable
+from msaas.heartbeat import Heartbeat
+from msaas.lifecycle import end_process, stop_on_signals
+from msaas.logs import get_logger
+from msaas.metrics import serve_metrics
+from msaas.queue.protocol import JobQueue, Outbox
 from msaas.settings import load_or_exit
-from msaas.tracks import Tracks
+from msaas.storage.song_store import SongStore
+from msaas.webhooks.dispatcher import Dispatcher, Send
+from msaas.webhooks.sender import post
 from msaas_worker.allocator import keep_freed_memory
-from msaas_worker.callbacks import Courier
-from msaas_worker.consumer import Loop
-from msaas_worker.handler import Handler
-from msaas_worker.heartbeat import Heartbeat
-from msaas_worker.postman import post
-from msaas_worker.retention import Retention, start_retention
+from msaas_worker.attempt import OnStep, Step, ignore_step
+from msaas_worker.job.handler import JobHandler
+from msaas_worker.job.policy import WorkerPolicy
+from msaas_worker.job.runner import JobRunner
+from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separators
-from msaas_worker.separators.library import open_library
 from msaas_worker.settings import WorkerSettings
-from msaas_worker.shutdown import end_process, wind_down
-from msaas_worker.sweeper import start_sweeping
-from msaas_worker.tidying import start_tidying
+
+#: Without a job of this worker the keeper delivers; this only takes up what a lost wake-up left.
+_WEBHOOKS_EVERY_S = 60.0
+
+log = get_logger()
 
 
-def main() -> None:
-    # Before a thread allocates: whichever has an arena of its own keeps it.
+def main(
+    *,
+    separators: Separators | None = None,
+    policy: WorkerPolicy = WorkerPolicy(),
+    on_step: OnStep = ignore_step,
+) -> None:
+    """Run a worker; tests bring their own separators and policy, and observe its steps."""
+    # Before any thread starts: a thread keeps its malloc arena.
     keep_freed_memory()
-    settings = load_or_exit(WorkerSettings)
-    stopping = stop_on_signals()
-    start_logging(
-        service="worker",
-        level=settings.log_level,
-        address=settings.redis_address,
-        key=settings.redis_log_key,
+    settings = load_or_exit(
+        WorkerSettings, program="msaas_worker", description="Separates the songs of the queue."
     )
+    stopping, name = stop_on_signals(), incarnation()
+    start_logging(settings, service="worker", worker=name)
+    serve_metrics(settings.metrics_port)
     scratch = Scratch()
-    loop = bootstrap(settings, scratch, stopping)
-    thread = threading.Thread(target=run, args=(loop,), name="consumer", daemon=True)
-    thread.start()
-    stopping.wait()
-    wind_down(loop, thread, drain_s=settings.drain_seconds)
-    scratch.remove()
-    log_info("worker_stopped")
-    end_process(loop.exit_code)
-
-
-def bootstrap(settings: WorkerSettings, scratch: Scratch, stopping: threading.Event) -> Loop:
-    """Build the worker from real parts; exits when the device that was asked for is absent."""
-    try:
-        library = open_library(
-            default=settings.demucs_model,
-            repo=settings.model_repo,
-            fallback=settings.model_fallback,
-            device=settings.device,
-            precision=settings.precision,
-        )
-    except DeviceUnavailable as error:
-        log_info("worker_cannot_start", reason=str(error))
-        sys.exit(str(error))
-    load(library, settings.demucs_model)
-    tracks = settings.tracks()
-    prepare(tracks)
-    queue = RedisQueue(settings.redis_address, keys=settings.keys, policy=settings.policy)
-    start_sweeping(queue, every_s=settings.policy.sweep_s, stopping=stopping)
-    if settings.retention_hours:
-        retention = Retention(tracks, settings.retention_hours * 3600, spared=[queue.open_songs])
-        start_retention(retention, queue, stopping=stopping)
-    outbox = RedisOutbox(settings.redis_address, keys=settings.keys, policy=settings.policy)
-    deliver = partial(post, private=settings.callback_allow_private)
-    Courier(outbox, deliver, stopping, settings.signing_secret).start()
-    handler = Handler(
-        tracks,
-        library,
-        scratch,
-        settings.demucs_model,
-        settings.max_duration_s,
-        publishes=settings.publish_pieces,
+    runner = bootstrap(
+        settings, scratch, stopping, name=name, separators=separators, policy=policy, on_step=on_step
     )
-    name, beat = incarnation(), Heartbeat(scratch.heartbeat)
-    loop = Loop(queue.consumer(name), handler.handle, settings.policy, stopping, beat)
-    start_tidying(queue, tracks, every_s=settings.policy.sweep_s, job_ended=loop.job_ended, stopping=stopping)
-    log_info("worker_started", worker=name)
-    return loop
+    thread = spawn(run, runner, name="runner")
+    stopping.wait()
+    wind_down(runner, thread, drain_s=settings.drain_seconds)
+    scratch.remove()
+    log.info("worker_stopped")
+    end_process(runner.exit_code)
+
+
+def bootstrap(
+    settings: WorkerSettings,
+    scratch: Scratch,
+    stopping: threading.Event,
+    *,
+    name: str,
+    queue: JobQueue | None = None,
+    outbox: Outbox | None = None,
+    song_store: SongStore | None = None,
+    separators: Separators | None = None,
+    send: Send | None = None,
+    policy: WorkerPolicy = WorkerPolicy(),
+    on_step: OnStep = ignore_step,
+) -> JobRunner:
+    """Build a worker on real adapters, or on those given. Exits when the device is absent."""
+    queue = queue or open_queue(settings)
+    song_store = song_store or open_song_store(settings)
+    separators = separators or _open_separators(settings, queue)
+    _load(separators, settings.demucs_model)
+    _prepare(song_store)
+    handler = JobHandler(
+        song_store=song_store,
+        separators=separators,
+        scratch=scratch,
+        default_model=settings.demucs_model,
+        max_duration_s=settings.max_duration_s,
+    )
+    runner = JobRunner(
+        consumer=queue.consumer(name),
+        song_store=song_store,
+        handle=handler.handle,
+        queue_policy=queue_policy(settings),
+        stopping=stopping,
+        policy=policy,
+        heartbeat=Heartbeat(scratch.heartbeat),
+        on_step=on_step,
+    )
+    dispatcher = Dispatcher(
+        outbox=outbox or open_outbox(settings),
+        send=send or partial(post, private=settings.callback_allow_private),
+        secret=settings.signing_secret,
+        first_attempts_only=True,
+        on_delivered=lambda job_id: on_step(Step.WEBHOOK_DELIVERED, job_id=job_id),
+    )
+    Tasks(stopping).every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name="webhooks", wake=runner.job_ended)
+    log.info("worker_started")
+    return runner
 
 
 def incarnation() -> str:
@@ -97,32 +115,57 @@ def incarnation() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def load(library: Separators, model: str) -> None:
-    """Load the default model, which says what runs; without it the worker lives, and each job says why."""
+def _open_separators(settings: WorkerSettings, queue: JobQueue) -> Separators:
+    # Importing torch takes seconds: `--help` and a worker with other separators do without it.
+    from msaas_worker.separators.library import open_library
+
     try:
-        library.get(model)
+        return open_library(
+            default=settings.demucs_model,
+            repo=settings.model_repo,
+            fallback=settings.model_fallback,
+            device=settings.device,
+            precision=settings.precision,
+            on_stand_in=partial(_note_stand_in, queue),
+        )
+    except DeviceUnavailable as error:
+        log.error("worker_not_started", reason=str(error))
+        raise SystemExit(str(error)) from None
+
+
+def _note_stand_in(queue: JobQueue, model: str, runs: str | None) -> None:
+    """Tell the API which model runs in place of another. Without a queue no job runs either."""
+    try:
+        queue.set_stand_in(model, runs=runs)
+    except QueueUnavailable as error:
+        log.debug("stand_in_not_noted", reason=error.detail)
+
+
+def _load(separators: Separators, model: str) -> None:
+    """Load the default model. Without it the worker still runs, and each job says why it failed."""
+    try:
+        separators.get(model)
     except ModelUnavailable as error:
-        log_info("model_unavailable", model=model, reason=str(error))
+        log.warning("model_unavailable", model=model, reason=str(error))
 
 
-def prepare(tracks: Tracks) -> None:
-    """Make the buckets; a store that is away now gets them from `rest`."""
+def _prepare(song_store: SongStore) -> None:
+    """Create the buckets; `rest` does the same when the store is back."""
     try:
-        tracks.prepare()
+        song_store.prepare()
     except StoreUnavailable as error:
-        log_info("store_away", reason=str(error))
+        log.warning("store_unavailable", reason=str(error))
 
 
-def run(loop: Loop) -> None:
-    """Run the loop; should it break, the whole worker ends and is started anew."""
+def run(runner: JobRunner) -> None:
+    """Run the loop. If it breaks, the whole worker ends and is restarted."""
     try:
-        loop.run()
-    except BaseException as error:
-        log_info("worker_broke", reason=repr(error))
-        loop.exit_code = 1
-        raise
+        runner.run()
+    except BaseException:
+        log.exception("worker_crashed")
+        runner.exit_code = 1
     finally:
-        loop.stopping.set()
+        runner.stopping.set()
 
 
 if __name__ == "__main__":

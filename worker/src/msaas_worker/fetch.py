@@ -1,35 +1,41 @@
-"""`python -m msaas_worker.fetch htdemucs --into DIR` makes a MODEL_REPO, so that no pod ever asks the hub."""
+"""`python -m msaas_worker.fetch htdemucs --into DIR` downloads a model into a folder for MODEL_REPO."""
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
-from msaas.stems import MODELS
+from msaas.errors import ModelUnavailable
+from msaas.models import MODELS
+from msaas_worker.separators.demucs.repository import download
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.repository import read_bag
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", choices=sorted(MODELS))
+    parser = argparse.ArgumentParser(prog="python -m msaas_worker.fetch", description=__doc__)
+    models = sorted(model.name for model in MODELS.values() if model.family == "demucs")
+    parser.add_argument("model", choices=models)
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
-    fetch(options.model, into=options.into, hub=Hub())
+    hub = Hub()
+    try:
+        fetch(options.model, into=options.into, hub=hub)
+    except (OSError, ModelUnavailable) as error:
+        sys.exit(f"Model {options.model} was not fetched from {hub.endpoint}: {error}")
 
 
 def fetch(model: str, *, into: Path, hub: Hub) -> None:
-    """Copy the model's files; its yaml comes last, for it says that the others are there.
+    """Copy the model's files into the folder. The definition comes last, so that an aborted copy is not used.
 
     Raises:
-        OSError: the hub gave no answer.
-        ModelUnavailable: what it gave is no model.
+        OSError: the hub did not deliver a file, or the folder cannot be written.
+        ModelUnavailable: the hub delivered an invalid definition.
     """
     into.mkdir(parents=True, exist_ok=True)
-    with hub.open(model) as from_hub:
-        definition = from_hub(f"{model}.yaml")
-        for signature in read_bag(definition)["models"]:
-            shutil.copyfile(from_hub(f"{signature}.safetensors"), into / f"{signature}.safetensors")
-        shutil.copyfile(definition, into / definition.name)
+    files = download(model, hub)
+    for path in (*files.weights, files.definition):
+        shutil.copyfile(path, into / path.name)
+    hub.drop_temporary_files()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a worker keeps songs and stems while it works; what a killed one left is removed by the next."""
+"""Temporary folder of a worker. A worker deletes the folders that killed workers left behind."""
 
 import fcntl
 import shutil
@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import IO
 
 _PREFIX = "msaas-worker-"
-#: Until the lock is held: a worker that starts at the same time takes such a folder for no one's.
-_UNHELD = f"new-{_PREFIX}"
+#: Prefix of a folder whose lock is not held yet, so that another worker does not delete it.
+_UNLOCKED_PREFIX = f"new-{_PREFIX}"
 _LOCK = "lock"
 
 
 class ScratchGone(Exception):
-    """Somebody removed the scratch of this process; no job can be done in it any more."""
+    """The scratch folder of this process was deleted, so it cannot do jobs any more."""
 
 
 class Scratch:
-    """A folder of this process alone, held by a lock that ends with the process however that ends."""
+    """A folder of this process. Its lock ends with the process, even on SIGKILL."""
 
     def __init__(self, parent: Path | None = None) -> None:
         root = parent or Path(tempfile.gettempdir())
-        _remove_left_behind(root)
-        unheld = Path(tempfile.mkdtemp(prefix=_UNHELD, dir=root))
-        self._lock = open(unheld / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
+        _remove_abandoned(root)
+        unlocked = Path(tempfile.mkdtemp(prefix=_UNLOCKED_PREFIX, dir=root))
+        self._lock = open(unlocked / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._folder = unheld.rename(root / (_PREFIX + unheld.name.removeprefix(_UNHELD)))
+        self._folder = unlocked.rename(root / (_PREFIX + unlocked.name.removeprefix(_UNLOCKED_PREFIX)))
 
     @property
     def heartbeat(self) -> Path:
@@ -35,7 +35,7 @@ class Scratch:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Give a folder for one job. Raises `ScratchGone`."""
+        """Create a folder for one job, and delete it at the end. Raises `ScratchGone`."""
         if not self._folder.is_dir():
             raise ScratchGone(str(self._folder))
         with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
@@ -46,17 +46,17 @@ class Scratch:
         self._lock.close()
 
 
-def _remove_left_behind(root: Path) -> None:
+def _remove_abandoned(root: Path) -> None:
     for folder in root.glob(f"{_PREFIX}*"):
         try:
             with open(folder / _LOCK) as lock:
-                if _is_free(lock):
+                if _acquire(lock):
                     shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # Another worker was quicker, or it is not ours.
+            continue  # Another worker deleted it first, or it is not a scratch folder.
 
 
-def _is_free(lock: IO[str]) -> bool:
+def _acquire(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

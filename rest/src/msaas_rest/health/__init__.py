@@ -1,1 +1,1 @@
-"""What whoever watches over the service asks."""
+"""Liveness, readiness and metrics."""

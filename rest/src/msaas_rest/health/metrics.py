@@ -1,48 +1,105 @@
-"""What is counted, in Prometheus' words."""
+"""Prometheus metrics of the REST service."""
 
+import time
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from flask import Flask, Response, current_app, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from msaas.errors import Unavailable
-from msaas.queue import JobQueue
-from msaas_rest.budget import Budget
+from msaas.metrics import count_build
+from msaas.queue.protocol import JobQueue
+from msaas_rest.http.upload_memory import UploadMemoryLimit
+
+_DURATIONS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+#: Label of requests that match no route.
+_NO_ROUTE = "none"
+#: Methods of the routes. Others are counted as `other`: clients choose them, and each label costs memory.
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """Each app has its own, so that two in one process do not meet."""
+    """The metrics of one app. Each app has its own registry, so that two can run in one process."""
 
-    def __init__(self, *, queue: JobQueue, budget: Budget) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+    def __init__(self, *, queue: JobQueue, upload_memory: UploadMemoryLimit) -> None:
         self.registry = CollectorRegistry()
+        count_build(self.registry)
         self.requests = Counter(
             "msaas_requests", "Answered requests", ["method", "route", "status"], registry=self.registry
         )
-        held = Gauge("msaas_upload_bytes", "What uploads under way hold", registry=self.registry)
-        held.set_function(lambda: budget.taken_bytes)
+        self.durations = Histogram(
+            "msaas_request_seconds",
+            "From the request to its answer, without the body of the answer",
+            ["method", "route"],
+            buckets=_DURATIONS_S,
+            registry=self.registry,
+        )
+        held = Gauge("msaas_upload_bytes", "Memory that uploads hold", registry=self.registry)
+        held.set_function(lambda: upload_memory.taken_bytes)
         self.registry.register(_QueueDepth(queue))
 
 
 class _QueueDepth(Collector):
-    """Asked at each scrape; while the queue is away there is no figure."""
+    """Asks the queue at each scrape. While it is unavailable, the metrics have no samples."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        yield self._family()
+        yield from self._families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = self._family()
+        jobs, workers = self._families()
         try:
-            for state, jobs in vars(self._queue.depth()).items():
-                family.add_metric([state], jobs)
+            depth = vars(self._queue.depth()).copy()
+            workers.add_metric([], depth.pop("workers"))
+            for state, number in depth.items():
+                jobs.add_metric([state], number)
         except Unavailable:
             pass
-        yield family
+        yield from (jobs, workers)
 
     @staticmethod
-    def _family() -> GaugeMetricFamily:
-        return GaugeMetricFamily("msaas_queue_jobs", "Jobs in the queue", labels=["state"])
+    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily("msaas_queue_jobs", "Jobs in the queue", labels=["state"]),
+            GaugeMetricFamily("msaas_workers", "Workers with a lease", labels=[]),
+        )
+
+
+def count_requests(app: Flask, metrics: Metrics) -> None:
+    """Count every request and its duration."""
+
+    @app.before_request
+    def start_clock() -> None:
+        g.started = time.monotonic()
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        route = _route()
+        method = request.method if request.method in _METHODS else "other"
+        metrics.requests.labels(method, route, response.status_code).inc()
+        if "started" in g:
+            metrics.durations.labels(method, route).observe(time.monotonic() - g.started)
+        return response
+
+
+def _route() -> str:
+    """Return the rule of the request, of one with a wrong method as well."""
+    if request.url_rule:
+        return request.url_rule.rule
+    error = request.routing_exception
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        return _rule(request.path, method=next(iter(error.valid_methods)))
+    return _NO_ROUTE
+
+
+def _rule(path: str, *, method: str) -> str:
+    try:
+        rule, _ = current_app.url_map.bind("").match(path, method=method, return_rule=True)
+    except HTTPException:
+        return _NO_ROUTE
+    return rule.rule

@@ -1,27 +1,31 @@
-"""`/healthz` says that the process is up, `/readyz` that its parts answer, `/metrics` what it counts."""
+"""`/healthz`: the process is up. `/readyz`: its dependencies answer. `/metrics`: Prometheus."""
 
-from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from msaas_rest.bootstrap import Parts
+from msaas.errors import ObjectNotFound
+from msaas.storage.song_store import SongStore
+from msaas_rest.bootstrap import Dependencies
 from msaas_rest.health.metrics import Metrics
 
 
-def routes(parts: Parts, metrics: Metrics) -> Blueprint:
+def routes(deps: Dependencies, metrics: Metrics) -> Blueprint:
     blueprint = Blueprint("health", __name__)
-    pings: Mapping[str, Callable[[], None]] = {"queue": parts.queue.ping, "store": parts.tracks.ping}
+    store = _StoreCheck(deps.song_store)
 
     @blueprint.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "up"}
 
     @blueprint.get("/readyz")
-    def readyz() -> dict[str, str]:
-        for ping in pings.values():
-            ping()
-        return dict.fromkeys(pings, "ok")
+    def readyz() -> dict[str, Any]:
+        """Answer 200 when songs can be accepted. Without a live worker they wait."""
+        depth = deps.queue.depth()
+        store.check()
+        return {"queue": "ok", "store": "ok", "workers": depth.workers}
 
     @blueprint.get("/metrics")
     def metrics_page() -> Response:
@@ -30,11 +34,18 @@ def routes(parts: Parts, metrics: Metrics) -> Blueprint:
     return blueprint
 
 
-def count_requests(app: Flask, metrics: Metrics) -> None:
-    @app.after_request
-    def count(response: Response) -> Response:
-        # The rule, not the path: a label must not grow with what clients make up.
-        route = request.url_rule.rule if request.url_rule else "none"
-        method = request.method if request.url_rule else "any"
-        metrics.requests.labels(method, route, response.status_code).inc()
-        return response
+class _StoreCheck:
+    """Creates the buckets at the first check, because a new store has none. Later checks only ping."""
+
+    def __init__(self, song_store: SongStore) -> None:
+        self._song_store = song_store
+        self._is_prepared = False
+
+    def check(self) -> None:
+        """Raises `StoreUnavailable`."""
+        if self._is_prepared:
+            # The folder of a directory store may have been deleted.
+            with suppress(ObjectNotFound):
+                return self._song_store.ping()
+        self._song_store.prepare()
+        self._is_prepared = True

@@ -1,1 +1,1 @@
-"""The front door."""
+"""The home page."""

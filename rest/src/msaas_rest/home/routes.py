@@ -1,4 +1,4 @@
-"""`GET /`: a page for a browser, 200 for everybody else: load balancers ask here whether we live."""
+"""`GET /`: the page for a browser, 200 with JSON for every other client, such as a load balancer."""
 
 from importlib.resources import files
 
@@ -19,7 +19,7 @@ def routes() -> Blueprint:
                 content_type="text/html; charset=utf-8",
                 headers={
                     "Content-Security-Policy": _POLICY,
-                    # The form carries the page's origin: without it, it would be taken for another site's.
+                    # Without a referrer, the form would look like a request from another site.
                     "Referrer-Policy": "same-origin",
                     "Vary": "Accept",
                 },
@@ -30,5 +30,5 @@ def routes() -> Blueprint:
 
 
 def wants_html() -> bool:
-    """A browser names HTML; whoever takes anything wants no page."""
+    """Return whether the client is a browser: browsers list text/html in Accept, `*/*` gets JSON."""
     return "text/html" in (media_type for media_type, _ in request.accept_mimetypes)

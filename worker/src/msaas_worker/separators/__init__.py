@@ -1,42 +1,47 @@
-"""A separator turns a song into stems, and gives each region away as soon as it is final."""
+"""Separation of a song into stems by neural networks.
+
+The model families `demucs` and `starter` do not know each other. `htdemucs` is the fast forward pass that
+both use, and the modules beside it serve every family.
+"""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
-from msaas_worker.decoded import Audio, DecodedSong
+from msaas_worker.audio.decoded import Audio, DecodedSong
 
-#: Told after each segment: the share of the song that is done, 0 to 1. What it raises ends the separation.
+#: Called after each segment with the share of the song that is done (0 to 1). An exception ends the
+#: separation.
 OnProgress = Callable[[float], None]
+#: `exact` is float32. `auto` and `fast` allow 16 bits, as far as the measured error permits.
+Precision = Literal["auto", "exact", "fast"]
 
 
 class Separator(Protocol):
-    """A model that is loaded and ready."""
+    """A loaded model."""
 
     @property
     def model(self) -> str:
-        """The model that really runs: of the table, never the one it stands in for."""
-
-    @property
-    def stems(self) -> tuple[str, ...]: ...
+        """Name of the model that runs, as in `msaas.models.MODELS`; never that of a model it replaces."""
 
     @property
     def weights_sha256(self) -> str: ...
 
     @property
     def engine(self) -> str:
-        """What runs it; the same engine and weights make the same samples of the same song."""
+        """Implementation and arithmetic. The same engine and weights give the same samples of a song."""
 
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
 
     def separate(
         self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress
     ) -> Iterator[Audio]:
-        """Yield regions `[stems, 2, samples]` that joined are as long as the song."""
+        """Yield regions `[stems, 2, samples]` as they become final. Joined, they are as long as the song."""
 
 
 class Separators(Protocol):
-    """Where a job gets its model."""
+    """The models that jobs can use."""
 
     def get(self, model: str) -> Separator:
-        """Return the model, or what stands in for it. Raises `ModelUnavailable`."""
+        """Return the model, or the model that runs in its place. Raises `ModelUnavailable`."""

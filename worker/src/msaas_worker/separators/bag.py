@@ -1,4 +1,4 @@
-"""A bag of models is a weighted mean, and a stem needs only the models with a weight for it."""
+"""Bags: several networks whose estimates are averaged with a weight for each stem."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bag:
-    """`weights[model][source]`; all models have the same sources."""
+    """`weights[network][stem]`. All networks of a bag have the same stems; one network is a bag, too."""
 
-    sources: tuple[str, ...]
+    stems: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
 
-    def rows(self, stems: Sequence[str]) -> list[int]:
-        return [self.sources.index(stem) for stem in stems]
+    @classmethod
+    def of_equals(cls, stems: tuple[str, ...], *, networks: int) -> "Bag":
+        """Return a bag in which every network counts as much."""
+        return cls(stems, ((1.0,) * len(stems),) * networks)
 
-    def needed(self, rows: Sequence[int]) -> list[int]:
-        """Return the models with a weight for one of these sources; the others change nothing."""
+    def rows(self, stems: Sequence[str]) -> list[int]:
+        return [self.stems.index(stem) for stem in stems]
+
+    def required_networks(self, rows: Sequence[int]) -> list[int]:
+        """Return the networks with a weight for one of these stems. The others do not change the mean."""
         return [index for index, weights in enumerate(self.weights) if any(weights[row] for row in rows)]
 
     def mean(self, estimates: dict[int, Tensor], rows: Sequence[int]) -> Tensor:
-        """Return `[rows, 2, n]` of estimates `[sources, 2, n]` by model, in demucs' order of operations."""
+        """Return `[rows, 2, n]`, the mean of estimates `[stems, 2, n]` by network.
+
+        The order of operations is that of demucs, so that the samples are the same bit for bit.
+        """
         total: Tensor = torch.zeros(())
         for index, estimate in estimates.items():
             total = total + estimate[list(rows)] * self._column(index, rows)
@@ -33,14 +41,17 @@ class Bag:
         return torch.tensor([self.weights[index][row] for row in rows])[:, None, None]
 
 
-def in_step(streams: dict[int, Iterator[Tensor]], total: int) -> Iterator[dict[int, Tensor]]:
-    """Yield equally long regions of all streams, though their models may have other segments."""
+def align(streams: dict[int, Iterator[Tensor]], *, samples: int) -> Iterator[dict[int, Tensor]]:
+    """Yield regions of all streams that have the same length, up to `samples`.
+
+    The networks of a bag may have segments of different lengths.
+    """
     waiting = {index: torch.empty(0) for index in streams}
-    while total:
+    while samples:
         for index, stream in streams.items():
             if not waiting[index].shape[-1]:
                 waiting[index] = next(stream)
         ready = min(region.shape[-1] for region in waiting.values())
         yield {index: region[..., :ready] for index, region in waiting.items()}
         waiting = {index: region[..., ready:] for index, region in waiting.items()}
-        total -= ready
+        samples -= ready

@@ -1,4 +1,4 @@
-"""What a model runs on: the device that was asked for, and as many threads as there are cores to use."""
+"""The device and the number of threads that networks run on."""
 
 import os
 from pathlib import Path
@@ -16,25 +16,23 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise DeviceUnavailable(
-            "DEVICE=cuda, but there is no usable CUDA device; DEVICE=auto takes what is there."
-        )
+        raise DeviceUnavailable("DEVICE=cuda needs a CUDA device, and there is none. Set DEVICE=auto.")
     return wanted
 
 
 def usable_cores() -> int:
-    """Return the cores of this process: its affinity, the quota of its container or what it was granted."""
+    """Return the cores of this process: the least of its affinity, its cgroup quota and OMP_NUM_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _quota(cores), _granted(cores)))
+    return max(1, min(cores, _read_quota(cores), _read_openmp_threads(cores)))
 
 
-def _granted(cores: int) -> int:
-    """Return the threads that OpenMP may use: whoever starts several workers shares out the cores so."""
+def _read_openmp_threads(cores: int) -> int:
+    """Return OMP_NUM_THREADS, which divides the cores among several workers of a machine."""
     threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(threads) if threads.isdecimal() and int(threads) else cores
 
 
-def _quota(cores: int) -> int:
+def _read_quota(cores: int) -> int:
     try:
         quota, period = _CGROUP_QUOTA.read_text().split()
         return round(int(quota) / int(period))

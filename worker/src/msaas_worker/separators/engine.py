@@ -1,35 +1,40 @@
-"""The demucs engine: a bag of models, streamed over a song."""
+"""Separation by a bag of networks, streamed over a song."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import demucs
 
-from msaas_worker.decoded import Audio, DecodedSong
-from msaas_worker.separators import OnProgress
-from msaas_worker.separators.bag import Bag, in_step
-from msaas_worker.separators.overlap_add import Mixture, Runner
+from msaas_worker.audio.decoded import Audio, DecodedSong
+from msaas_worker.separators import OnProgress, Precision
+from msaas_worker.separators.bag import Bag, align
+from msaas_worker.separators.devices import usable_cores
+from msaas_worker.separators.htdemucs import BuildNetwork, prepare
+from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
+
+#: Segments computed at once. A single segment does not keep a GPU busy.
+_MIN_BATCH = {"cpu": 1, "cuda": 8}
 
 
-@dataclass(frozen=True)
-class DemucsSeparator:
-    """Implements `Separator`; `runners` are the models of the bag, ready to run."""
+@dataclass(frozen=True, kw_only=True)
+class BagSeparator:
+    """Implements `Separator`. There is one runner for each network of the bag."""
 
     model: str
     bag: Bag
     runners: tuple[Runner, ...]
     weights_sha256: str
-    arithmetic: str
-    #: Whether the stems add up to the song: then they share its mean, which demucs gives back to each.
+    #: Whether the stems add up to the mixture. Each then gets a part of its mean, otherwise all of it.
     adds_up: bool = False
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        return self.bag.sources
 
     @property
     def device(self) -> str:
         return self.runners[0].device
+
+    @property
+    def arithmetic(self) -> str:
+        return self.runners[0].arithmetic
 
     @property
     def engine(self) -> str:
@@ -39,16 +44,28 @@ class DemucsSeparator:
         self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress
     ) -> Iterator[Audio]:
         mixture, rows = Mixture(song), self.bag.rows(stems)
-        needed = {index: self.runners[index] for index in self.bag.needed(rows)}
-        segments = sum(len(runner.segments.offsets(song.samples)) for runner in needed.values())
+        required = {index: self.runners[index] for index in self.bag.required_networks(rows)}
+        segments = sum(len(runner.segments.offsets(song.samples)) for runner in required.values())
         progress = _Progress(on_progress, segments)
         streams = {
-            index: runner.regions(mixture, on_segments=progress.add) for index, runner in needed.items()
+            index: runner.regions(mixture, on_segments=progress.add) for index, runner in required.items()
         }
-        mean = mixture.mean / len(self.stems) if self.adds_up else mixture.mean
-        for estimates in in_step(streams, song.samples):
+        mean = mixture.mean / len(self.bag.stems) if self.adds_up else mixture.mean
+        for estimates in align(streams, samples=song.samples):
             estimate = self.bag.mean(estimates, rows)
             yield (estimate * mixture.std + mean).numpy()
+
+
+def make_runner(network: Any, build: BuildNetwork | None, *, device: str, precision: Precision) -> Runner:
+    """Prepare a network of demucs' interface to run; `build` is its fast form, as in `prepare`."""
+    prepared = prepare(network, build, precision=precision, device=device, threads=usable_cores())
+    return Runner(
+        segments=segments_of(network),
+        forward=prepared.forward,
+        device=device,
+        batch=max(prepared.batch, _MIN_BATCH[device]),
+        arithmetic=prepared.arithmetic,
+    )
 
 
 @dataclass

@@ -1,74 +1,150 @@
-"""The models of this worker: the default one stays loaded, and of the others the last one asked for."""
+"""The models of a worker: loads and keeps them, and looks for missing ones in the background.
 
-import hashlib
+A job never waits for the hub, with one exception: the first request for a model, if the model is not on this
+machine and there is no fallback.
+"""
+
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from msaas import log_info
+from msaas.background import Tasks
 from msaas.errors import ModelUnavailable
-from msaas.stems import MODELS, STARTER
-from msaas_worker.allocator import give_back_freed_memory
-from msaas_worker.decoded import SAMPLERATE
-from msaas_worker.separators import Separator
-from msaas_worker.separators.bag import Bag
-from msaas_worker.separators.devices import choose_device, usable_cores
-from msaas_worker.separators.engine import DemucsSeparator
-from msaas_worker.separators.htdemucs import Prepared, prepare
-from msaas_worker.separators.htdemucs.precision import Precision
+from msaas.logs import get_logger
+from msaas_worker.allocator import return_freed_memory
+from msaas_worker.separators import Precision, Separator
+from msaas_worker.separators.families import Families, Family, LoadOptions, ModelMissing
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.overlap_add import Runner, segments_of
-from msaas_worker.separators.repository import ModelFiles, Repository
-from msaas_worker.separators.starter import Starter
-from msaas_worker.separators.weights import checksum, read_model
 
-#: Segments run at once; one alone leaves a GPU idle.
-_MIN_BATCH = {"cpu": 1, "cuda": 8}
-#: The hub may be back by then; a try costs a job up to 10 s.
-_TRY_AGAIN_S = 300.0
-_STARTER = Path(__file__).parent / "starter" / f"{STARTER}.safetensors"
+#: Default pause, in s, before a missing model is looked for again.
+_RETRY_S = 300.0
+
+#: Called with a model and the model that runs in its place, or None when the model itself was loaded.
+OnStandIn = Callable[[str, str | None], None]
+
+log = get_logger()
+
+
+def ignore_stand_in(model: str, runs: str | None) -> None:
+    """Hook of a library that nothing observes."""
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """The reason why a model is missing, and the time (monotonic) of the next look for it."""
+
+    reason: str
+    retry_at: float
 
 
 class Library:
-    """Implements `Separators`."""
+    """Implements `Separators`. `get` is for one thread at a time."""
 
-    def __init__(self, load: Callable[[str], Separator], *, default: str, fallback: str = "") -> None:
-        self._load = load
+    def __init__(
+        self,
+        family_of: Callable[[str], Family],
+        *,
+        default: str,
+        fallback: str = "",
+        on_stand_in: OnStandIn = ignore_stand_in,
+        model_retry_s: float = _RETRY_S,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self._family_of = family_of
         self._default = default
         self._fallback = fallback
+        self._on_stand_in = on_stand_in
+        self._retry_s = model_retry_s
+        self._tasks = Tasks(stopping or threading.Event())
+        self._wake = threading.Event()
+        self._retries: threading.Thread | None = None
         self._loaded: dict[str, Separator] = {}
-        #: By model: until when its fallback stands in without another try.
-        self._missing_until: dict[str, float] = {}
+        #: Written by `get` when a model is missing, emptied by the background task. Each step is atomic.
+        self._missing: dict[str, _Miss] = {}
 
     def get(self, model: str) -> Separator:
-        if time.monotonic() < self._missing_until.get(model, 0.0):
-            return self._kept(self._fallback)
-        try:
-            return self._kept(model)
-        except ModelUnavailable as error:
-            if not self._fallback or model == self._fallback:
-                raise
-            self._missing_until[model] = time.monotonic() + _TRY_AGAIN_S
-            return self._kept(self._fallback, instead_of=model, because=error.detail)
+        """Return the model, or its fallback while it is missing.
 
-    def _kept(self, model: str, **facts: str) -> Separator:
-        """Return the model; of those that are not the default the last one is kept."""
-        if model not in self._loaded:
-            separator = self._load(model)
-            self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
-            self._loaded[model] = separator
-            give_back_freed_memory()
-            log_info(
-                "model_loaded",
-                model=separator.model,
-                device=separator.device,
-                engine=separator.engine,
-                **facts,
+        Raises:
+            ModelUnavailable: both are missing. The error is that of the last look for the model.
+        """
+        if model in self._loaded:
+            return self._loaded[model]
+        miss = self._missing.get(model)
+        if miss is None:
+            try:
+                return self._find(model)
+            except ModelUnavailable as error:
+                miss = self._remember(model, error)
+        if not self._has_fallback(model):
+            raise ModelUnavailable(miss.reason)
+        self._on_stand_in(model, self._fallback)
+        return self.get(self._fallback)
+
+    def _has_fallback(self, model: str) -> bool:
+        return self._fallback not in ("", model)
+
+    def _find(self, model: str) -> Separator:
+        """Load the model. Without a fallback, wait for its download if necessary."""
+        try:
+            return self._load(model)
+        except ModelMissing:
+            if self._has_fallback(model):
+                raise
+            self._family_of(model).fetch(model)
+            return self._load(model)
+
+    def _load(self, model: str) -> Separator:
+        """Load the model from this machine. The default stays loaded, and one other model."""
+        log.info("model_loading", model=model)
+        began = time.perf_counter()
+        try:
+            separator = self._family_of(model).load(model)
+        except OSError as error:
+            raise ModelUnavailable(f"The files of model {model} cannot be read: {error}") from error
+        self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
+        self._loaded[model] = separator
+        return_freed_memory()
+        log.info(
+            "model_loaded",
+            model=separator.model,
+            device=separator.device,
+            engine=separator.engine,
+            seconds=round(time.perf_counter() - began, 2),
+        )
+        self._on_stand_in(model, None)
+        return separator
+
+    def _remember(self, model: str, error: ModelUnavailable) -> _Miss:
+        """Look for the model later, or at once if the hub was not asked yet."""
+        is_asked = not isinstance(error, ModelMissing)
+        miss = _Miss(error.detail, time.monotonic() + (self._retry_s if is_asked else 0.0))
+        self._missing[model] = miss
+        if self._has_fallback(model):
+            log.warning("model_replaced", model=model, runs=self._fallback, reason=error.detail)
+        if self._retries is None:
+            self._retries = self._tasks.every(
+                self._retry_s, self._fetch_missing, name="models", wake=self._wake
             )
-        return self._loaded[model]
+        self._wake.set()
+        return miss
+
+    def _fetch_missing(self) -> None:
+        """Download the missing models that are due. The next `get` loads them."""
+        for model, miss in list(self._missing.items()):
+            if miss.retry_at > time.monotonic():
+                continue
+            try:
+                self._family_of(model).fetch(model)
+            except ModelUnavailable as error:
+                if error.detail != miss.reason:
+                    log.info("model_fetch_failed", model=model, reason=error.detail)
+                self._missing[model] = _Miss(error.detail, miss.retry_at)
+            else:
+                log.info("model_found", model=model)
+                del self._missing[model]
 
 
 def open_library(
@@ -79,82 +155,39 @@ def open_library(
     device: str,
     precision: Precision,
     hub: Hub | None = None,
+    on_stand_in: OnStandIn = ignore_stand_in,
+    model_retry_s: float = _RETRY_S,
+    stopping: threading.Event | None = None,
 ) -> Library:
-    """Return the library of this process; nothing is loaded before it is asked for.
+    """Return the library of this process. Models are loaded by its `get`.
+
+    This imports torch, which takes most of the start of a worker. Background tasks end when `stopping` is
+    set.
 
     Raises:
         DeviceUnavailable: `device` is `cuda` and there is none.
     """
-    chosen = choose_device(device)
-    torch.set_num_threads(usable_cores())
-    repository = Repository(repo, hub or Hub())
-
-    def load(model: str) -> Separator:
-        return load_separator(model, repository, device=chosen, precision=precision)
-
-    return Library(load, default=default, fallback=fallback)
-
-
-def load_separator(model: str, repository: Repository, *, device: str, precision: Precision) -> Separator:
-    """Raises `ModelUnavailable`, saying how to get the model."""
-    if model == STARTER:
-        return load_starter(_STARTER, device=device, precision=precision)
-    with repository.files(model) as files:
-        return _separator(model, files, device=device, precision=precision)
-
-
-def load_starter(weights: Path, *, device: str, precision: Precision) -> Separator:
-    """`weights` are those of the package, or of a training. Raises `ModelUnavailable`."""
-    if not weights.is_file():
-        raise ModelUnavailable("This copy of the package was built without its starter model.")
-    files = ModelFiles((weights,), {"models": [STARTER]}, is_foreign=False)
-    return _separator(STARTER, files, device=device, precision=precision)
-
-
-def _separator(model: str, files: ModelFiles, *, device: str, precision: Precision) -> Separator:
-    checksums = [checksum(path) for path in files.weights]
-    models = [_shaped(model, read_model(path), files.bag.get("segment")) for path in files.weights]
-    threads = usable_cores()
-    prepared = [prepare(each, precision=precision, device=device, threads=threads) for each in models]
-    for path, each in zip(files.weights, checksums, strict=True):
-        if not each.is_verified and files.is_foreign:
-            log_info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
-    return DemucsSeparator(
-        model,
-        _bag(model, files),
-        tuple(_runner(each, ready, device) for each, ready in zip(models, prepared, strict=True)),
-        weights_sha256=_joined([each.sha256 for each in checksums]),
-        arithmetic=prepared[0].arithmetic,
-        adds_up=all(isinstance(each, Starter) for each in models),
+    options = LoadOptions(device=_start_torch(device), precision=precision, repo=repo, hub=hub or Hub())
+    return Library(
+        Families(options).family_of,
+        default=default,
+        fallback=fallback,
+        on_stand_in=on_stand_in,
+        model_retry_s=model_retry_s,
+        stopping=stopping,
     )
 
 
-def _runner(model: Any, prepared: Prepared, device: str) -> Runner:
-    batch = max(prepared.batch, _MIN_BATCH[device])
-    return Runner(segments_of(model), prepared.forward, device=device, batch=batch)
+def _start_torch(device: str) -> str:
+    """Import torch, give it the cores of this process, and return the device. Raises `DeviceUnavailable`."""
+    log.info("torch_loading")
+    began = time.perf_counter()
+    import torch
 
+    from msaas_worker.separators.devices import choose_device, usable_cores
 
-def _bag(model: str, files: ModelFiles) -> Bag:
-    sources = MODELS[model]
-    weights = files.bag.get("weights") or [[1.0] * len(sources)] * len(files.weights)
-    if [len(row) for row in weights] != [len(sources)] * len(files.weights):
-        raise ModelUnavailable(f"{model}.yaml has not a weight for each stem of each of its models.")
-    return Bag(sources, tuple(tuple(map(float, row)) for row in weights))
-
-
-def _shaped(name: str, model: Any, segment: float | None) -> Any:
-    """Check the model and give it the bag's segment; a transformer takes no more than it was trained on."""
-    _check(name, model)
-    if segment and (segment <= model.segment or not hasattr(model, "crosstransformer")):
-        model.segment = segment
-    return model
-
-
-def _check(name: str, model: Any) -> None:
-    if (tuple(model.sources), model.samplerate, model.audio_channels) != (MODELS[name], SAMPLERATE, 2):
-        raise ModelUnavailable(f"The weights found for {name} make {', '.join(model.sources)}.")
-
-
-def _joined(sha256: list[str]) -> str:
-    """One file's own checksum; of several, the checksum of their checksums."""
-    return sha256[0] if len(sha256) == 1 else hashlib.sha256("\n".join(sha256).encode()).hexdigest()
+    chosen, threads = choose_device(device), usable_cores()
+    torch.set_num_threads(threads)
+    seconds = round(time.perf_counter() - began, 2)
+    log.info("torch_loaded", version=torch.__version__, device=chosen, threads=threads, seconds=seconds)
+    return chosen

@@ -1,7 +1,7 @@
-"""Overlap-add, region by region: bit for bit what `demucs.apply.apply_model` makes of a whole song.
+"""Streaming overlap-add: the same samples, bit for bit, as `demucs.apply.apply_model` of the whole song.
 
-A sample is final once no later segment reaches it, so that one segment of sums is all that is kept. It goes
-through the same operations in the same order as in demucs (`split=True, overlap=0.25, shifts=0`).
+A sample is final when no later segment overlaps it, so only one segment of sums is kept in memory. Operations
+and their order are those of demucs (`split=True, overlap=0.25, shifts=0`).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,16 +13,17 @@ from demucs.utils import center_trim
 from torch import Tensor
 from torch.nn import functional
 
-from msaas_worker.decoded import DecodedSong
+from msaas_worker.audio.decoded import DecodedSong
 
+#: Share of a segment that overlaps the next one.
 OVERLAP = 0.25
-#: `[batch, 2, n]` → `[batch, sources, 2, n]`
+#: `[batch, 2, n]` → `[batch, stems, 2, n]`
 Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """The song as the model wants it: centred and scaled by the whole, silence around it."""
+    """The input of a network: the song, centred and scaled by the statistics of its whole length."""
 
     song: DecodedSong
 
@@ -35,7 +36,7 @@ class Mixture:
         return torch.tensor(self.song.std, dtype=torch.float32) + 1e-8
 
     def read(self, start: int, stop: int) -> Tensor:
-        """Return `[2, stop - start]`, zeros where there is no song."""
+        """Return `[2, stop - start]`, with zeros before and after the song."""
         first, last = max(0, start), min(stop, self.song.samples)
         samples = torch.from_numpy(self.song.read(first, last).copy())
         return functional.pad((samples - self.mean) / self.std, (first - start, stop - last))
@@ -43,7 +44,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Segments:
-    """Where the segments of a model lie, in samples; `padded` is the length it wants for a piece."""
+    """Segments of a song, in samples. `padded` maps a length to the input length that the network needs."""
 
     length: int
     padded: Callable[[int], int]
@@ -62,15 +63,16 @@ class Segments:
         return window / window.max()
 
 
-def segments_of(model: Any) -> Segments:
-    length = int(model.samplerate * model.segment)
-    if getattr(model, "use_train_segment", False):
+def segments_of(network: Any) -> Segments:
+    """Return the segments that a network of demucs' interface was trained on."""
+    length = int(network.samplerate * network.segment)
+    if getattr(network, "use_train_segment", False):
         return Segments(length, lambda samples: length)
-    return Segments(length, getattr(model, "valid_length", lambda samples: samples))
+    return Segments(length, getattr(network, "valid_length", lambda samples: samples))
 
 
 class Sums:
-    """The segment of the song that is not final yet."""
+    """Weighted sums of the estimates, over the segment of the song that is not final yet."""
 
     def __init__(self, segments: Segments, *, device: str) -> None:
         self._stride = segments.stride
@@ -78,60 +80,62 @@ class Sums:
         self._weights = torch.zeros(segments.length, device=device)
         self._sums: Tensor | None = None
 
-    def add(self, piece: Tensor) -> Tensor:
-        """Add the next piece `[sources, 2, n]` and return what no later piece reaches."""
-        samples = piece.shape[-1]
+    def add(self, estimate: Tensor) -> Tensor:
+        """Add the estimate `[stems, 2, n]` of the next segment. Return the region that became final."""
+        samples = estimate.shape[-1]
         if self._sums is None:
-            self._sums = piece.new_zeros(*piece.shape[:-1], len(self._weights))
-        self._sums[..., :samples] += self._window[:samples] * piece
+            self._sums = estimate.new_zeros(*estimate.shape[:-1], len(self._weights))
+        self._sums[..., :samples] += self._window[:samples] * estimate
         self._weights[:samples] += self._window[:samples]
         final = min(self._stride, samples)
         region = self._sums[..., :final] / self._weights[:final]
-        _advance(self._sums, self._stride)
-        _advance(self._weights, self._stride)
+        _shift(self._sums, self._stride)
+        _shift(self._weights, self._stride)
         return region
 
 
-def _advance(sums: Tensor, stride: int) -> None:
-    """In place: what lives as long as the song is not to wander through the heap."""
+def _shift(sums: Tensor, stride: int) -> None:
+    """Move the sums to the next segment, in place: new memory for each segment would fragment the heap."""
     kept = sums.shape[-1] - stride
     sums[..., :kept] = sums[..., stride:].clone()
     sums[..., kept:] = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Runner:
-    """A model ready to run: `forward` takes and returns tensors on `device`, `batch` segments at once."""
+    """A network that is ready to run. `forward` takes `batch` segments at once, on `device`."""
 
     segments: Segments
     forward: Forward
     device: str = "cpu"
     batch: int = 1
+    #: As in `htdemucs.Prepared`.
+    arithmetic: str = "plain"
 
     def regions(self, mixture: Mixture, *, on_segments: Callable[[int], None]) -> Iterator[Tensor]:
-        """Yield the estimates `[sources, 2, n]` in order, one region a batch of segments."""
+        """Yield the estimates `[stems, 2, n]` in order, one region for each batch of segments."""
         sums = Sums(self.segments, device=self.device)
         offsets = self.segments.offsets(mixture.song.samples)
         for first in range(0, len(offsets), self.batch):
             batch = offsets[first : first + self.batch]
             with torch.inference_mode():
-                region = torch.cat([sums.add(piece) for piece in self._estimates(mixture, batch)], dim=-1)
+                region = torch.cat([sums.add(each) for each in self._estimate(mixture, batch)], dim=-1)
             on_segments(len(batch))
             yield region.cpu()
 
-    def _estimates(self, mixture: Mixture, offsets: range) -> Iterator[Tensor]:
-        """Yield the model's estimate of each segment; what it lacks in length is the song around it."""
+    def _estimate(self, mixture: Mixture, offsets: range) -> Iterator[Tensor]:
+        """Yield the estimate of each segment. Short inputs are extended by the song around them."""
         lengths = [min(self.segments.length, mixture.song.samples - offset) for offset in offsets]
-        inputs = [self._input(mixture, *place) for place in zip(offsets, lengths, strict=True)]
-        for estimate, length in zip(self._separated(inputs), lengths, strict=True):
+        inputs = [self._read(mixture, *place) for place in zip(offsets, lengths, strict=True)]
+        for estimate, length in zip(self._run(inputs), lengths, strict=True):
             yield center_trim(estimate, length)
 
-    def _input(self, mixture: Mixture, offset: int, length: int) -> Tensor:
+    def _read(self, mixture: Mixture, offset: int, length: int) -> Tensor:
         padded = self.segments.padded(length)
         start = offset - (padded - length) // 2
         return mixture.read(start, start + padded)
 
-    def _separated(self, inputs: list[Tensor]) -> Iterator[Tensor]:
+    def _run(self, inputs: list[Tensor]) -> Iterator[Tensor]:
         if len({each.shape for each in inputs}) == 1:
             yield from self.forward(torch.stack(inputs).to(self.device))
         else:

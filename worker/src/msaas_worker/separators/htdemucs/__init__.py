@@ -1,5 +1,8 @@
-"""A faster forward pass of HTDemucs: demucs' function and weights, arranged for the machine at hand."""
+"""A fast forward pass of HTDemucs: the function and the weights of demucs, arranged for the machine at hand.
 
-from msaas_worker.separators.htdemucs.preparation import Prepared, prepare
+It serves several model families and knows none of them.
+"""
 
-__all__ = ["Prepared", "prepare"]
+from msaas_worker.separators.htdemucs.preparation import BuildNetwork, Prepared, prepare
+
+__all__ = ["BuildNetwork", "Prepared", "prepare"]

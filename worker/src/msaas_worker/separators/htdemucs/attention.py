@@ -1,4 +1,4 @@
-"""Attention block by block, so that the scores never leave the processor's cache."""
+"""Attention in blocks of queries, whose scores fit into the processor's cache."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense, onednn_linear
 
-#: Queries whose scores are held at a time: 448 × 2,688 scores are 2.4 MB in bfloat16.
+#: Queries of a block: 448 × 2,688 scores are 2.4 MB in bfloat16.
 _QUERIES = 448
 
 
 class Attention:
-    """scale · multi-head attention of x [batch, queries, channels] over memory [batch, keys, channels]."""
+    """scale · multi-head attention of x `[batch, queries, channels]` over `[batch, keys, channels]`."""
 
     def __init__(self, attention: Any, *, scale: Tensor, arithmetic: Arithmetic) -> None:
         query, key, value = attention.in_proj_weight.detach().chunk(3)
@@ -23,21 +23,21 @@ class Attention:
         self._heads = attention.num_heads
         self._attend = _attend_in_blocks if arithmetic.device.type == "cpu" else _attend_at_once
         self._query = Dense(query * temperature, query_bias * temperature, arithmetic=arithmetic)
-        # A key's bias adds the same to every score of a query, which softmax does not see; and since the
-        # weights sum to 1, a value's bias can be added after them.
+        # The bias of the keys adds the same to every score of a query, which does not change the softmax. The
+        # bias of the values can be added after the softmax, because its weights sum to 1.
         self._key = Dense(key, None, arithmetic=arithmetic)
         self._value = Dense(value, None, arithmetic=arithmetic)
         bias = (bias + weight @ value_bias) * scale
         self._out = Dense(weight * scale[:, None], bias, arithmetic=arithmetic)
 
     def __call__(self, x: Tensor, memory: Tensor) -> Tensor:
-        parts = self._query(x), self._key(memory), self._value(memory)
-        query, key, value = (part.unflatten(-1, (self._heads, -1)).transpose(1, 2) for part in parts)
+        projections = self._query(x), self._key(memory), self._value(memory)
+        query, key, value = (each.unflatten(-1, (self._heads, -1)).transpose(1, 2) for each in projections)
         return self._out(self._attend(query, key, value))
 
 
 def _attend_at_once(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """[batch, heads, tokens, size] → [batch, queries, heads · size]."""
+    """`[batch, heads, tokens, size]` → `[batch, queries, heads · size]`."""
     return F.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(1, 2).flatten(2)
 
 
@@ -58,7 +58,7 @@ def _attend_head(query: Tensor, key: Tensor, value: Tensor, *, out: Tensor) -> N
 
 
 def _attend_head_onednn(query: Tensor, key: Tensor, value: Tensor, *, out: Tensor) -> None:
-    """In float32 only oneDNN's linear operator is sure to use AVX-512; it wants its operands dense."""
+    """Use oneDNN's linear operator, which always uses AVX-512 in float32. It needs dense operands."""
     query, key, value = query.contiguous(), key.contiguous(), value.T.contiguous()
     for rows in _blocks(query):
         scores = onednn_linear(query[rows], key)

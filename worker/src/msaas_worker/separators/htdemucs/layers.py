@@ -1,6 +1,7 @@
-"""HTDemucs' encoder and decoder layers over maps [batch, height, width, channels].
+"""The encoder and decoder layers of HTDemucs over maps `[batch, height, width, channels]`.
 
-The spectrogram's maps are (bins, frames); the waveform is a map of height 1, so that one class serves both.
+Height and width of a spectrogram are bins and frames. A waveform is a map of height 1, so one class serves
+both.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ from msaas_worker.separators.htdemucs.residual import ResidualBranch
 
 
 class Gated:
-    """GLU(x ∗ weight + bias): sigmoid and product are taken in by the convolutions."""
+    """GLU(x ∗ weight + bias). The convolutions also compute the sigmoid and the product."""
 
     def __init__(self, convolution: Any, *, arithmetic: Arithmetic) -> None:
         values, gates = _kernel(convolution).chunk(2)
@@ -33,7 +34,7 @@ class Gated:
 
 
 class Residuals:
-    """The residual branches of a layer, added to it, in place where it lies so; a row is one signal."""
+    """Adds the residual branches of a layer to x, in place if x is contiguous. A row is one signal."""
 
     def __init__(self, dconv: Any, *, width: int, arithmetic: Arithmetic) -> None:
         layers = dconv.layers if dconv else ()
@@ -43,12 +44,12 @@ class Residuals:
         rows = x.flatten(0, 1)
         for branch in self._branches:
             branch(rows)
-        # Rows of a batch that lies otherwise in memory are a copy.
+        # The rows of a batch that is not contiguous are a copy.
         return rows.unflatten(0, x.shape[:2])
 
 
 class Encoder:
-    """One layer down, in height for the spectrogram and in width for the waveform."""
+    """A layer that reduces the height of a spectrogram, or the width of a waveform."""
 
     def __init__(self, layer: Any, *, width: int, arithmetic: Arithmetic) -> None:
         self._dtype = arithmetic.dtype
@@ -70,14 +71,14 @@ class Encoder:
 
 
 class Decoder:
-    """One layer up; what comes out may be some columns wider than what went into the encoder."""
+    """A layer that increases height or width. The result may be wider than the encoder's input."""
 
     def __init__(self, layer: Any, *, width: int, arithmetic: Arithmetic) -> None:
         self._dtype = arithmetic.dtype
         self._activation: Activation = "none" if layer.last else "gelu"
         self._gated = Gated(layer.rewrite, arithmetic=arithmetic)
         self._residuals = Residuals(layer.dconv, width=width, arithmetic=arithmetic)
-        # The stems themselves are not rounded once more.
+        # The stems themselves are float32.
         upwards = arithmetic.exact if layer.last else arithmetic
         self._dtype_up = upwards.dtype
         convolution = TransposedConvolution if layer.freq else InterleavedConvolution
@@ -95,6 +96,6 @@ class Decoder:
 
 
 def _kernel(convolution: Any) -> Tensor:
-    """A kernel over time is one over a map of height 1."""
+    """Return a kernel of two dimensions. A kernel over time has height 1."""
     weight: Tensor = convolution.weight.detach()
     return weight.unsqueeze(2) if weight.dim() == 3 else weight

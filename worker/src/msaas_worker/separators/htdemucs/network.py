@@ -1,4 +1,4 @@
-"""HTDemucs' forward pass arranged for the machine: the function that it is, up to rounding."""
+"""The fast forward pass of HTDemucs. It computes the same function, except for rounding."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from msaas_worker.separators.htdemucs.spectrogram import ComplexAsChannels, Magn
 from msaas_worker.separators.htdemucs.transformer import Transformer
 
 
-class Network:
-    """Separates segments [batch, 2, samples] of the training length into [batch, stems, 2, samples].
+class HTDemucsNetwork:
+    """Separates segments `[batch, 2, samples]` of the training length into `[batch, stems, 2, samples]`.
 
-    The `exact_levels` outermost levels compute in float32 whatever the arithmetic.
+    The `exact_levels` outermost levels use float32 in any arithmetic.
     """
 
     def __init__(self, model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> None:
@@ -22,7 +22,7 @@ class Network:
         self.samples = int(model.segment * model.samplerate)
         self._spectrogram = Spectrogram(size=model.nfft, samples=self.samples, device=arithmetic.device)
         self._view: View = ComplexAsChannels() if model.cac else Magnitudes()
-        self._lengths = _lengths(model, self.samples)
+        self._lengths = _level_lengths(model, self.samples)
         levels = [arithmetic.exact] * exact_levels + [arithmetic] * (model.depth - exact_levels)
         frames, lengths = self._spectrogram.frames, self._lengths[1:]
         self._spectral = SpectralHalf(model, frames=frames, levels=levels)
@@ -48,13 +48,13 @@ class Network:
         return waves.unflatten(1, (self._stems, 2))
 
     def _branches(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Each branch's share of the stems: frames of the one, waves of the other.
+        """Return the two parts of the stems: frames of the spectral branch, waves of the waveform branch.
 
-        A function of its own, so that what they are made of is free before the inverse transform.
+        A separate function, so that its intermediate tensors are free before the inverse transform.
         """
         frames = self._spectrogram.analyse(mixture)
-        x, mean, deviation = _normalised(self._view.maps(frames))
-        xt, mean_t, deviation_t = _normalised(mixture.transpose(1, 2).unsqueeze(1))
+        x, mean, deviation = _normalise(self._view.maps(frames))
+        xt, mean_t, deviation_t = _normalise(mixture.transpose(1, 2).unsqueeze(1))
         x, xt = self._separate(x, xt)
         maps = torch.addcmul(mean, x, deviation, out=x)
         waves = torch.addcmul(mean_t, xt, deviation_t, out=xt)
@@ -80,7 +80,7 @@ class Network:
 
 
 class SpectralHalf:
-    """The layers over maps of the spectrogram, in and out again; each of the levels has its arithmetic."""
+    """The encoders and decoders of the spectral branch. Each level has its own arithmetic."""
 
     def __init__(self, model: Any, *, frames: int, levels: list[Arithmetic]) -> None:
         self.encoders = [
@@ -96,7 +96,7 @@ class SpectralHalf:
 
 
 class Bottom:
-    """Where the branches meet: the transformer, between products that widen and narrow the channels."""
+    """The innermost level: the transformer over both branches, and the products that adapt their channels."""
 
     def __init__(self, model: Any, *, frames: int, steps: int, arithmetic: Arithmetic) -> None:
         self._dtype = arithmetic.dtype
@@ -122,16 +122,16 @@ class Bottom:
         return tokens.view(x.shape), tokens_t.unsqueeze(1)
 
 
-def _lengths(model: Any, samples: int) -> list[int]:
-    """The waveform's length at each level, from the outside in."""
+def _level_lengths(model: Any, samples: int) -> list[int]:
+    """Return the length of the waveform at each level, outermost first."""
     lengths = [samples]
     for layer in model.tencoder:
         lengths.append(-(-lengths[-1] // layer.stride))
     return lengths
 
 
-def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (x − mean) / deviation of each item, the mean and the deviation."""
+def _normalise(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (x − mean) / deviation of each item, its mean and its deviation."""
     dimensions = tuple(range(1, x.dim()))
     mean = x.mean(dim=dimensions, keepdim=True)
     deviation = x.std(dim=dimensions, keepdim=True)

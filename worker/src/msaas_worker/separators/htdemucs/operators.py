@@ -1,4 +1,4 @@
-"""Products and convolutions over tensors whose channels come last, with weights laid out once."""
+"""Products and convolutions over tensors with channels last. Weights are put into their layout once."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,31 +10,33 @@ from torch.nn import functional as F  # noqa: N812
 Activation = Literal["none", "gelu", "sigmoid"]
 _ACTIVATIONS = {"none": lambda x: x, "gelu": F.gelu, "sigmoid": torch.sigmoid}
 
-#: oneDNN chooses a layout for a number of rows or a map's size; it may be called with any other.
+#: oneDNN chooses the layout for this number of rows and this map. Other sizes are possible, too.
 _TYPICAL_ROWS = 2_688
 _TYPICAL_MAP = (64, 336)
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What products are computed in; norms, statistics, the transformer's stream and the STFT are float32."""
+    """Type and device of products. Norms, statistics, the residual stream and the STFT are always float32."""
 
     dtype: torch.dtype
     device: torch.device
-    #: oneDNN's own operators use AVX-512 on every processor that has it, the BLAS behind `F.linear` on some;
-    #: they also take in an activation or a product while they write.
+    #: Whether oneDNN's own operators are used. They use AVX-512 wherever it exists, unlike the BLAS behind
+    #: `F.linear`, and compute an activation or a product with the same access to memory.
     packed: bool
 
     @property
     def exact(self) -> "Arithmetic":
+        """The same in float32."""
         return replace(self, dtype=torch.float32)
 
     def constant(self, value: Tensor) -> Tensor:
+        """Return a weight in this type, on this device."""
         return value.detach().to(self.device, self.dtype).contiguous()
 
 
 class Dense:
-    """activation(x · weightᵀ + bias), x: [..., in]."""
+    """activation(x · weightᵀ + bias), x: `[…, in]`."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, arithmetic: Arithmetic) -> None:
         self._packed = arithmetic.packed
@@ -57,7 +59,7 @@ def onednn_linear(
 
 
 class Convolution:
-    """activation(x ∗ weight + bias), x: [batch, height, width, channels]."""
+    """activation(x ∗ weight + bias), x: `[batch, height, width, channels]`."""
 
     def __init__(
         self,
@@ -115,7 +117,7 @@ class Convolution:
 
 
 class TransposedConvolution:
-    """activation(conv_transpose(x)), where the kernel [in, out, size] lies along the height."""
+    """activation(conv_transpose(x)) along the height, with a kernel `[in, out, size]`."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor, *, arithmetic: Arithmetic, stride: int, padding: int
@@ -130,10 +132,11 @@ class TransposedConvolution:
 
 
 class InterleavedConvolution:
-    """activation(conv_transpose(x)), where the kernel [in, out, size] lies along the width, twice the stride.
+    """activation(conv_transpose(x)) along the width, with a kernel `[in, out, size]` of twice the stride.
 
-    A column of x reaches two groups of columns that come out, so that this is a convolution with two taps,
-    whose channels are a group's columns; channels last, they lie in memory as the columns should.
+    Each column of x contributes to two groups of output columns. So this is a convolution with two taps,
+    whose output channels are the columns of a group. With channels last they are in memory in the order of
+    the columns.
     """
 
     def __init__(

@@ -1,38 +1,53 @@
-"""A loaded model becomes a function of segments, as fast as this machine and the wanted precision allow."""
+"""Turns a loaded model into a function of segments, as fast as the machine and the precision allow."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from msaas.logs import get_logger
+from msaas_worker.separators import Precision
 from msaas_worker.separators.htdemucs import precision as precisions
-from msaas_worker.separators.htdemucs.network import Network
 from msaas_worker.separators.htdemucs.operators import Arithmetic
-from msaas_worker.separators.htdemucs.precision import Precision
 from msaas_worker.separators.htdemucs.segments import SegmentThreads
-from msaas_worker.separators.htdemucs.sharing import SharingNetwork
-from msaas_worker.separators.htdemucs.support import is_known
-from msaas_worker.separators.starter import Starter
 
 Forward = Callable[[Tensor], Tensor]
 
-#: Levels kept in float32, the cheapest choice first: each is heard less than the one outside it.
+#: Numbers of outer levels in float32, the fastest choice first. An outer level adds more error than an inner
+#: one.
 _EXACT_LEVELS = (0, 1, 3, 4)
+
+log = get_logger()
+
+
+class Network(Protocol):
+    """Separates segments `[batch, 2, samples]` into `[batch, stems, 2, samples]`."""
+
+    samples: int
+
+    def __call__(self, mixture: Tensor) -> Tensor: ...
+
+
+class BuildNetwork(Protocol):
+    """Builds the fast form of a model. The `exact_levels` outermost levels use float32 in any arithmetic."""
+
+    def __call__(self, model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> Network: ...
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """`forward` maps segments [batch, 2, samples] of the training length to [batch, stems, 2, samples]."""
+    """`forward` maps segments `[batch, 2, samples]` of training length to `[batch, stems, 2, samples]`."""
 
     forward: Forward
-    #: `plain` is the model itself; else what it is computed in: `float32`, `bfloat16`, or `bfloat16+3` with
-    #: the three outermost levels in float32.
+    #: `plain` if the model itself runs, otherwise `float32`, `bfloat16`, or for example `bfloat16+3` with the
+    #: three outermost levels in float32.
     arithmetic: str
-    #: Segments to give it at once.
+    #: Number of segments to compute at once.
     batch: int = 1
-    #: Against float32 on this machine, where that was measured.
+    #: Signal-to-noise ratio of the probe against float32, if it was measured.
     snr_db: float | None = None
 
     def __call__(self, segments: Tensor) -> Tensor:
@@ -41,40 +56,49 @@ class Prepared:
 
 def prepare(
     model: Any,
+    build: BuildNetwork | None,
     *,
     precision: Precision = "auto",
     device: torch.device | str = "cpu",
     threads: int = 1,
 ) -> Prepared:
-    """Return the fastest forward pass that is as true as `precision` asks; the model can be dropped then."""
-    device = torch.device(device)
-    if not is_known(model):
-        return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
-    network = _network_of(model, arithmetic=precisions.exact(device))
-    chosen = Prepared(network, "float32")
-    faster = None if precision == "exact" else precisions.fast(device)
-    if faster:
-        chosen = (
-            _fastest_true_enough(model, network, faster, floor_db=precisions.TRUE_ENOUGH_DB[precision])
-            or chosen
-        )
-    if device.type == "cpu" and threads > 1:
-        return replace(chosen, forward=SegmentThreads(chosen.forward, threads=threads), batch=threads)
-    return chosen
+    """Return the fastest forward pass that is as accurate as `precision` demands.
+
+    `build` builds the fast form of the model, which may be deleted afterwards. Without it the model itself
+    runs.
+    """
+    device, began = torch.device(device), time.perf_counter()
+    if build is None:
+        prepared = Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
+    else:
+        prepared = _choose_network(model, build, precision, device)
+        if device.type == "cpu" and threads > 1:
+            forward = SegmentThreads(prepared.forward, threads=threads)
+            prepared = replace(prepared, forward=forward, batch=threads)
+    facts = {} if prepared.snr_db is None else {"snr_db": round(prepared.snr_db, 1)}
+    seconds = round(time.perf_counter() - began, 2)
+    log.info("network_prepared", arithmetic=prepared.arithmetic, seconds=seconds, **facts)
+    return prepared
 
 
-def _network_of(model: Any, *, arithmetic: Arithmetic, exact_levels: int = 0) -> Network | SharingNetwork:
-    kind = SharingNetwork if isinstance(model, Starter) else Network
-    return kind(model, arithmetic=arithmetic, exact_levels=exact_levels)
+def _choose_network(model: Any, build: BuildNetwork, precision: Precision, device: torch.device) -> Prepared:
+    network = build(model, arithmetic=precisions.float32_on(device))
+    faster = None if precision == "exact" else precisions.find_faster(device)
+    if faster is not None:
+        floor_db = precisions.MIN_SNR_DB[precision]
+        if found := _find_accurate(model, build, network, faster, floor_db=floor_db):
+            return found
+    return Prepared(network, "float32")
 
 
-def _fastest_true_enough(
-    model: Any, exact: Network | SharingNetwork, arithmetic: Arithmetic, *, floor_db: float
+def _find_accurate(
+    model: Any, build: BuildNetwork, exact: Network, arithmetic: Arithmetic, *, floor_db: float
 ) -> Prepared | None:
+    """Return the fastest network whose probe has at least the given ratio, None if there is none."""
     mixture = precisions.probe_mixture(exact.samples, samplerate=model.samplerate).to(arithmetic.device)
     reference = exact(mixture)
     for levels in _EXACT_LEVELS:
-        network = _network_of(model, arithmetic=arithmetic, exact_levels=levels)
+        network = build(model, arithmetic=arithmetic, exact_levels=levels)
         snr_db = precisions.signal_to_noise_db(reference, network(mixture))
         if snr_db >= floor_db:
             name = str(arithmetic.dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""Demucs' residual branch (DConv), with its second norm folded into the product before it."""
+"""The residual branch of demucs (DConv), with its second norm folded into the product before it."""
 
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic, Convolution, 
 
 
 class ResidualBranch:
-    """x += scale · GLU(norm(1×1(GELU(norm(conv(x)))))), in place, x: [rows, width, channels].
+    """x += scale · GLU(norm(1×1(GELU(norm(conv(x)))))), in place, x: `[rows, width, channels]`.
 
-    Norms run over (width, channels) of a row. The second, over 16 times as many values as the hidden ones, is
-    not computed: mean and variance of a linear map follow from mean and covariance of what goes in, and to
-    normalise what comes out is to scale what goes in, given two more inputs (1/σ and −μ/σ).
+    Norms are over (width, channels) of a row. The second norm would be over 16 times as many values as the
+    hidden ones, so it is not computed. Mean and variance of a linear map follow from mean and covariance of
+    its input, and a scaled input with two more channels (1/σ and −μ/σ) gives a normalised output.
     """
 
     def __init__(self, layer: Any, *, width: int, arithmetic: Arithmetic) -> None:
@@ -48,14 +48,14 @@ class ResidualBranch:
         self._gate = Dense(folded[channels:], shift[channels:], arithmetic=arithmetic)
 
     def __call__(self, x: Tensor) -> Tensor:
-        hidden = self._normalised(self._hidden(x))
+        hidden = self._normalise(self._hidden(x))
         return x.addcmul_(self._value(hidden), self._gate(hidden, "sigmoid"))
 
     def _hidden(self, x: Tensor) -> Tensor:
         return F.gelu(self._norm(self._narrow(x.unsqueeze(0))[0].float()))
 
-    def _normalised(self, hidden: Tensor) -> Tensor:
-        """Inputs [rows, width, hidden + 2] whose products with the weight have mean 0 and variance 1."""
+    def _normalise(self, hidden: Tensor) -> Tensor:
+        """Return `[rows, width, hidden + 2]`, whose product with the weight has mean 0 and variance 1."""
         rows, width, inner = hidden.shape
         mean = hidden.mean(dim=1)
         covariance = torch.bmm(hidden.transpose(1, 2), hidden) / width - mean[:, :, None] * mean[:, None, :]

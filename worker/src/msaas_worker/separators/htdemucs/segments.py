@@ -1,4 +1,4 @@
-"""Segments are independent: on a processor each is worked out by one thread, several at a time."""
+"""Several segments at a time on a processor, one thread each."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class SegmentThreads:
-    """Runs a batch of segments on `threads` threads; a segment that comes alone gets all of them.
+    """Computes each segment of a batch in one of `threads` threads. A single segment uses all threads.
 
     Threads that share a segment wait for each other after every operation, a thousand times a segment, and
-    much longer when another process wants the processor. Threads with a segment each never wait.
+    longer when another process uses the processor. Threads with a segment each do not wait.
     """
 
     def __init__(self, forward: Callable[[Tensor], Tensor], *, threads: int) -> None:
@@ -20,7 +20,7 @@ class SegmentThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="segment")
         started = Barrier(threads)
         list(self._pool.map(_start, [started] * threads))
-        # What a thread sets, threads that start later begin with.
+        # Threads that start later inherit this number.
         torch.set_num_threads(threads)
 
     def __call__(self, segments: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""HTDemucs' spectrogram: the Fourier transform, its inverse, and what of them the network sees and says."""
+"""The spectrogram of HTDemucs: the Fourier transform, its inverse, and the maps of the network."""
 
 import math
 from typing import Protocol
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: Squares of a Hann window at a quarter of its length sum to this.
+#: Sum of the squares of Hann windows that are shifted by a quarter of their length.
 _HANN_POWER = 1.5
 
 
 class Spectrogram:
-    """Between waveforms [batch, channels, samples] and complex frames [batch, frames, channels, bins].
+    """Converts waveforms `[batch, channels, samples]` to frames `[batch, frames, channels, bins]` and back.
 
-    What `HTDemucs._spec` and `_ispec` do, but for the order of the dimensions: a frame lies in memory as the
-    FFT wants it. The highest bin is left out, as there.
+    Like `HTDemucs._spec` and `_ispec`, which also leave out the highest bin, but a frame is contiguous in
+    memory, as the FFT needs it.
     """
 
     def __init__(self, *, size: int, samples: int, device: torch.device) -> None:
@@ -42,27 +42,27 @@ class Spectrogram:
 
 
 class View(Protocol):
-    """What the network gets of a mixture's frames, and how frames of stems are made of what it answers."""
+    """Converts frames of a mixture to the input of the network, and its output to frames of the stems."""
 
     def maps(self, frames: Tensor) -> Tensor:
-        """[batch, frames, 2, bins] → [batch, bins, frames, channels]."""
+        """`[batch, frames, 2, bins]` → `[batch, bins, frames, channels]`."""
 
     def stems(self, maps: Tensor, frames: Tensor) -> Tensor:
-        """[batch, bins, frames, stems · channels] → [batch, frames, stems · 2, bins]."""
+        """`[batch, bins, frames, stems · channels]` → `[batch, frames, stems · 2, bins]`."""
 
 
 class ComplexAsChannels:
-    """Real and imaginary parts are channels, of the mixture and of the stems."""
+    """Channels are real and imaginary parts, of the mixture and of the stems."""
 
     def maps(self, frames: Tensor) -> Tensor:
-        return torch.view_as_real(_bins_first(frames)).flatten(3)
+        return torch.view_as_real(_put_bins_first(frames)).flatten(3)
 
     def stems(self, maps: Tensor, frames: Tensor) -> Tensor:
-        return _bins_last(torch.view_as_complex(maps.unflatten(-1, (-1, 2))))
+        return _put_bins_last(torch.view_as_complex(maps.unflatten(-1, (-1, 2))))
 
 
 class Magnitudes:
-    """The network sees magnitudes; a stem has those that it answers and the mixture's phase."""
+    """Channels are magnitudes. A stem has the phase of the mixture."""
 
     def maps(self, frames: Tensor) -> Tensor:
         return frames.abs().permute(0, 3, 1, 2)
@@ -73,17 +73,17 @@ class Magnitudes:
         return (magnitudes * phase[:, :, None]).flatten(2, 3)
 
 
-def _bins_first(frames: Tensor) -> Tensor:
-    """[batch, frames, channels, bins] → [batch, bins, frames, channels]."""
-    return _transposed(frames.flatten(0, 2)).unflatten(1, frames.shape[:3]).transpose(0, 1)
+def _put_bins_first(frames: Tensor) -> Tensor:
+    """`[batch, frames, channels, bins]` → `[batch, bins, frames, channels]`."""
+    return _transpose(frames.flatten(0, 2)).unflatten(1, frames.shape[:3]).transpose(0, 1)
 
 
-def _bins_last(maps: Tensor) -> Tensor:
-    """[batch, bins, frames, channels] → [batch, frames, channels, bins]."""
+def _put_bins_last(maps: Tensor) -> Tensor:
+    """`[batch, bins, frames, channels]` → `[batch, frames, channels, bins]`."""
     batch, _, count, channels = maps.shape
-    return _transposed(maps.transpose(0, 1).flatten(1)).unflatten(0, (batch, count, channels))
+    return _transpose(maps.transpose(0, 1).flatten(1)).unflatten(0, (batch, count, channels))
 
 
-def _transposed(matrix: Tensor) -> Tensor:
-    """Of a complex matrix, in memory: torch transposes by blocks, four times as fast, what is not complex."""
+def _transpose(matrix: Tensor) -> Tensor:
+    """Transpose a complex matrix in memory. As float64 torch does it in blocks, four times as fast."""
     return matrix.view(torch.float64).T.contiguous().view(torch.complex64)

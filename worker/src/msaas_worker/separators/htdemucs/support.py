@@ -1,4 +1,4 @@
-"""Which models a forward pass here knows: HTDemucs as published, less its transformer or not; the starter."""
+"""The configurations of HTDemucs that the fast forward pass supports."""
 
 from typing import Any
 
@@ -6,37 +6,45 @@ from demucs.hdemucs import HDecLayer, HEncLayer
 from demucs.htdemucs import HTDemucs
 from torch import nn
 
-from msaas_worker.separators.starter import Starter
+from msaas_worker.separators.htdemucs.network import HTDemucsNetwork
+from msaas_worker.separators.htdemucs.preparation import BuildNetwork
 
 
-def is_known(model: Any) -> bool:
-    """Tell whether a network here computes what the model does; of any other, the model itself is run."""
-    if type(model) not in (HTDemucs, Starter) or model.audio_channels != 2 or model.freq_emb is None:
-        return False
+def htdemucs_network(model: Any) -> BuildNetwork | None:
+    """Return the fast form of a model, None if its class or configuration is not supported."""
+    is_supported = (
+        type(model) is HTDemucs and len(model.tencoder) == len(model.encoder) and supports_layers(model)
+    )
+    return HTDemucsNetwork if is_supported else None
+
+
+def supports_layers(model: Any) -> bool:
+    """Return whether all layers of a model, an HTDemucs or derived from it, are supported."""
     return (
-        _knows_spectrum(model)
-        and (isinstance(model, Starter) or len(model.tencoder) == len(model.encoder))
-        and all(_knows_encoder(layer) for layer in (*model.encoder, *model.tencoder))
-        and all(_knows_decoder(layer) for layer in (*model.decoder, *model.tdecoder))
-        and _knows_bottom(model)
+        model.audio_channels == 2
+        and model.freq_emb is not None
+        and _supports_spectrum(model)
+        and all(_supports_encoder(layer) for layer in (*model.encoder, *model.tencoder))
+        and all(_supports_decoder(layer) for layer in (*model.decoder, *model.tdecoder))
+        and _supports_bottom(model)
     )
 
 
-def _knows_spectrum(model: Any) -> bool:
+def _supports_spectrum(model: Any) -> bool:
     return bool(
         model.use_train_segment and (model.cac or (model.wiener_iters < 0 and not model.wiener_residual))
     )
 
 
-def _knows_encoder(layer: Any) -> bool:
-    return isinstance(layer, HEncLayer) and layer.stride * 2 == layer.kernel_size and _knows_rest(layer)
+def _supports_encoder(layer: Any) -> bool:
+    return isinstance(layer, HEncLayer) and layer.stride * 2 == layer.kernel_size and _supports_rest(layer)
 
 
-def _knows_decoder(layer: Any) -> bool:
-    return isinstance(layer, HDecLayer) and layer.stride * 2 == layer.kernel_size and _knows_rest(layer)
+def _supports_decoder(layer: Any) -> bool:
+    return isinstance(layer, HDecLayer) and layer.stride * 2 == layer.kernel_size and _supports_rest(layer)
 
 
-def _knows_rest(layer: Any) -> bool:
+def _supports_rest(layer: Any) -> bool:
     if layer.empty or layer.norm or layer.rewrite is None or layer.pad * 2 != layer.stride:
         return False
     branches = layer.dconv.layers if layer.dconv else ()
@@ -46,24 +54,24 @@ def _knows_rest(layer: Any) -> bool:
 _BRANCH = ["Conv1d", "GroupNorm", "GELU", "Conv1d", "GroupNorm", "GLU", "LayerScale"]
 
 
-def _knows_bottom(model: Any) -> bool:
+def _supports_bottom(model: Any) -> bool:
     encoder = model.crosstransformer
     if encoder is None:
         return not model.bottom_channels
-    return bool(model.bottom_channels) and _knows_transformer(encoder)
+    return bool(model.bottom_channels) and _supports_transformer(encoder)
 
 
-def _knows_transformer(encoder: Any) -> bool:
+def _supports_transformer(encoder: Any) -> bool:
     return (
         encoder.emb == "sin"
         and encoder.sin_random_shift == 0
         and encoder.classic_parity == 0
         and isinstance(encoder.norm_in, nn.LayerNorm)
-        and all(_knows_layer(layer) for layer in (*encoder.layers, *encoder.layers_t))
+        and all(_supports_layer(layer) for layer in (*encoder.layers, *encoder.layers_t))
     )
 
 
-def _knows_layer(layer: Any) -> bool:
+def _supports_layer(layer: Any) -> bool:
     return bool(
         not layer.sparse
         and layer.norm_first

@@ -1,4 +1,4 @@
-"""HTDemucs' transformer over tokens [batch, tokens, channels] of the spectrogram and of the waveform."""
+"""The transformer of HTDemucs over tokens `[batch, tokens, channels]` of the spectrogram and the waveform."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
 
 
 class Norm:
-    """Over the channels of a token; of and in float32, into what products are computed in."""
+    """Layer norm over the channels of a token, computed in float32. The result has the type of products."""
 
     def __init__(self, norm: nn.LayerNorm, *, dtype: torch.dtype, device: torch.device) -> None:
         self._weight, self._bias = norm.weight.detach().to(device), norm.bias.detach().to(device)
@@ -28,7 +28,7 @@ class Norm:
 
 
 class TotalNorm:
-    """Over all tokens and channels of an item."""
+    """Norm over all tokens and channels of an item."""
 
     def __init__(self, norm: nn.GroupNorm, *, device: torch.device) -> None:
         self._weight, self._bias = norm.weight.detach().to(device), norm.bias.detach().to(device)
@@ -40,7 +40,7 @@ class TotalNorm:
 
 
 class Layer:
-    """x + attention + feed-forward; attention is over x itself or over the other branch."""
+    """x + attention + feed-forward. Attention is over x itself or over the other branch."""
 
     def __init__(self, layer: Any, *, arithmetic: Arithmetic) -> None:
         device = arithmetic.device
@@ -73,7 +73,7 @@ def _norms(layer: nn.Module) -> list[nn.LayerNorm]:
 
 
 class Transformer:
-    """The layers of both branches side by side; tokens of the spectrogram come bin by bin."""
+    """The layers of both branches. Tokens of the spectrogram are ordered by bin."""
 
     def __init__(self, encoder: Any, *, bins: int, frames: int, steps: int, arithmetic: Arithmetic) -> None:
         device, size = arithmetic.device, encoder.norm_in.normalized_shape[0]

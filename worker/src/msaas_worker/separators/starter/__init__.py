@@ -1,4 +1,4 @@
-"""The model that travels with the package, and its weights."""
+"""The small model of this package and its weights."""
 
 from msaas_worker.separators.starter.model import Starter
 

@@ -1,78 +1,79 @@
-"""Shares become filters of the mixture: how loud each stem is, and where between the sides it stands.
+"""A multichannel Wiener filter: soft masks become stems by loudness and by position in the stereo image.
 
-One step of the multichannel Wiener filter (Duong, Vincent and Gribonval 2010) as Open-Unmix takes it: a stem
-has some power in a bin and a covariance of its sides, and their product tells what part of the mixture it is.
+One step of the filter of Duong, Vincent and Gribonval (2010), in the form that Open-Unmix uses. A stem has a
+power in each bin and a spatial covariance. Their product gives its part of the mixture.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: The place of a stem is that of so many bins on each side, too: few frames of one bin tell it.
+#: Bins on each side that share a covariance, because one bin alone has too few frames.
 _NEIGHBOURS = 2
-#: The share of a covariance that favours no side, so that a mixture without width has an inverse.
-_EVEN_SHARE = 0.01
-#: Added to powers that are divided by.
+#: Share of the identity in a covariance. It makes the covariance of a mono mixture invertible.
+_REGULARISATION = 0.01
+#: Added to divisors.
 _TINY = 1e-8
 
 
-def parts(shares: Tensor, *, mixtures: Tensor) -> Tensor:
-    """The parts of `mixtures` `[batch, 2, frames, bins]` that are the stems', complex, shaped as `shares`.
+def apply_masks(masks: Tensor, *, mixtures: Tensor) -> Tensor:
+    """Return the stems of complex `mixtures` `[batch, 2, frames, bins]`, shaped as `masks`.
 
-    `shares`, `[batch, stems, 2, frames, bins]`, are of the mixture's magnitude, and sum to 1; all frames
-    together tell where a source stands.
+    `masks`, `[batch, stems, 2, frames, bins]`, apply to magnitudes and sum to 1 over the stems. The
+    covariance of a stem is estimated over all frames.
     """
-    loud = mixtures.abs()
-    level = loud.square().mean((1, 2, 3), keepdim=True).sqrt() + _TINY
-    loud, mixtures = loud / level, mixtures / level
-    claims = shares * loud[:, None]
-    powers = claims.square()
+    magnitudes = mixtures.abs()
+    level = magnitudes.square().mean((1, 2, 3), keepdim=True).sqrt() + _TINY
+    magnitudes, mixtures = magnitudes / level, mixtures / level
+    masked = masks * magnitudes[:, None]
+    powers = masked.square()
     power = powers.mean(2)
-    left, right, across = _covariances(claims, powers=powers, turn=_turn(mixtures, loud=loud))
-    whitened = _whitened(
+    phases = _phase_difference(mixtures, magnitudes=magnitudes)
+    left, right, cross = _covariances(masked, powers=powers, phases=phases)
+    whitened = _whiten(
         mixtures,
         left=(power * left).sum(1),
         right=(power * right).sum(1),
-        across=torch.complex((power * across.real).sum(1), (power * across.imag).sum(1)),
+        cross=torch.complex((power * cross.real).sum(1), (power * cross.imag).sum(1)),
     )
     of_left, of_right = ((level[:, 0] * side)[:, None] for side in whitened)
-    to_left = power * (left * of_left + across * of_right)
-    to_right = power * (across.conj() * of_left + right * of_right)
+    to_left = power * (left * of_left + cross * of_right)
+    to_right = power * (cross.conj() * of_left + right * of_right)
     return torch.stack([to_left, to_right], dim=2)
 
 
-def _turn(mixtures: Tensor, *, loud: Tensor) -> Tensor:
-    """By how much the left side is ahead of the right, on the unit circle: so it is in every claim."""
+def _phase_difference(mixtures: Tensor, *, magnitudes: Tensor) -> Tensor:
+    """Return the phase of the left side relative to the right, on the unit circle. Masks do not change it."""
     left, right = mixtures.unbind(1)
-    return left * right.conj() / (loud[:, 0] * loud[:, 1] + _TINY)
+    return left * right.conj() / (magnitudes[:, 0] * magnitudes[:, 1] + _TINY)
 
 
-def _covariances(claims: Tensor, *, powers: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The power of either side and what they have in common, `[batch, sources, 1, bins]`; its mean is 1."""
-    left, right = claims.unbind(2)
-    shared = left * right
-    own = [_over_bins(side.sum(-2)) for side in powers.unbind(2)]
-    common = [_over_bins((shared * part[:, None]).sum(-2)) for part in (turn.real, turn.imag)]
+def _covariances(masked: Tensor, *, powers: Tensor, phases: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the power of each side and the cross term `[batch, stems, 1, bins]`, for a mean power of 1."""
+    left, right = masked.unbind(2)
+    product = left * right
+    own = [_average_over_bins(side.sum(-2)) for side in powers.unbind(2)]
+    common = [_average_over_bins((product * part[:, None]).sum(-2)) for part in (phases.real, phases.imag)]
     total = (own[0] + own[1]) / 2 + _TINY
-    of_left, of_right = ((1 - _EVEN_SHARE) * each / total + _EVEN_SHARE for each in own)
-    across = (1 - _EVEN_SHARE) * torch.complex(*common) / total
-    return of_left[:, :, None], of_right[:, :, None], across[:, :, None]
+    of_left, of_right = ((1 - _REGULARISATION) * each / total + _REGULARISATION for each in own)
+    cross = (1 - _REGULARISATION) * torch.complex(*common) / total
+    return of_left[:, :, None], of_right[:, :, None], cross[:, :, None]
 
 
-def _over_bins(values: Tensor) -> Tensor:
+def _average_over_bins(values: Tensor) -> Tensor:
     return functional.avg_pool1d(
         values, 2 * _NEIGHBOURS + 1, stride=1, padding=_NEIGHBOURS, count_include_pad=False
     )
 
 
-def _whitened(mixtures: Tensor, *, left: Tensor, right: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverse of a covariance, two by two, times the mixture; both sides of it."""
+def _whiten(mixtures: Tensor, *, left: Tensor, right: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiply the mixture by the inverse of its 2 × 2 covariance. Return the left and the right side."""
     of_left, of_right = mixtures.unbind(1)
     left, right = left + _TINY, right + _TINY
-    determinant = left * right - _power(across)
+    determinant = left * right - _power(cross)
     return (
-        (right * of_left - across * of_right) / determinant,
-        (left * of_right - across.conj() * of_left) / determinant,
+        (right * of_left - cross * of_right) / determinant,
+        (left * of_right - cross.conj() * of_left) / determinant,
     )
 
 

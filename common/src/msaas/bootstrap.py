@@ -1,0 +1,62 @@
+"""Adapters from settings. Nothing is sent before the first use of an adapter."""
+
+from msaas.logs import configure_logging
+from msaas.queue.protocol import QueuePolicy
+from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.keys import Keys
+from msaas.queue.redis.log_list import RedisLogHandler
+from msaas.queue.redis.outbox import RedisOutbox
+from msaas.settings import LeaseSettings, Settings, StoreSettings
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.protocol import ObjectStore
+from msaas.storage.s3 import READ_TIMEOUT_S, connect
+from msaas.storage.song_store import SongStore
+
+
+def redis_address(settings: Settings) -> RedisAddress:
+    password = settings.redis_password.get_secret_value() if settings.redis_password else None
+    return RedisAddress(settings.redis_host, settings.redis_port, settings.redis_db, password)
+
+
+def redis_keys(settings: Settings) -> Keys:
+    return Keys(waiting=settings.redis_queue_key)
+
+
+def queue_policy(settings: Settings) -> QueuePolicy:
+    """Return the policy of a service. One that holds no lease has the default."""
+    if isinstance(settings, LeaseSettings):
+        return QueuePolicy(lease_s=settings.lease_seconds, max_attempts=settings.max_attempts)
+    return QueuePolicy()
+
+
+def open_queue(settings: Settings) -> RedisQueue:
+    return RedisQueue(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
+
+
+def open_outbox(settings: Settings) -> RedisOutbox:
+    return RedisOutbox(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
+
+
+def open_song_store(settings: StoreSettings, *, read_timeout_s: float = READ_TIMEOUT_S) -> SongStore:
+    return SongStore(
+        _object_store(settings, read_timeout_s), settings.minio_input_bucket, settings.minio_output_bucket
+    )
+
+
+def _object_store(settings: StoreSettings, read_timeout_s: float) -> ObjectStore:
+    if settings.store_dir:
+        return DirectoryStore(settings.store_dir)
+    return connect(
+        settings.minio_host,
+        access_key=settings.minio_access_key.get_secret_value(),
+        secret_key=settings.minio_secret_key.get_secret_value(),
+        secure=settings.minio_secure,
+        read_timeout_s=read_timeout_s,
+    )
+
+
+def start_logging(settings: Settings, *, service: str, node: str | None = None, **fields: str) -> None:
+    """Log to stdout and to the Redis list. `fields` stand in every line."""
+    handler = RedisLogHandler(redis_address(settings), key=settings.redis_log_key, service=service, node=node)
+    configure_logging(service=service, level=settings.log_level, handlers=[handler], **fields)

@@ -1,0 +1,96 @@
+"""Models: one row each, with the stems in the order of the network's outputs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msaas.errors import UnknownModel, UnknownStem
+
+FOUR_STEMS = ("drums", "bass", "other", "vocals")
+SIX_STEMS = (*FOUR_STEMS, "guitar", "piano")
+
+STARTER = "starter"
+DEFAULT_MODEL = "htdemucs"
+
+#: The statements of the author of demucs about the published weights, which contradict each other.
+_DEMUCS_WEIGHTS = (
+    'contradictory: "not covered by the MIT license" (author, 2022 and 2023, demucs issues 327 and 508); '
+    '"license: mit" on the hub card of htdemucs (2026-07)'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model a request can name.
+
+    `family` selects the code that loads it, `samplerate` is in Hz, `files` are the signatures of its weights.
+    """
+
+    name: str
+    family: str
+    stems: tuple[str, ...]
+    code_license: str = "MIT"
+    weights_license: str = _DEMUCS_WEIGHTS
+    source: str
+    files: tuple[str, ...]
+    samplerate: int = 44_100
+
+
+def _demucs(name: str, repository: str, *files: str, stems: tuple[str, ...] = FOUR_STEMS) -> Model:
+    return Model(
+        name=name,
+        family="demucs",
+        stems=stems,
+        source=f"https://huggingface.co/adefossez/{repository}",
+        files=files,
+    )
+
+
+_ROWS = (
+    _demucs("htdemucs", "HTDemucs", "955717e8"),
+    _demucs("htdemucs_ft", "HTDemucs-ft", "f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d"),
+    _demucs("htdemucs_6s", "HTDemucs-6s", "5c90dfd2", stems=SIX_STEMS),
+    _demucs("hdemucs_mmi", "Demucs-hdemucs_mmi", "75fc33f5"),
+    _demucs("mdx", "Demucs-mdx", "0d19c1c6", "7ecf8ec1", "c511e2ab", "7d865c68"),
+    _demucs("mdx_extra", "Demucs-mdx_extra", "e51eebcc", "a1d90b5c", "5d2d6c55", "cfa93e08"),
+    Model(
+        name=STARTER,
+        family=STARTER,
+        stems=FOUR_STEMS,
+        weights_license="MIT",
+        source="part of this package",
+        files=("starter",),
+    ),
+)
+MODELS: dict[str, Model] = {row.name: row for row in _ROWS}
+#: Every stem of any model.
+STEMS: tuple[str, ...] = tuple(dict.fromkeys(stem for row in _ROWS for stem in row.stems))
+
+#: Names of earlier systems: quantised copies of the same networks, which demucs no longer loads.
+_MODEL_ALIASES = {"mdx_extra_q": "mdx_extra", "mdx_q": "mdx"}
+#: Clients ask for the bass as `base`, too.
+_STEM_ALIASES = {"base": "bass"}
+
+
+def parse_model(name: str) -> str:
+    """Return the name in the table that `name` means.
+
+    Raises:
+        UnknownModel: listing the models of the table. A free name would be code execution: demucs
+            loads any hub repository, whose metadata names the class to call.
+    """
+    model = _MODEL_ALIASES.get(name, name)
+    if model not in MODELS:
+        raise UnknownModel(f"Model {name[:64]!r} is unknown. Choose one of {', '.join(MODELS)}.")
+    return model
+
+
+def parse_stem(name: str, *, stems: Iterable[str] = STEMS) -> str:
+    """Return the stem that `name` means; `base` is the bass.
+
+    Raises:
+        UnknownStem: listing the known stems.
+    """
+    stem = _STEM_ALIASES.get(name, name)
+    if stem not in stems:
+        raise UnknownStem(f"Stem {name[:64]!r} is unknown. Choose one of {', '.join(stems)}.")
+    return stem

@@ -1,0 +1,1 @@
+"""The job queue: protocols, the Redis adapter, the in-memory twin."""

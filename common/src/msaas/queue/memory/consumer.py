@@ -1,0 +1,202 @@
+"""The worker's side of the in-memory queue."""
+
+import secrets
+import time
+from dataclasses import replace
+
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
+from msaas.fragments import Fragments
+from msaas.jobs import Job, JobError, JobState, JobStatus
+from msaas.queue.memory.ledger import Ledger, Record
+from msaas.queue.protocol import EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
+
+_LOOK_EVERY_S = 0.01
+
+
+class InMemoryConsumer:
+    """Implements `msaas.queue.Consumer`."""
+
+    def __init__(self, queue: Ledger, *, worker: str) -> None:
+        self._queue = queue
+        self._worker = worker
+        self._last_token = ""
+
+    @property
+    def _own(self) -> list[bytes]:
+        return self._queue.processing[self._worker]
+
+    def take(self, *, timeout_s: float) -> bytes | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.heartbeat()
+            if not self._own and self._queue.entries:
+                self._own.append(self._queue.entries.popleft())
+            if self._own or time.monotonic() >= deadline:
+                return self._own[0] if self._own else None
+            time.sleep(_LOOK_EVERY_S)
+
+    def claim(self, job: Job, *, payload: bytes) -> Claim:
+        queue = self._queue
+        queue.answer()
+        if payload not in self._own:
+            raise ClaimRefused("gone")
+        if job.callback:
+            queue.outbox.expect(delivery_id_of(payload), job.callback, job_id=job.job_id)
+        record = self._record(job, payload)
+        held = record.status.state is JobState.RUNNING and record.lease_until > queue.clock()
+        mine = held and record.worker == self._worker
+        if (held and not mine) or record.status.state is JobState.CANCELLED:
+            self._drop(payload)
+            raise ClaimRefused("held" if held else "cancelled")
+        no_heartbeat = mine and record.token != self._last_token
+        return self._lease(record, job, payload, attempt=record.status.attempts + (not no_heartbeat))
+
+    def _record(self, job: Job, payload: bytes) -> Record:
+        record = self._queue.jobs.get(job.job_id)
+        if record is None or record.status.state in (JobState.DONE, JobState.FAILED):
+            status = JobStatus(job_id=job.job_id, state=JobState.QUEUED, created_at=self._queue.clock())
+            record = self._queue.jobs[job.job_id] = Record(status, payload)
+        return record
+
+    def _lease(self, record: Record, job: Job, payload: bytes, *, attempt: int) -> Claim:
+        queue = self._queue
+        if attempt > queue.policy.max_attempts:
+            self._drop(payload)
+            queue.push_dead_letter(payload, reason=EXHAUSTED.code)
+            queue.end(record, JobState.FAILED, error=EXHAUSTED)
+            raise AttemptsExhausted(job.job_id)
+        now = queue.clock()
+        record.drop_lease()
+        record.status = replace(
+            record.status, state=JobState.RUNNING, attempts=attempt, progress=0.0, started_at=now
+        )
+        record.payload, record.token, record.worker = payload, secrets.token_hex(16), self._worker
+        record.lease_until = queue.workers[self._worker] = now + queue.policy.lease_s
+        queue.claims[self._worker][payload] = job.job_id
+        self._last_token = record.token
+        return Claim(
+            job=job,
+            payload=payload,
+            token=record.token,
+            attempt=attempt,
+            releases=record.releases,
+            created_at=record.status.created_at or now,
+        )
+
+    def dead_letter(self, payload: bytes, *, reason: str) -> None:
+        self._queue.answer()
+        if payload in self._own:
+            self._drop(payload)
+            self._queue.push_dead_letter(payload, reason=reason)
+
+    def heartbeat(self) -> None:
+        self._queue.answer()
+        self._queue.workers[self._worker] = self._queue.clock() + self._queue.policy.lease_s
+
+    def renew(
+        self,
+        claim: Claim,
+        *,
+        progress: float,
+        model: str | None = None,
+        device: str | None = None,
+        fragments: Fragments | None = None,
+    ) -> None:
+        record = self._fenced(claim)
+        self.heartbeat()
+        record.lease_until = self._queue.workers[self._worker]
+        record.status = replace(
+            record.status,
+            progress=min(progress, NEARLY_DONE),
+            model=model or record.status.model,
+            device=device or record.status.device,
+            fragments=fragments or record.status.fragments,
+        )
+        if fragments:
+            self._queue.fragments[fragments.tag] = fragments
+
+    def finish(self, claim: Claim, result: Result) -> None:
+        if self._ended_by(claim):
+            return
+        record = self._let_go(claim)
+        record.finished_by = claim.token
+        record.status = replace(
+            record.status,
+            progress=1.0,
+            model=result.model,
+            device=result.device or record.status.device,
+            stems=result.stems,
+            error=None,
+        )
+        self._queue.end(record, JobState.DONE)
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        if self._ended_by(claim):
+            return
+        record = self._let_go(claim)
+        record.finished_by = claim.token
+        self._queue.end(record, JobState.FAILED, error=error)
+
+    def retry(self, claim: Claim, error: JobError) -> None:
+        if self._ended_by(claim):
+            return
+        record = self._let_go(claim)
+        if record.status.attempts < self._queue.policy.max_attempts:
+            self._queue.requeue(record, claim.payload)
+            record.status = replace(record.status, error=error)
+        else:
+            record.finished_by = claim.token
+            self._queue.push_dead_letter(claim.payload, reason=error.code)
+            self._queue.end(record, JobState.FAILED, error=error)
+
+    def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
+        record = self._let_go(claim)
+        record.status = replace(
+            record.status,
+            state=JobState.QUEUED,
+            progress=0.0,
+            attempts=record.status.attempts - 1,
+            error=error or record.status.error,
+        )
+        if delay_s:
+            record.drop_lease()
+            self._queue.delayed[claim.payload] = self._queue.clock() + delay_s
+        else:
+            record.releases += 1
+            self._queue.requeue(record, claim.payload)
+
+    def deregister(self) -> None:
+        queue, claims = self._queue, self._queue.claims[self._worker]
+        queue.answer()
+        for payload in reversed(self._own):
+            if payload not in claims:
+                queue.entries.appendleft(payload)
+        self._own[:] = [payload for payload in self._own if payload in claims]
+        if not self._own:
+            queue.workers[self._worker] = queue.clock()
+
+    def _ended_by(self, claim: Claim) -> bool:
+        """Return whether this claim ended the job before: the step is repeated when its reply was lost."""
+        self._queue.answer()
+        record = self._queue.jobs.get(claim.job.job_id)
+        return record is not None and record.finished_by == claim.token
+
+    def _fenced(self, claim: Claim) -> Record:
+        self._queue.answer()
+        record = self._queue.jobs.get(claim.job.job_id)
+        if record is None or record.token != claim.token:
+            raise LeaseLost(claim.job.job_id)
+        return record
+
+    def _let_go(self, claim: Claim) -> Record:
+        record = self._fenced(claim)
+        self._drop(claim.payload)
+        return record
+
+    def _drop(self, payload: bytes) -> None:
+        """Remove the entry. Of two equal ones the younger, as `LREM` does."""
+        self._queue.claims[self._worker].pop(payload, None)
+        for index in range(len(self._own) - 1, -1, -1):
+            if self._own[index] == payload:
+                del self._own[index]
+                return

@@ -1,0 +1,141 @@
+"""The in-memory queue, except for the worker's side."""
+
+from msaas.errors import MalformedJob, QueueFull
+from msaas.fragments import Fragments
+from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue.memory.consumer import InMemoryConsumer
+from msaas.queue.memory.ledger import Ledger, Record
+from msaas.queue.protocol import EXHAUSTED, FORGET_WORKER_S, Depth, new_delivery_id, payload_of
+from msaas.songs import source_of
+
+
+class InMemoryQueue(Ledger):
+    """Implements `msaas.queue.protocol.JobQueue`."""
+
+    def ping(self) -> None:
+        self.answer()
+
+    def push(self, payload: bytes) -> None:
+        """Push an entry as `LPUSH toWorkers` does."""
+        self.entries.append(payload)
+
+    def enqueue(self, job: Job) -> JobState:
+        self.answer()
+        if self.full:
+            raise QueueFull("The in-memory queue is turned full.")
+        if job.callback:
+            self.outbox.expect(new_delivery_id(), job.callback, job_id=job.job_id)
+        record = self.jobs.get(job.job_id)
+        if record is None or not self._stands(record):
+            status = JobStatus(
+                job_id=job.job_id,
+                state=JobState.QUEUED,
+                model=job.options.get("model"),
+                created_at=self.clock(),
+            )
+            record = self.jobs[job.job_id] = Record(status, payload_of(job))
+            self.push(record.payload)
+        return record.status.state
+
+    def _stands(self, record: Record) -> bool:
+        """Return whether the entry of the job is in a list: the state alone proves nothing."""
+        if record.status.state not in (JobState.QUEUED, JobState.RUNNING):
+            return False
+        places = (self.entries, self.delayed, *self.processing.values())
+        return any(record.payload in place for place in places)
+
+    def waiting(self) -> list[str]:
+        self.answer()
+        return [job_id for job_id in map(_id_or_none, self.entries) if job_id]
+
+    def depth(self) -> Depth:
+        self.answer()
+        return Depth(
+            waiting=len(self.entries),
+            in_flight=sum(map(len, self.processing.values())),
+            delayed=len(self.delayed),
+            dead=len(self.dead_letters),
+            workers=sum(until > self.clock() for until in self.workers.values()),
+        )
+
+    def referenced_songs(self) -> set[str]:
+        self.answer()
+        entries = [
+            *self.entries,
+            *self.delayed,
+            *(entry for processing in self.processing.values() for entry in processing),
+        ]
+        return {source_of(job_id) for job_id in map(_id_or_none, entries) if job_id}
+
+    def acquire_lock(self, task: str, *, every_s: float) -> bool:
+        self.answer()
+        if self.locks.get(task, 0.0) > self.clock():
+            return False
+        self.locks[task] = self.clock() + every_s
+        return True
+
+    def status(self, job_id: str) -> JobStatus | None:
+        self.answer()
+        record = self.jobs.get(job_id)
+        return record.status if record else None
+
+    def stand_in(self, model: str) -> str | None:
+        self.answer()
+        return self.stand_ins.get(model)
+
+    def set_stand_in(self, model: str, *, runs: str | None) -> None:
+        self.answer()
+        self.stand_ins.pop(model, None)
+        if runs:
+            self.stand_ins[model] = runs
+
+    def consumer(self, worker: str) -> InMemoryConsumer:
+        return InMemoryConsumer(self, worker=worker)
+
+    def reap(self) -> list[str]:
+        self.answer()
+        now, returned = self.clock(), []
+        for payload, _ in sorted(self.delayed.items(), key=lambda item: (item[1], item[0])):
+            if self.delayed[payload] <= now:
+                del self.delayed[payload]
+                self.entries.appendleft(payload)
+        for worker, until in sorted(self.workers.items(), key=lambda item: (item[1], item[0])):
+            if until <= now:
+                returned += self._return_all(worker)
+            if until <= now - FORGET_WORKER_S:
+                del self.workers[worker]
+        return returned
+
+    def stale_fragments(self) -> list[Fragments]:
+        self.answer()
+        shown = [record.status.fragments for record in self.jobs.values()]
+        return [fragments for fragments in self.fragments.values() if fragments not in shown]
+
+    def forget_fragments(self, fragments: Fragments) -> None:
+        self.answer()
+        self.fragments.pop(fragments.tag, None)
+
+    def _return_all(self, worker: str) -> list[str]:
+        claims, returned = self.claims.pop(worker, {}), []
+        for payload in reversed(self.processing.pop(worker, [])):
+            record = self.jobs.get(claims.get(payload, ""))
+            if payload not in claims:
+                self.entries.appendleft(payload)
+            elif record and record.worker == worker:
+                self._return_claimed(record, payload)
+                returned.append(record.status.job_id)
+        return returned
+
+    def _return_claimed(self, record: Record, payload: bytes) -> None:
+        if record.status.attempts < self.policy.max_attempts:
+            self.requeue(record, payload)
+        else:
+            self.push_dead_letter(payload, reason=EXHAUSTED.code)
+            self.end(record, JobState.FAILED, error=EXHAUSTED)
+
+
+def _id_or_none(payload: bytes) -> str | None:
+    try:
+        return Job.decode(payload).job_id
+    except MalformedJob:
+        return None

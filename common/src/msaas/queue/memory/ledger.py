@@ -1,0 +1,79 @@
+"""The state of the in-memory queue, and the steps that both of its sides share."""
+
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from msaas.errors import QueueUnavailable
+from msaas.fragments import Fragments
+from msaas.jobs import JobError, JobState, JobStatus
+from msaas.queue.memory.outbox import InMemoryOutbox
+from msaas.queue.protocol import QueuePolicy, encode_dead_letter
+
+
+@dataclass
+class Record:
+    """A job; `payload` is its entry in a list."""
+
+    status: JobStatus
+    payload: bytes
+    token: str = ""
+    worker: str = ""
+    lease_until: float = 0.0
+    releases: int = 0
+    finished_by: str = ""
+
+    def drop_lease(self) -> None:
+        self.token, self.worker, self.lease_until = "", "", 0.0
+        self.status = replace(self.status, fragments=None)
+
+
+class Ledger:
+    """With `away` set every call raises `QueueUnavailable`, with `full` `enqueue` raises `QueueFull`."""
+
+    def __init__(
+        self, *, policy: QueuePolicy = QueuePolicy(), clock: Callable[[], float] = time.time
+    ) -> None:
+        self.away = False
+        self.full = False
+        self.policy = policy
+        self.clock = clock
+        self.outbox = InMemoryOutbox(clock=clock)
+        #: Next first.
+        self.entries: deque[bytes] = deque()
+        self.delayed: dict[bytes, float] = {}
+        self.jobs: dict[str, Record] = {}
+        #: By worker, in the order of `take`.
+        self.processing: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.claims: defaultdict[str, dict[bytes, str]] = defaultdict(dict)
+        self.workers: dict[str, float] = {}
+        #: By task: when its lock expires.
+        self.locks: dict[str, float] = {}
+        #: Model, the model that runs in its place.
+        self.stand_ins: dict[str, str] = {}
+        #: By tag of the attempt.
+        self.fragments: dict[str, Fragments] = {}
+        #: Newest first.
+        self.dead_letters: list[dict[str, object]] = []
+
+    def answer(self) -> None:
+        if self.away:
+            raise QueueUnavailable("The in-memory queue is turned off.")
+
+    def requeue(self, record: Record, payload: bytes) -> None:
+        record.drop_lease()
+        record.status = replace(record.status, state=JobState.QUEUED, progress=0.0)
+        self.entries.appendleft(payload)
+
+    def end(self, record: Record, state: JobState, *, error: JobError | None = None) -> None:
+        record.drop_lease()
+        record.status = replace(
+            record.status, state=state, finished_at=self.clock(), error=error or record.status.error
+        )
+        self.outbox.release(record.status.job_id, job_state=state.value)
+
+    def push_dead_letter(self, payload: bytes, *, reason: str) -> None:
+        self.dead_letters.insert(0, json.loads(encode_dead_letter(payload, reason)))
+        del self.dead_letters[self.policy.max_dead :]

@@ -1,0 +1,261 @@
+"""Protocols and values of the job queue and the outbox.
+
+A job is moved, never popped: it stays in its worker's processing list until its result is stored.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from msaas.errors import AttemptsExhausted
+from msaas.fragments import Fragments
+from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+
+#: A dead letter keeps this much of an entry, enough to see its origin.
+DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
+#: A job lists this many of its latest callbacks.
+MAX_LISTED = 100
+#: States of callbacks that can be sent again: their job has ended.
+REDELIVERABLE = ("pending", "delivered", "refused", "dead")
+#: Only a finished job has progress 1.
+NEARLY_DONE = 0.9999
+#: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
+FORGET_WORKER_S = 3600
+#: A stand-in that no worker confirms is forgotten after this time.
+STAND_IN_S = 24 * 3600
+EXHAUSTED = JobError(
+    "attempts_exhausted",
+    AttemptsExhausted().title,
+    "The job was stopped after the maximum number of attempts.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePolicy:
+    """Times and limits of the queue. A worker without a renewal for `lease_s` loses its job."""
+
+    lease_s: float = 60.0
+    max_attempts: int = 3
+    #: Job states are forgotten this long after their end. The manifest still answers `done`.
+    job_ttl_s: int = 7 * 24 * 3600
+    #: The oldest dead letters, and dead callbacks, beyond this number are dropped.
+    max_dead: int = 1000
+
+    @property
+    def renew_s(self) -> float:
+        return self.lease_s / 6
+
+    @property
+    def sweep_s(self) -> float:
+        return self.lease_s / 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A lease on a job. Every step with it is refused once its fencing token is stale.
+
+    `releases` counts how often the job was given back, `created_at` is the Unix time of its enqueue.
+    """
+
+    job: Job
+    payload: bytes
+    token: str
+    attempt: int
+    releases: int = 0
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a job. `device` is empty when the result was there before the job."""
+
+    model: str
+    device: str
+    stems: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Numbers of jobs by place, and of workers with a lease."""
+
+    waiting: int
+    in_flight: int
+    delayed: int
+    dead: int
+    workers: int
+
+
+class JobQueue(Protocol):
+    """The queue, except for the worker's side. Every method raises `QueueUnavailable`."""
+
+    def ping(self) -> None: ...
+
+    def enqueue(self, job: Job) -> JobState:
+        """Enqueue the job unless it waits or runs already. Keep its callback either way.
+
+        Raises:
+            QueueFull: nothing was enqueued.
+        """
+
+    def waiting(self) -> list[str]:
+        """Return the ids of the waiting jobs, next first. Reading never pops."""
+
+    def depth(self) -> Depth: ...
+
+    def referenced_songs(self) -> set[str]:
+        """Return the hashes of all songs that waiting and running jobs need."""
+
+    def acquire_lock(self, task: str, *, every_s: float) -> bool:
+        """Acquire the lock for `task`. It expires after `every_s`. Return False if it is held."""
+
+    def status(self, job_id: str) -> JobStatus | None: ...
+
+    def stand_in(self, model: str) -> str | None:
+        """Return the model that workers run in place of `model`, None if they run `model` itself."""
+
+    def set_stand_in(self, model: str, *, runs: str | None) -> None:
+        """Record that `runs` runs in place of `model`; None: `model` itself runs."""
+
+    def consumer(self, worker: str) -> "Consumer":
+        """Return the worker's side of the queue. `worker` is unique among all processes."""
+
+    def reap(self) -> list[str]:
+        """Requeue delayed jobs that are due and jobs of expired leases. Return the ids of the latter."""
+
+    def stale_fragments(self) -> list[Fragments]:
+        """Return the fragments of ended attempts, which must be deleted from the store."""
+
+    def forget_fragments(self, fragments: Fragments) -> None:
+        """Forget fragments that are deleted from the store."""
+
+
+class Consumer(Protocol):
+    """The worker's side of the queue. Every method raises `QueueUnavailable`."""
+
+    def take(self, *, timeout_s: float) -> bytes | None:
+        """Move the oldest entry to the processing list and return it, or None after `timeout_s`."""
+
+    def claim(self, job: Job, *, payload: bytes) -> Claim:
+        """Lease an entry that was taken. This counts as an attempt.
+
+        Raises:
+            ClaimRefused: another worker holds the job, or it was cancelled. The entry is removed.
+            AttemptsExhausted: the job ended too many workers. It is in the dead-letter list.
+        """
+
+    def dead_letter(self, payload: bytes, *, reason: str) -> None:
+        """Move an invalid entry to the dead-letter list."""
+
+    def heartbeat(self) -> None:
+        """Renew the lease of this worker, which has no job."""
+
+    def renew(
+        self,
+        claim: Claim,
+        *,
+        progress: float,
+        model: str | None = None,
+        device: str | None = None,
+        fragments: Fragments | None = None,
+    ) -> None:
+        """Renew the lease and publish the progress and new fragments. Raises `LeaseLost`.
+
+        Publish the fragments of an attempt before storing the first, and each before storing the next: then
+        the collector knows the names of all.
+        """
+
+    def finish(self, claim: Claim, result: Result) -> None:
+        """End the job as done and release its callbacks. Idempotent. Raises `LeaseLost`."""
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        """End the job as failed, without a further attempt. Idempotent. Raises `LeaseLost`."""
+
+    def retry(self, claim: Claim, error: JobError) -> None:
+        """Return the job for a further attempt. After the last one it is dead.
+
+        Idempotent. Raises `LeaseLost`.
+        """
+
+    def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
+        """Return the job without counting the attempt; `error` tells clients why. Raises `LeaseLost`."""
+
+    def deregister(self) -> None:
+        """Return unclaimed entries to the queue and remove this worker."""
+
+
+class Outbox(Protocol):
+    """Callbacks that wait for delivery. Every method raises `QueueUnavailable`."""
+
+    def add(self, callback: Callback, *, job_id: str) -> str:
+        """Add a callback of a finished job. Return its delivery id, the same over all attempts."""
+
+    def receive(self, *, visibility_s: float, first_only: bool = False) -> "Delivery | None":
+        """Return the next due delivery, hidden from other dispatchers for `visibility_s`.
+
+        With `first_only`, one that no attempt was made at.
+        """
+
+    def complete(self, delivery: "Delivery", *, state: str, detail: str = "") -> None:
+        """Record the end of the last attempt: `delivered`, `refused` or `dead`.
+
+        Nothing changes if a further attempt was asked for since.
+        """
+
+    def retry_later(self, delivery: "Delivery", *, delay_s: float, detail: str = "") -> None:
+        """Record a failed attempt. The next one is due after `delay_s`."""
+
+    def redeliver(self, delivery_id: str, *, job_id: str) -> "Delivery":
+        """Make the delivery due now, under the same id and with all its attempts.
+
+        Raises:
+            CallbackNotFound: this job has no such callback.
+            CallbackNotReady: the job has not ended, or its end is not told.
+        """
+
+    def deliveries(self, job_id: str) -> "list[Delivery]":
+        """Return the latest deliveries of a job, oldest first."""
+
+    def dead(self) -> "list[Delivery]":
+        """Return the deliveries that ran out of attempts, newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A callback.
+
+    `body` is the JSON to POST, `due_at` the Unix time of the next attempt, `secret` signs this one.
+    """
+
+    id: str
+    job_id: str
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
+    state: str
+    attempts: int
+    detail: str = ""
+    due_at: float | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+def payload_of(job: Job) -> bytes:
+    """Return the message of a job without its callback, which is stored beside it."""
+    return replace(job, callback=None).encode()
+
+
+def new_delivery_id() -> str:
+    """Return a unique id, as Standard Webhooks asks for."""
+    return f"msg_{secrets.token_hex(12)}"
+
+
+def delivery_id_of(payload: bytes) -> str:
+    """Return the delivery id of a message that was pushed by hand: the same message has the same id."""
+    return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
+
+
+def encode_dead_letter(payload: bytes, reason: str) -> str:
+    """Return the JSON of a dead letter; `reap.lua` writes the same."""
+    kept = payload[:DEAD_LETTER_PAYLOAD_BYTES].decode(errors="backslashreplace")
+    return json.dumps({"payload": kept, "bytes": len(payload), "reason": reason, "at": round(time.time(), 3)})

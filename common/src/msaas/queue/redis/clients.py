@@ -1,0 +1,66 @@
+"""Two kinds of Redis client: one that answers soon or fails, one that may block on a list."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from msaas.errors import QueueFull, QueueUnavailable
+
+#: An API call has 2 s to say that the queue is away.
+COMMAND_TIMEOUT_S = 1.0
+#: A blocking call must come back before its socket gives up.
+BLOCK_S = 1.0
+_FULL = "Redis is at its memory limit. Try again later."
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    host: str = "localhost"
+    port: int = 6379
+    db: int = 0
+    password: str | None = None
+
+
+#: redis-py's own annotations cover text and bytes, sync and async at once. Ours is always sync and bytes.
+Client = Any
+
+
+def connect(address: RedisAddress, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Client:
+    """Return a client. Nothing is sent before its first use.
+
+    redis-py's silent retries are off: a retried pop can lose or double a job.
+    """
+    return redis.Redis(
+        host=address.host,
+        port=address.port,
+        db=address.db,
+        password=address.password,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=COMMAND_TIMEOUT_S,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def connect_blocking(address: RedisAddress) -> Client:
+    return connect(address, timeout_s=BLOCK_S + 2 * COMMAND_TIMEOUT_S)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Turn errors of redis-py into `QueueUnavailable`, out-of-memory errors into `QueueFull`."""
+    try:
+        yield
+    except redis.exceptions.OutOfMemoryError:
+        raise QueueFull(_FULL) from None
+    except redis.exceptions.ResponseError as error:
+        if "OOM" in str(error):
+            raise QueueFull(_FULL) from None
+        raise QueueUnavailable(f"Redis refused the command: {error}") from error
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}.") from error

@@ -1,0 +1,174 @@
+"""The reliable queue on Redis, except for the worker's side: enqueue, ask, reap."""
+
+from msaas.fragments import Fragments
+from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue.protocol import (
+    DEAD_LETTER_PAYLOAD_BYTES,
+    EXHAUSTED,
+    FORGET_WORKER_S,
+    MAX_LISTED,
+    STAND_IN_S,
+    Depth,
+    QueuePolicy,
+    new_delivery_id,
+    payload_of,
+)
+from msaas.queue.redis.clients import RedisAddress, connect, our_errors
+from msaas.queue.redis.consumer import RedisConsumer
+from msaas.queue.redis.fields import callback_json, error_json, id_or_none, status_of, text
+from msaas.queue.redis.keys import Keys
+from msaas.queue.redis.scripts import Scripts
+from msaas.songs import source_of
+
+
+class RedisQueue:
+    """Implements `msaas.queue.protocol.JobQueue`."""
+
+    def __init__(
+        self, address: RedisAddress, *, keys: Keys = Keys(), policy: QueuePolicy = QueuePolicy()
+    ) -> None:
+        self._address = address
+        self._keys = keys
+        self._policy = policy
+        self._redis = connect(address)
+        self._scripts = Scripts(self._redis)
+
+    def ping(self) -> None:
+        with our_errors():
+            self._redis.ping()
+
+    def enqueue(self, job: Job) -> JobState:
+        delivery_id = new_delivery_id() if job.callback else ""
+        keys = self._keys
+        with our_errors():
+            state = self._scripts.call(
+                "enqueue",
+                keys={
+                    "waiting": keys.waiting,
+                    "delayed": keys.delayed,
+                    "job": keys.job(job.job_id),
+                    "callbacks": keys.callbacks(job.job_id),
+                    "delivery": keys.delivery(delivery_id),
+                    "deliveries": keys.deliveries(job.job_id),
+                    "workers": keys.workers,
+                },
+                args={
+                    "payload": payload_of(job),
+                    "model": job.options.get("model", ""),
+                    "delivery_id": delivery_id,
+                    "job_id": job.job_id,
+                    "callback": callback_json(job.callback),
+                    "ttl": self._policy.job_ttl_s,
+                    "processing_prefix": keys.processing_prefix,
+                    "max_listed": MAX_LISTED,
+                },
+            )
+        return JobState(text(state))
+
+    def waiting(self) -> list[str]:
+        with our_errors():
+            pipe = self._redis.pipeline()
+            # A worker takes from the alias first.
+            pipe.lrange(self._keys.alias, 0, -1).lrange(self._keys.waiting, 0, -1)
+            lists = pipe.execute()
+        ids = (id_or_none(payload) for payloads in lists for payload in reversed(payloads))
+        return [job_id for job_id in ids if job_id]
+
+    def depth(self) -> Depth:
+        keys = self._keys
+        with our_errors():
+            workers = self._redis.zrange(keys.workers, 0, -1, withscores=True)
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.time().llen(keys.waiting).llen(keys.alias).zcard(keys.delayed).llen(keys.dead)
+            for name, _ in workers:
+                pipe.llen(keys.processing(text(name)))
+            now, waiting, alias, delayed, dead, *processing = pipe.execute()
+        return Depth(
+            waiting=waiting + alias,
+            in_flight=sum(processing),
+            delayed=delayed,
+            dead=dead,
+            workers=sum(lease_until > now[0] for _, lease_until in workers),
+        )
+
+    def referenced_songs(self) -> set[str]:
+        keys = self._keys
+        with our_errors():
+            entries = self._scripts.call(
+                "referenced_entries",
+                keys={
+                    "delayed": keys.delayed,
+                    "workers": keys.workers,
+                    "waiting": keys.waiting,
+                    "alias": keys.alias,
+                },
+                args={"processing_prefix": keys.processing_prefix},
+            )
+        return {source_of(job_id) for entry in entries if (job_id := id_or_none(entry))}
+
+    def acquire_lock(self, task: str, *, every_s: float) -> bool:
+        with our_errors():
+            return bool(self._redis.set(self._keys.lock(task), 1, nx=True, px=max(1, int(every_s * 1000))))
+
+    def status(self, job_id: str) -> JobStatus | None:
+        with our_errors():
+            fields = self._redis.hgetall(self._keys.job(job_id))
+        if not fields:
+            return None
+        return status_of(job_id, fields={text(key): text(value) for key, value in fields.items()})
+
+    def stand_in(self, model: str) -> str | None:
+        with our_errors():
+            found = self._redis.get(self._keys.stand_in(model))
+        return text(found) if found else None
+
+    def set_stand_in(self, model: str, *, runs: str | None) -> None:
+        with our_errors():
+            if runs is None:
+                self._redis.delete(self._keys.stand_in(model))
+            else:
+                self._redis.set(self._keys.stand_in(model), runs, ex=STAND_IN_S)
+
+    def consumer(self, worker: str) -> RedisConsumer:
+        return RedisConsumer(self._address, worker=worker, keys=self._keys, policy=self._policy)
+
+    def reap(self) -> list[str]:
+        keys, policy = self._keys, self._policy
+        with our_errors():
+            returned = self._scripts.call(
+                "reap",
+                keys={
+                    "workers": keys.workers,
+                    "waiting": keys.waiting,
+                    "delayed": keys.delayed,
+                    "dead": keys.dead,
+                    "outbox": keys.outbox,
+                },
+                args={
+                    "processing_prefix": keys.processing_prefix,
+                    "claims_prefix": keys.claims_prefix,
+                    "delivery_prefix": keys.delivery_prefix,
+                    "job_prefix": keys.job_prefix,
+                    "callbacks_suffix": keys.callbacks_suffix,
+                    "max_attempts": policy.max_attempts,
+                    "ttl": policy.job_ttl_s,
+                    "max_dead": policy.max_dead,
+                    "max_payload": DEAD_LETTER_PAYLOAD_BYTES,
+                    "error": error_json(EXHAUSTED),
+                    "forget_after": FORGET_WORKER_S,
+                },
+            )
+        return [text(job_id) for job_id in returned]
+
+    def stale_fragments(self) -> list[Fragments]:
+        with our_errors():
+            stale = self._scripts.call(
+                "stale_fragments",
+                keys={"all_fragments": self._keys.fragments},
+                args={"job_prefix": self._keys.job_prefix},
+            )
+        return [Fragments.decode(each) for each in stale]
+
+    def forget_fragments(self, fragments: Fragments) -> None:
+        with our_errors():
+            self._redis.hdel(self._keys.fragments, fragments.tag)

@@ -1,0 +1,99 @@
+"""Names of the Redis keys.
+
+`toWorkers` and `job:<id>` are public, the others are shared by the services only. Some keep the names of
+earlier releases (`own`, `pieces`), so that neighbouring versions run together.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """`waiting` is the list of jobs, `alias` the other name in use for it."""
+
+    waiting: str = "toWorkers"
+    alias: str = "toWorker"
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker, by the end of its lease."""
+        return f"{self.waiting}:workers"
+
+    @property
+    def delayed(self) -> str:
+        """Sorted set: payload, by the time it is due."""
+        return f"{self.waiting}:delayed"
+
+    @property
+    def dead(self) -> str:
+        """List: dead letters, newest first."""
+        return f"{self.waiting}:dead"
+
+    @property
+    def outbox(self) -> str:
+        """Sorted set: delivery id, by the time of its next attempt."""
+        return f"{self.waiting}:outbox"
+
+    @property
+    def dead_callbacks(self) -> str:
+        """List: ids of the deliveries that ran out of attempts, newest first."""
+        return f"{self.outbox}:dead"
+
+    @property
+    def fragments(self) -> str:
+        """Hash: tag of an attempt, its fragments as long as any may be in the store."""
+        return f"{self.waiting}:pieces"
+
+    @property
+    def rates(self) -> str:
+        """Prefix of the rate limiter's counters."""
+        return f"{self.waiting}:rates"
+
+    @property
+    def processing_prefix(self) -> str:
+        return f"{self.waiting}:own:"
+
+    @property
+    def claims_prefix(self) -> str:
+        return f"{self.waiting}:claims:"
+
+    @property
+    def delivery_prefix(self) -> str:
+        return f"{self.waiting}:delivery:"
+
+    def lock(self, task: str) -> str:
+        """Lock (SET NX PX)."""
+        return f"{self.waiting}:lock:{task}"
+
+    def stand_in(self, model: str) -> str:
+        """Name of the model that workers run in place of `model`."""
+        return f"{self.waiting}:stand-in:{model}"
+
+    def processing(self, worker: str) -> str:
+        """List: entries this worker took."""
+        return self.processing_prefix + worker
+
+    def claims(self, worker: str) -> str:
+        """Hash: payload, the id of the job this worker leased with it."""
+        return self.claims_prefix + worker
+
+    def delivery(self, delivery_id: str) -> str:
+        """Hash: one delivery."""
+        return self.delivery_prefix + delivery_id
+
+    #: The key of a job is this and its id.
+    job_prefix = "job:"
+    #: The key of a job's waiting callbacks is that of the job and this.
+    callbacks_suffix = ":callbacks"
+
+    def job(self, job_id: str) -> str:
+        """Hash: the state of a job."""
+        return self.job_prefix + job_id
+
+    def callbacks(self, job_id: str) -> str:
+        """Set: ids of the deliveries that wait for this job."""
+        return self.job(job_id) + self.callbacks_suffix
+
+    def deliveries(self, job_id: str) -> str:
+        """Sorted set: ids of the latest deliveries of this job, by time."""
+        return f"{self.job(job_id)}:deliveries"

@@ -1,0 +1,61 @@
+"""Log lines of the contract on the Redis list `logging`: `<node>.<service>.<info|debug>:<message>`."""
+
+import logging
+import queue
+import socket
+import threading
+import time
+
+import redis
+
+from msaas.queue.redis.clients import RedisAddress, connect
+
+#: The list is a window on the present, not an archive.
+LIST_CAP = 10_000
+#: Lines that wait for a slow Redis. Further lines are dropped: a job never waits for its log.
+_BUFFER_LINES = 1000
+_MAX_LINE_BYTES = 4096
+_RETRY_S = 0.1
+_CLOSE_S = 1.0
+
+
+def contract_line(*, node: str, service: str, level: str, message: str) -> str:
+    """Return `<node>.<service>.<level>:<message>` on one line."""
+    return f"{node}.{service}.{level}:{' '.join(message.split())}"[:_MAX_LINE_BYTES]
+
+
+class RedisLogHandler(logging.Handler):
+    """Push contract lines from a thread of its own. An unreachable Redis costs lines, nothing else."""
+
+    def __init__(self, address: RedisAddress, *, key: str, service: str, node: str | None = None) -> None:
+        super().__init__()
+        self._address = address
+        self._key, self._service, self._node = key, service, node or socket.gethostname()
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._push_forever, name="redis-log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._lines.qsize() >= _BUFFER_LINES:
+            return
+        try:
+            message = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        level = "debug" if record.levelno <= logging.DEBUG else "info"
+        self._lines.put(contract_line(node=self._node, service=self._service, level=level, message=message))
+
+    def close(self) -> None:
+        """Push the lines that wait, for a second at most."""
+        self._lines.put(None)
+        self._thread.join(timeout=_CLOSE_S)
+        super().close()
+
+    def _push_forever(self) -> None:
+        client = connect(self._address)
+        while (line := self._lines.get()) is not None:
+            try:
+                client.pipeline().lpush(self._key, line).ltrim(self._key, 0, LIST_CAP - 1).execute()
+            except (redis.exceptions.RedisError, OSError):
+                time.sleep(_RETRY_S)

@@ -1,0 +1,1 @@
+"""Object storage: the protocol, its adapters, and the song store on top of it."""

@@ -1,0 +1,1 @@
+"""Webhook delivery: dispatcher, sender, SSRF guard, signing."""

@@ -1,0 +1,127 @@
+"""Sender: one attempt at a callback, a POST of 15 s at most that reads 8 KiB at most."""
+
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Self
+
+import requests
+
+from msaas.webhooks.networks import Network
+from msaas.webhooks.ssrf_guard import DestinationRefused, GuardedAdapter
+
+_CONNECT_S = 3.0
+_READ_S = 10.0
+_ATTEMPT_S = 15.0
+#: The receiver does not want callbacks any more (Standard Webhooks).
+_GONE = 410
+#: The URL is probably wrong: a few attempts will do.
+_REJECTED = {404, 405}
+_MALFORMED = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    UnicodeError,
+)
+
+
+class CallbackRefused(Exception):
+    """The callback must not be delivered, now or later."""
+
+
+class CallbackFailed(Exception):
+    """The attempt failed."""
+
+
+class CallbackRejected(CallbackFailed):
+    """The receiver has no such resource (404, 405)."""
+
+
+class CallbackUnwanted(CallbackFailed):
+    """The receiver does not want this callback, now or later (410)."""
+
+
+def post(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    private: Sequence[Network] = (),
+    attempt_s: float = _ATTEMPT_S,
+) -> None:
+    """POST the body. Redirects are not followed, and only 2xx is a success.
+
+    Raises:
+        CallbackRefused: the URL is malformed, or its destination is private.
+        CallbackUnwanted, CallbackRejected: the answer is 410, or 404 or 405.
+        CallbackFailed: there was no answer in time, or it is not 2xx.
+    """
+    with _Deadline(attempt_s) as deadline, requests.Session() as session:
+        session.trust_env = False  # A proxy would connect in our place, past the SSRF guard.
+        adapter = GuardedAdapter(private=private, on_connect=deadline.watch)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        try:
+            status = _status(session, url, body, headers)
+        except DestinationRefused as error:
+            raise CallbackRefused(str(error)) from None
+        except _MALFORMED:
+            # The text of the error holds the URL, which may hold a password.
+            raise CallbackRefused("The URL is malformed.") from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise CallbackFailed(type(error).__name__) from error
+        if deadline.is_over:
+            # A cut answer may look like a complete one.
+            raise CallbackFailed(f"No answer within {attempt_s:g} s")
+    if status == _GONE:
+        raise CallbackUnwanted(f"HTTP {status}")
+    if status in _REJECTED:
+        raise CallbackRejected(f"HTTP {status}")
+    if not 200 <= status < 300:
+        raise CallbackFailed(f"HTTP {status}")
+
+
+def _status(session: requests.Session, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    ours = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
+    with session.post(
+        url,
+        data=body,
+        headers={**ours, **headers},
+        timeout=(_CONNECT_S, _READ_S),
+        allow_redirects=False,
+        stream=True,
+    ) as response:
+        return response.status_code
+
+
+class _Deadline:
+    """Cuts the connection at the end of the attempt: timeouts of `requests` restart with each byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._twins: list[socket.socket] = []
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for twin in self._twins:
+            twin.close()
+
+    def watch(self, connection: socket.socket) -> None:
+        # TLS takes the socket over. A duplicate still reaches the connection.
+        self._twins.append(connection.dup())
+        if self.is_over:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.is_over = True
+        for twin in self._twins:
+            with suppress(OSError):
+                twin.shutdown(socket.SHUT_RDWR)

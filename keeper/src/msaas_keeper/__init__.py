@@ -1,0 +1,4 @@
+"""Housekeeping of the queue and the stores: expired leases, fragments, retention, webhooks.
+
+Any number of copies may run: every step is one step on the Redis server, and locks arbitrate the rest.
+"""

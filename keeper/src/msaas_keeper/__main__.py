@@ -1,0 +1,96 @@
+"""`python -m msaas_keeper` runs the housekeeping tasks until SIGTERM."""
+
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
+
+from msaas.background import Tasks
+from msaas.bootstrap import open_outbox, open_queue, open_song_store, queue_policy, start_logging
+from msaas.heartbeat import Beat, Heartbeat
+from msaas.lifecycle import end_process, stop_on_signals
+from msaas.logs import get_logger
+from msaas.metrics import serve_metrics
+from msaas.queue.protocol import JobQueue, Outbox
+from msaas.settings import load_or_exit
+from msaas.storage.song_store import SongStore
+from msaas.webhooks.dispatcher import Dispatcher, Send
+from msaas.webhooks.sender import post
+from msaas_keeper.fragments import collect_fragments
+from msaas_keeper.reaper import reap
+from msaas_keeper.retention import Retention, sweep_if_due
+from msaas_keeper.settings import KeeperSettings
+
+#: A dead receiver holds one of these threads for 15 s at most.
+_WEBHOOK_THREADS = 4
+_WEBHOOKS_EVERY_S = 1.0
+#: In the folder for temporary files. Its age tells the probe of a pod that the keeper lives.
+_HEARTBEAT_FILE = "msaas-keeper-heartbeat"
+_HEARTBEAT_EVERY_S = 5.0
+
+log = get_logger()
+
+
+def main() -> None:
+    settings = load_or_exit(KeeperSettings, program="msaas_keeper", description="Housekeeping of MSaaS.")
+    stopping = stop_on_signals()
+    start_logging(settings, service="keeper")
+    serve_metrics(settings.metrics_port)
+    tasks = bootstrap(settings, stopping)
+    log.info("keeper_started")
+    keep_beating(tasks, Heartbeat(Path(tempfile.gettempdir()) / _HEARTBEAT_FILE, every_s=0), stopping)
+    log.info("keeper_stopped")
+    # A delivery in flight is not waited for: its visibility timeout returns it.
+    end_process(0)
+
+
+def bootstrap(
+    settings: KeeperSettings,
+    stopping: threading.Event,
+    *,
+    queue: JobQueue | None = None,
+    outbox: Outbox | None = None,
+    song_store: SongStore | None = None,
+    send: Send | None = None,
+) -> Tasks:
+    """Start the tasks on real adapters, or on those given."""
+    queue = queue or open_queue(settings)
+    outbox = outbox or open_outbox(settings)
+    song_store = song_store or open_song_store(settings)
+    sweep_s = queue_policy(settings).sweep_s
+    dispatcher = Dispatcher(
+        outbox=outbox,
+        send=send or partial(post, private=settings.callback_allow_private),
+        secret=settings.signing_secret,
+    )
+    tasks = Tasks(stopping)
+    tasks.every(sweep_s, partial(reap, queue), name="reaper")
+    tasks.every(sweep_s, partial(collect_fragments, queue, song_store), name="fragments")
+    for number in range(_WEBHOOK_THREADS):
+        tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name=f"webhooks-{number}")
+    if settings.retention_hours:
+        retention = Retention(
+            song_store=song_store,
+            age_s=settings.retention_hours * 3600,
+            spared=[queue.referenced_songs],
+        )
+        # Often enough to take over from another keeper that stopped: the lock keeps the interval.
+        tasks.every(min(retention.every_s, 60.0), partial(sweep_if_due, retention, queue), name="retention")
+    return tasks
+
+
+def keep_beating(
+    tasks: Tasks, heartbeat: Beat, stopping: threading.Event, *, every_s: float = _HEARTBEAT_EVERY_S
+) -> None:
+    """Beat until `stopping` is set.
+
+    A task that keeps failing lets the file grow old: the probe restarts the pod.
+    """
+    while not stopping.is_set():
+        if tasks.are_healthy():
+            heartbeat()
+        stopping.wait(every_s)
+
+
+if __name__ == "__main__":
+    main()

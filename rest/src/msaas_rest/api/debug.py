@@ -1,0 +1,34 @@
+"""`/apiv1/bucket` and `/apiv1/delete_contents`, which exist only with `DEBUG_ENDPOINTS=1`."""
+
+from flask import Blueprint, request
+
+from msaas.logs import get_logger
+from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.origin_checks import check_changing_get
+
+log = get_logger()
+
+
+def routes(deps: Dependencies) -> Blueprint:
+    blueprint = Blueprint("debug", __name__)
+    song_store = deps.song_store
+
+    @blueprint.get("/bucket")
+    def list_buckets() -> dict[str, dict[str, list[str]]]:
+        song_store.prepare()
+        return {
+            "buckets": {
+                song_store.input_bucket: [song.key for song in song_store.songs()],
+                song_store.output_bucket: [result.key for result in song_store.results()],
+            }
+        }
+
+    @blueprint.route("/delete_contents", methods=["GET", "DELETE"])
+    def delete_contents() -> dict[str, str]:
+        check_changing_get(request)
+        song_store.prepare()
+        song_store.delete_contents()
+        log.warning("store_emptied")
+        return {"reason": "Contents deleted"}
+
+    return blueprint

@@ -1,0 +1,1 @@
+"""The queue, job status, fragments and callbacks."""

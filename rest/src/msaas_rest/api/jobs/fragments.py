@@ -1,0 +1,31 @@
+"""Fragments of stems whose job still runs, by number."""
+
+import re
+
+from msaas.errors import FragmentNotFound
+from msaas.fragments import Fragments
+from msaas.models import parse_stem
+from msaas.queue.protocol import JobQueue
+from msaas.songs import parse_id
+from msaas.storage.song_store import SongStore
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+
+
+def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
+    """Return the fragments of the running attempt. Raises `InvalidId` or `FragmentNotFound`."""
+    status = queue.status(parse_id(job_id))
+    if status is None or status.fragments is None or not status.fragments.count:
+        raise FragmentNotFound(f"Job {job_id} has no fragments: it has none yet, or has ended.")
+    return status.fragments
+
+
+def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_store: SongStore) -> bytes:
+    """Return the MP3. Raises `InvalidId`, `UnknownStem` or `FragmentNotFound`."""
+    stem = parse_stem(part)
+    fragments = find_fragments(job_id, queue=queue)
+    if stem not in fragments.stems or not _NUMBER.fullmatch(number) or int(number) > fragments.count:
+        raise FragmentNotFound(
+            f"Job {fragments.job_id} has fragments 1 to {fragments.count} of {', '.join(fragments.stems)}."
+        )
+    return song_store.fragment(fragments, stem, number=int(number))

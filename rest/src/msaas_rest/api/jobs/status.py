@@ -1,0 +1,24 @@
+"""Status of a job: from the queue while it is kept there, from the manifest afterwards."""
+
+from msaas.errors import JobNotFound
+from msaas.jobs import JobState, JobStatus
+from msaas.queue.protocol import JobQueue
+from msaas.songs import parse_id
+from msaas.storage.song_store import SongStore
+
+
+def find_status(job_id: str, *, queue: JobQueue, song_store: SongStore) -> JobStatus:
+    """Raises `InvalidId` or `JobNotFound`."""
+    status = queue.status(parse_id(job_id))
+    if status:
+        return status
+    manifest = song_store.manifest(job_id)
+    if manifest is None:
+        raise JobNotFound(f"Job {job_id} is unknown. Send the song again.")
+    return JobStatus(
+        job_id=job_id,
+        state=JobState.DONE,
+        progress=1.0,
+        model=manifest.model,
+        stems=tuple(manifest.stems),
+    )

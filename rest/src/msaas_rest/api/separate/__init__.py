@@ -1,0 +1,1 @@
+"""POST /apiv1/separate: accept a song."""

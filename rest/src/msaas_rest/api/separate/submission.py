@@ -1,0 +1,97 @@
+"""Submission of a song: stored before its job is announced; a finished song is not separated again."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from msaas.errors import ObjectNotFound, QueueFull
+from msaas.jobs import Callback, Job
+from msaas.logs import bind_log, get_logger
+from msaas.queue.protocol import JobQueue, Outbox
+from msaas.recipe import Recipe
+from msaas.songs import song_hash_of
+from msaas.storage.song_store import SongStore
+from msaas_rest.api.separate.mp3_frames import check_length
+
+log = get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A request. `song` is an open file of `size_bytes` bytes."""
+
+    song: BinaryIO
+    size_bytes: int
+    recipe: Recipe = Recipe()
+    callback: Callback | None = None
+    request_id: str | None = None
+
+
+def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
+    """Raises `QueueFull` when too many jobs wait, `QueueUnavailable` when the queue is unreachable."""
+    depth = queue.depth()
+    waiting = depth.waiting + depth.delayed
+    if max_queued is not None and waiting >= max_queued:
+        raise QueueFull(f"{waiting} songs wait already. Try again later.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitter:
+    """`song_store` answers soon or fails, `uploads` has the time that a whole song takes."""
+
+    queue: JobQueue
+    outbox: Outbox
+    song_store: SongStore
+    uploads: SongStore
+    default_model: str
+    max_duration_s: float
+
+    def submit(self, submission: Submission) -> str:
+        """Return the id of the job.
+
+        Raises:
+            NotAnMp3, SongTooLong: nothing was stored.
+            StoreUnavailable, QueueUnavailable: nothing was enqueued.
+        """
+        seconds = check_length(submission.song, max_s=self.max_duration_s)
+        song_hash = song_hash_of(submission.song)
+        job_id = submission.recipe.job_id(song_hash)
+        bind_log(job_id=job_id)
+        log.info("song_received", size_bytes=submission.size_bytes, duration_s=round(seconds, 1))
+        if self._is_done(job_id, submission.recipe):
+            log.info("song_already_separated")
+            if submission.callback:
+                self.outbox.add(submission.callback, job_id=job_id)
+        else:
+            self._store(song_hash, submission)
+            self._enqueue(job_id, submission)
+        return job_id
+
+    def _is_done(self, job_id: str, recipe: Recipe) -> bool:
+        """The result of a model that workers run in place of the requested one counts as well."""
+        model = recipe.model or self.default_model
+        manifest = self.song_store.whole_manifest(job_id)
+        if manifest is None:
+            return False
+        if manifest.answers(recipe, model=model):
+            return True
+        stand_in = self.queue.stand_in(model)
+        return stand_in is not None and manifest.answers(recipe, model=stand_in)
+
+    def _store(self, song_hash: str, submission: Submission) -> None:
+        try:
+            self._put(song_hash, submission)
+        except ObjectNotFound:
+            # The bucket is missing: the store is new or was emptied.
+            self.uploads.prepare()
+            self._put(song_hash, submission)
+        log.info("song_stored", song_hash=song_hash)
+
+    def _put(self, song_hash: str, submission: Submission) -> None:
+        submission.song.seek(0)
+        self.uploads.put_song(song_hash, submission.song, size_bytes=submission.size_bytes)
+
+    def _enqueue(self, job_id: str, submission: Submission) -> None:
+        job = Job.of(
+            job_id, submission.recipe, callback=submission.callback, request_id=submission.request_id
+        )
+        log.info("job_enqueued", state=self.queue.enqueue(job).value)

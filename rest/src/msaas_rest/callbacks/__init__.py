@@ -1,1 +1,0 @@
-"""What became of the callbacks of a job."""

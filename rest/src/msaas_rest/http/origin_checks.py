@@ -1,0 +1,101 @@
+"""Host and origin checks, against DNS rebinding and cross-site requests."""
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from flask import Request
+from werkzeug.exceptions import MethodNotAllowed
+
+from msaas.errors import CrossSiteRequest, UnknownHost
+
+_SERVICE = "rest-server"
+_LOCAL_NAMES = {
+    "localhost",
+    _SERVICE,
+    f"{_SERVICE}.default",
+    f"{_SERVICE}.default.svc",
+    f"{_SERVICE}.default.svc.cluster.local",
+}
+#: Headers of every answer, unless its route sets others.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def check_host(host: str, *, allowed: Iterable[str] = ()) -> None:
+    """Accept addresses and the known names of this service.
+
+    An attacker can point a name at a private address (DNS rebinding), but cannot forge an address. So
+    addresses pass, and names only if they are listed.
+
+    Raises:
+        UnknownHost: naming the setting that would accept the name.
+    """
+    name = _host_name(host)
+    if not host or _is_address(name) or name in _LOCAL_NAMES or name in {each.lower() for each in allowed}:
+        return
+    raise UnknownHost(f"Host {name[:255]!r} is not in ALLOWED_HOSTS.")
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_site(request: Request) -> None:
+    """Refuse a changing method that another site's page makes a browser call.
+
+    Raises:
+        CrossSiteRequest: the call comes from another site, or another port of this one.
+    """
+    if request.method not in _SAFE_METHODS:
+        _check_origin(request)
+
+
+def check_changing_get(request: Request) -> None:
+    """Check a route that changes something on GET as well.
+
+    Raises:
+        MethodNotAllowed: the method is HEAD.
+        CrossSiteRequest: the call comes from another site, or another port of this one.
+    """
+    if request.method == "HEAD":
+        raise MethodNotAllowed(["GET", "DELETE"])
+    _check_origin(request)
+
+
+def _check_origin(request: Request) -> None:
+    """Check `Sec-Fetch-Site`, or `Origin` and `Referer` where the browser sends none.
+
+    A program sends none of the three, and passes.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site not in ("same-origin", "none"):
+        raise CrossSiteRequest(f"Header Sec-Fetch-Site is {site[:32]!r}.")
+    origin = request.headers.get("Origin") or request.headers.get("Referer")
+    if site is None and origin is not None and _host_of(origin) != request.headers.get("Host"):
+        raise CrossSiteRequest("Header Origin or Referer does not match Host.")

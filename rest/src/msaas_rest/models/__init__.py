@@ -1,1 +1,0 @@
-"""The models a client can ask for."""

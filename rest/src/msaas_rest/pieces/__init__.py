@@ -1,1 +1,0 @@
-"""What can be heard of a song while it is separated."""

@@ -1,1 +1,0 @@
-"""A song comes in and becomes a job."""

@@ -1,1 +1,0 @@
-"""The stems of a song, one at a time."""

@@ -1,1 +1,0 @@
-"""The songs that wait."""

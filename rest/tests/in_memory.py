@@ -1,0 +1,59 @@
+"""The app without a server: Flask's test client on the in-memory queue, outbox and store."""
+
+import re
+from typing import Any, BinaryIO
+
+from flask.testing import FlaskClient
+
+from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
+from msaas.queue.protocol import JobQueue
+from msaas.songs import ID_PATTERN
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.protocol import ObjectStore, StoredObject
+from msaas.storage.song_store import SongStore
+from msaas_rest.app import create_app
+from msaas_rest.bootstrap import bootstrap
+from msaas_rest.settings import RestSettings
+
+#: Names of objects that a request may ask for, besides fragments.
+KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
+
+
+def client_on(
+    *, store: ObjectStore | None = None, queue: JobQueue | None = None, **settings: Any
+) -> FlaskClient:
+    song_store = SongStore(store or InMemoryStore())
+    deps = bootstrap(
+        RestSettings(**settings),
+        queue=queue or InMemoryQueue(),
+        outbox=InMemoryOutbox(),
+        song_store=song_store,
+    )
+    return create_app(deps).test_client()
+
+
+class RecordingStore(InMemoryStore):
+    """Records every key it was asked for, and the bytes that were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: set[str] = set()
+        self.bytes_read = 0
+
+    def get(self, bucket: str, key: str, **span: Any):  # type: ignore[no-untyped-def]
+        self.keys.add(key)
+        for chunk in super().get(bucket, key, **span):
+            self.bytes_read += len(chunk)
+            yield chunk
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        self.keys.add(key)
+        return super().stat(bucket, key)
+
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+        self.keys.add(key)
+        super().put(bucket, key, data, size_bytes=size_bytes)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.keys.add(key)
+        super().delete(bucket, key)

@@ -1,0 +1,28 @@
+"""Separation with the quick engine in this process, without a queue and a store."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msaas.recipe import Recipe
+from msaas_worker.attempt import UnattendedAttempt
+from msaas_worker.separation import separate_song
+from tests.faults.quick_engine import QuickSeparator
+
+
+@dataclass
+class MemorySink:
+    """Implements `Sink`."""
+
+    stems: dict[str, bytes] = field(default_factory=dict)
+
+    def put_stem(self, stem: str, file: Path) -> None:
+        self.stems[stem] = file.read_bytes()
+
+
+def stems_of(mp3: bytes, folder: Path) -> dict[str, bytes]:
+    """Return the stems that a worker with the quick engine makes of a song."""
+    song, sink = folder / "song.mp3", MemorySink()
+    song.write_bytes(mp3)
+    separator = QuickSeparator(model="htdemucs")
+    separate_song(song, Recipe(), separator, sink, UnattendedAttempt(), max_duration_s=600)
+    return sink.stems

@@ -1,0 +1,139 @@
+"""Prose measure: question words and semicolons per 1,000 words of docstrings, comments and documents.
+
+    python -m tests.prose [ROOT]    # the table of every package and document
+
+The models of this project (dramatiq, procrastinate, warehouse, cog) have 0 to 2.4 and 0 to 6.8.
+"""
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_TESTED = ("common", "rest", "worker", "keeper", "logs", "local", "training")
+_SCRIPTS = ("build-images.sh", "deploy-all.sh", "deploy-local-dev.sh")
+#: The measured folders and files of each package, relative to the root.
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "common": ("common/src",),
+    "rest": ("rest/src", "rest/rest-server.py"),
+    "worker": ("worker/src", "worker/worker-server.py", "worker/send-request.py"),
+    "keeper": ("keeper/src",),
+    "logs": ("logs/src",),
+    "local": ("local/src", "sample-requests.py"),
+    "bench": ("bench",),
+    "training": ("training/src",),
+    "tests": ("tests", "conftest.py", *(f"{each}/tests" for each in _TESTED)),
+    "manifests": (
+        "deploy",
+        "redis",
+        "minio",
+        *(f"{each}/k8s" for each in _TESTED),
+        "compose.yaml",
+        *_SCRIPTS,
+    ),
+}
+#: Records of measurements and trials are kept as they were written.
+_RECORDS = ("docs/measurements/", "training/TRIALS.md")
+_QUESTION_WORDS = {"what", "whatever", "whoever", "whose", "who", "nobody", "somebody"}
+_WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
+_FENCE = re.compile(r"^(```|~~~).*?^\1", flags=re.MULTILINE | re.DOTALL)
+_INLINE_CODE = re.compile(r"(`+).+?\1", flags=re.DOTALL)
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_DIRECTIVE = re.compile(r"#\s*(noqa|type:|!|shellcheck|yaml-language-server)")
+#: Start of a comment line in other languages.
+_COMMENT_LINE = {".lua": re.compile(r"^\s*--(.*)", re.M), ".yaml": re.compile(r"^\s*#(.*)", re.M)}
+_COMMENT_LINE[".sh"] = _COMMENT_LINE[".yaml"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Counts in a text."""
+
+    words: int
+    question_words: int
+    semicolons: int
+
+    @classmethod
+    def of(cls, text: str) -> "Measure":
+        """Measure prose. Inline code counts as one word, so that its punctuation is not prose."""
+        prose = _INLINE_CODE.sub("code", text)
+        words = _WORD.findall(prose)
+        return cls(len(words), sum(word.lower() in _QUESTION_WORDS for word in words), prose.count(";"))
+
+    @property
+    def question_rate(self) -> float:
+        """Question words per 1,000 words."""
+        return 1000 * self.question_words / max(1, self.words)
+
+    @property
+    def semicolon_rate(self) -> float:
+        """Semicolons per 1,000 words."""
+        return 1000 * self.semicolons / max(1, self.words)
+
+
+def measure_code(root: Path, folders: Iterable[str]) -> Measure:
+    """Measure docstrings and comments of Python, and comment lines of Lua, YAML and shell."""
+    return Measure.of("\n".join(text for folder in folders for text in _code_prose(root / folder)))
+
+
+def measure_document(path: Path) -> Measure:
+    """Measure a Markdown document without its code blocks."""
+    return Measure.of(_FENCE.sub("", path.read_text(encoding="utf-8")))
+
+
+def documents(root: Path) -> list[Path]:
+    """Return the Markdown documents that limits apply to."""
+    found = (path for path in sorted(root.glob("**/*.md")) if not _is_hidden(path.relative_to(root)))
+    return [path for path in found if not path.relative_to(root).as_posix().startswith(_RECORDS)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _code_prose(place: Path) -> Iterator[str]:
+    files = [place] if place.is_file() else sorted(file for file in place.glob("**/*") if file.is_file())
+    for file in files:
+        if file.suffix == ".py":
+            source = file.read_text(encoding="utf-8")
+            yield from _docstrings(source)
+            yield from _comments(source)
+        elif file.suffix in _COMMENT_LINE:
+            yield from _COMMENT_LINE[file.suffix].findall(file.read_text(encoding="utf-8"))
+
+
+def _docstrings(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED):
+            yield ast.get_docstring(node) or ""
+
+
+def _comments(source: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not _DIRECTIVE.match(token.string):
+            yield token.string.lstrip("#: ")
+
+
+def _rows(root: Path) -> Iterator[tuple[str, Measure]]:
+    for package, folders in PACKAGES.items():
+        yield package, measure_code(root, folders)
+    for document in documents(root):
+        yield str(document.relative_to(root)), measure_document(document)
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1])
+    lines = ["| text | words | question words per 1,000 | semicolons per 1,000 |", "|---|---:|---:|---:|"]
+    for name, each in _rows(parser.parse_args().root):
+        lines.append(f"| {name} | {each.words:,} | {each.question_rate:.1f} | {each.semicolon_rate:.1f} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The previous release beside this one, on the same queue and store, as during a rolling upgrade."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from msaas.models import FOUR_STEMS
+from msaas.songs import song_hash
+from tests.faults.songs import song
+from tests.servers import RedisServer, free_port, wait_until
+
+#: The last commit before the recipe, the keeper and the new layout.
+PREVIOUS = "2d75480"
+ROOT = Path(__file__).parents[2]
+_WAIT_S = 120.0
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source tree of the previous release."""
+    found = subprocess.run(["git", "archive", PREVIOUS], cwd=ROOT, capture_output=True)
+    if found.returncode:
+        assert not os.environ.get("CI"), f"the clone lacks commit {PREVIOUS}: {found.stderr.decode()}"
+        pytest.skip("this checkout has no history")
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as tree:
+        tree.extractall(folder, filter="data")
+    return folder
+
+
+@dataclass
+class Mixed:
+    """A queue and a store that processes of both releases share."""
+
+    folder: Path
+    redis: RedisServer
+    previous: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, service: str, *, old: bool, **settings: str) -> subprocess.Popen[bytes]:
+        sources = [self.previous / part / "src" for part in ("common", "rest", "worker")] if old else []
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.folder),
+            "PYTHONPATH": os.pathsep.join(map(str, sources)),
+            "REDIS_HOST": self.redis.address.host,
+            "REDIS_PORT": str(self.redis.address.port),
+            "STORE_DIR": str(self.folder / "store"),
+            "DEMUCS_MODEL": "starter",
+            "HF_HUB_OFFLINE": "1",
+            "LEASE_SECONDS": "4",
+            **settings,
+        }
+        log = self.folder / f"{service}-{len(self.processes)}.log"
+        with open(log, "wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"msaas_{service}"], env=environment, stdout=output, stderr=output
+            )
+        self.processes.append(process)
+        return process
+
+    def start_rest(self, *, old: bool) -> str:
+        port = free_port()
+        self.start("rest", old=old, PORT=str(port))
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: is_up(url), timeout_s=_WAIT_S)
+        return url
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def is_up(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/healthz", timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, redis_server: RedisServer, previous: Path) -> Iterator[Mixed]:
+    (tmp_path / "store").mkdir()
+    mixed = Mixed(tmp_path, redis_server, previous)
+    yield mixed
+    mixed.close()
+
+
+def send(url: str, mp3: bytes, **options: str) -> str:
+    reply = requests.post(
+        f"{url}/apiv1/separate",
+        data=mp3,
+        params=options,
+        headers={"Content-Type": "audio/mpeg"},
+        timeout=10,
+    )
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["songhash"])
+
+
+def status(url: str, job_id: str) -> dict[str, Any]:
+    return dict(requests.get(f"{url}/apiv1/job/{job_id}", timeout=5).json())
+
+
+def wait_for(url: str, job_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    wait_until(lambda: reached(status(url, job_id)), timeout_s=_WAIT_S)
+    return status(url, job_id)
+
+
+def stem(url: str, job_id: str, name: str) -> bytes:
+    reply = requests.get(f"{url}/apiv1/track/{job_id}/{name}.mp3", timeout=10)
+    assert reply.status_code == 200, reply.text
+    return reply.content
+
+
+@pytest.mark.parametrize("worker_is_old", [True, False], ids=["old worker", "new worker"])
+def test_both_releases_of_rest_see_the_jobs_of_either_worker(mixed: Mixed, worker_is_old: bool) -> None:
+    mixed.start("worker", old=worker_is_old)
+    old, new = mixed.start_rest(old=True), mixed.start_rest(old=False)
+    ids = [send(old, song(1)), send(new, song(2))]
+    for job_id in ids:
+        seen_by_new = wait_for(new, job_id, lambda told: told.get("state") == "done")
+        assert status(old, job_id) == seen_by_new
+        for name in FOUR_STEMS:
+            assert stem(old, job_id, name) == stem(new, job_id, name)
+    # A finished song is finished for both.
+    for url in (old, new):
+        assert [send(url, song(number)) for number in (1, 2)] == ids
+        assert status(url, ids[0])["finished_at"] is not None
+
+
+def test_new_worker_takes_over_the_job_of_a_killed_old_one(mixed: Mixed) -> None:
+    new = mixed.start_rest(old=False)
+    mp3 = song(3, seconds=40)
+    killed = mixed.start("worker", old=True)
+    job_id = send(new, mp3)
+    assert job_id == song_hash(mp3)
+    running = wait_for(new, job_id, lambda told: told["state"] == "running" and told["progress"] > 0.05)
+    assert running["model"] == "starter"
+    killed.kill()
+    mixed.start("worker", old=False)
+    mixed.start("keeper", old=False)
+    done = wait_for(new, job_id, lambda told: told["state"] == "done")
+    assert (done["attempts"], done["stems"]) == (2, list(FOUR_STEMS))
+
+
+def test_fragments_of_an_old_worker_are_served_by_the_new_rest(mixed: Mixed) -> None:
+    new = mixed.start_rest(old=False)
+    mixed.start("worker", old=True)
+    job_id = send(new, song(4, seconds=40))
+    wait_for(new, job_id, lambda told: bool(told["playable_until_s"]) or told["state"] == "done")
+    heard = requests.get(f"{new}/apiv1/job/{job_id}/pieces/vocals/1", timeout=5)
+    assert heard.status_code == 200
+    wait_for(new, job_id, lambda told: told["state"] == "done")
+    assert stem(new, job_id, "vocals").startswith(heard.content)
+    # The new keeper collects the fragments of the old worker.
+    mixed.start("keeper", old=False)
+    bucket = mixed.folder / "store" / "output-tracks"
+    wait_until(lambda: not list(bucket.glob("*.piece")), timeout_s=_WAIT_S)
+    assert time.time() - (bucket / f"{job_id}.json").stat().st_mtime < _WAIT_S

@@ -1,0 +1,1 @@
+"""Generates multitrack songs and trains the `starter` model on them."""

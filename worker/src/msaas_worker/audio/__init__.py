@@ -1,0 +1,1 @@
+"""Audio files: decoding in a limited child process, resampling, encoding, fragments."""

@@ -1,0 +1,88 @@
+"""Fragment publisher: stores encoded parts of the stems while the job runs, so that clients can play them."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from msaas.background import spawn
+from msaas.errors import LeaseLost, Unavailable
+from msaas.logs import get_logger
+from msaas_worker.attempt import Attempt
+from msaas_worker.audio.decoded import SAMPLERATE
+from msaas_worker.audio.encoder import BYTES_PER_S, FRAME_SAMPLES, StemEncoder
+
+#: At 320 kbit/s and 44.1 kHz, the smallest number of frames with a whole number of bytes. Each fragment
+#: begins
+#: with a frame, and at the same byte in every attempt.
+_UNIT_FRAMES = 49
+_UNIT_BYTES = _UNIT_FRAMES * FRAME_SAMPLES * BYTES_PER_S // SAMPLERATE
+#: 5.12 s: less than one segment of the model, so that the first segment can be played.
+_MIN_UNITS = 4
+#: 51.2 s, which are 2 MB.
+_MAX_UNITS = 40
+#: A fragment is at most this part of the stem before it: long songs have few, and players have time.
+_GROWTH = 10
+
+log = get_logger()
+
+
+def spans() -> Iterator[tuple[int, int]]:
+    """Yield the first byte and the end of each fragment, the same for every stem."""
+    first = 0
+    while True:
+        units = min(max(first // _GROWTH, _MIN_UNITS), _MAX_UNITS)
+        yield first * _UNIT_BYTES, (first + units) * _UNIT_BYTES
+        first += units
+
+
+class FragmentPublisher:
+    """Implements `StemObserver`, in a thread of its own: an error ends the publication, never the job."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._is_active = attempt.publishes
+        self._has_news, self._is_closed = threading.Event(), threading.Event()
+
+    def start_observing(self, stems: Sequence[StemEncoder]) -> None:
+        if self._is_active:
+            spawn(self._run, stems, name="fragments")
+
+    def is_active(self) -> bool:
+        return self._is_active
+
+    def on_bytes(self) -> None:
+        self._has_news.set()
+
+    def close(self) -> None:
+        """Publish nothing more, without waiting for a fragment that is being stored."""
+        self._is_closed.set()
+        self._has_news.set()
+
+    def _run(self, stems: Sequence[StemEncoder]) -> None:
+        try:
+            self._publish_all(stems)
+        except (LeaseLost, Unavailable) as error:
+            if not self._is_closed.is_set():
+                log.warning("fragments_stopped", reason=str(error))
+        except Exception as error:
+            log.warning("fragments_stopped", reason=f"{type(error).__name__}: {error}", exc_info=error)
+        finally:
+            self._is_active = False
+
+    def _publish_all(self, stems: Sequence[StemEncoder]) -> None:
+        for start, end in spans():
+            if not self._wait_until_encoded(stems, end):
+                return
+            fragments = {each.stem: each.read(start, end) for each in stems}
+            if not all(fragments.values()):
+                return
+            until_s = round((start + min(map(len, fragments.values()))) / BYTES_PER_S, 3)
+            self._attempt.publish_fragment(fragments, until_s=until_s)
+
+    def _wait_until_encoded(self, stems: Sequence[StemEncoder], end: int) -> bool:
+        """Wait until every stem has `end` bytes or is whole; return False once closed."""
+        while not self._is_closed.is_set():
+            self._has_news.clear()
+            if all(each.is_whole or each.encoded_bytes >= end for each in stems):
+                return True
+            self._has_news.wait()
+        return False

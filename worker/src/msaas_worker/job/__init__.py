@@ -1,0 +1,1 @@
+"""One job: take it, hold its lease, run it, report how it ended."""

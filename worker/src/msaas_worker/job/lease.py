@@ -1,0 +1,190 @@
+"""The attempt at a job of the queue: a thread renews its lease, each visible step verifies it."""
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from msaas.background import spawn
+from msaas.errors import LeaseLost, QueueUnavailable
+from msaas.fragments import Fragments
+from msaas.heartbeat import Beat, no_heartbeat
+from msaas.logs import bind_log, get_logger
+from msaas.queue.protocol import Claim, Consumer, QueuePolicy
+from msaas.storage.song_store import SongStore
+from msaas_worker.attempt import OnStep, Step, ignore_step
+from msaas_worker.job.policy import WorkerPolicy
+from msaas_worker.job.watchdog import OnStall, Watchdog, end_stalled
+
+log = get_logger()
+
+
+class LeasedAttempt:
+    """Implements `Attempt`. Use it as a context: the lease is renewed inside.
+
+    `publish_fragment` and `release` may be called by other threads than the one that separates.
+    """
+
+    publishes = True
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        claim: Claim,
+        song_store: SongStore,
+        queue_policy: QueuePolicy,
+        policy: WorkerPolicy = WorkerPolicy(),
+        on_stall: OnStall = end_stalled,
+        heartbeat: Beat = no_heartbeat,
+        on_step: OnStep = ignore_step,
+    ) -> None:
+        self.claim = claim
+        self._consumer = consumer
+        self._song_store = song_store
+        self._renew_s = queue_policy.renew_s
+        self._policy = policy
+        self._heartbeat = heartbeat
+        self._on_step = on_step
+        self._watchdog = Watchdog(limit=policy.stall_renewals, on_stall=lambda: on_stall(**self._facts()))
+        self._progress = 0.0
+        self._model: str | None = None
+        self._device: str | None = None
+        self._fragments: Fragments | None = None
+        self._started = time.monotonic()
+        self._is_lost = False
+        self._is_queue_away = False
+        #: The worker gave the job back before its end.
+        self.is_released = False
+        self._has_news, self._has_ended = threading.Event(), threading.Event()
+
+    @property
+    def job_id(self) -> str:
+        return self.claim.job.job_id
+
+    @property
+    def model(self) -> str:
+        """The model that runs; empty before it is known."""
+        return self._model or ""
+
+    def __enter__(self) -> Self:
+        spawn(self._keep_renewing, name="lease")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._has_ended.set()
+        self._has_news.set()
+
+    def pause_watchdog(self) -> AbstractContextManager[None]:
+        return self._watchdog.pause()
+
+    def set_model(self, *, model: str, device: str) -> None:
+        bind_log(model=model, device=device)
+        self._model, self._device = model, device
+        self._has_news.set()
+
+    def report_progress(self, share: float | None = None) -> None:
+        if self._is_lost:
+            raise LeaseLost(self.job_id)
+        self._watchdog.reset()
+        if share is not None:
+            self._progress = share
+            self._has_news.set()
+        self._beat()
+
+    def verify(self) -> None:
+        while True:
+            self.report_progress()
+            try:
+                return self._renew()
+            except QueueUnavailable:
+                time.sleep(self._policy.queue_retry_s)
+
+    def publish_fragment(self, stems: Mapping[str, bytes], *, until_s: float) -> None:
+        """Raises `LeaseLost` or `Unavailable`."""
+        if self._fragments is None:
+            self._fragments = Fragments(job_id=self.job_id, tag=secrets.token_hex(6), stems=tuple(stems))
+            # Before the first is stored: the collector must know the names of all.
+            self._renew(self._fragments)
+        number = self._fragments.count + 1
+        for stem, mp3 in stems.items():
+            self._song_store.put_fragment(self._fragments, stem, number=number, mp3=mp3)
+        published = self._fragments.with_next(until_s=until_s)
+        try:
+            self._renew(published)
+        except LeaseLost:
+            # The attempt is over, and the collector may have passed before this fragment was stored.
+            self._song_store.delete_fragment(self._fragments, number=number)
+            raise
+        self._fragments = published
+
+    def reach(self, step: Step) -> None:
+        self._on_step(step, job_id=self.job_id)
+
+    def eta_s(self) -> float:
+        """Return the estimated time to the end in s; infinity without progress."""
+        if not self._progress:
+            return float("inf")
+        return (time.monotonic() - self._started) * (1 - self._progress) / self._progress
+
+    def must_finish(self) -> bool:
+        """Return whether the job was given back too often to be given back again."""
+        return self.claim.releases >= self._policy.max_releases
+
+    def release(self) -> None:
+        """Give the job back without an attempt. The thread that separates learns it at its next step.
+
+        Raises:
+            LeaseLost, QueueUnavailable: the job could not be given back.
+        """
+        self._is_lost = True
+        self._consumer.release(self.claim)
+        self.is_released = True
+
+    def _facts(self) -> dict[str, object]:
+        return {"job_id": self.job_id, "model": self._model, "device": self._device}
+
+    def _beat(self) -> None:
+        self._heartbeat(job_id=self.job_id, progress=round(self._progress, 4))
+
+    def _renew(self, fragments: Fragments | None = None) -> None:
+        try:
+            self._consumer.renew(
+                self.claim,
+                progress=self._progress,
+                model=self._model,
+                device=self._device,
+                fragments=fragments,
+            )
+        except LeaseLost:
+            self._is_lost = True
+            raise
+
+    def _keep_renewing(self) -> None:
+        while not self._has_ended.wait(min(self._policy.publish_s, self._renew_s)):
+            self._has_news.wait(self._renew_s)
+            self._has_news.clear()
+            self._watchdog.tick()
+            if self._watchdog.is_paused:
+                self._beat()
+            if not self._is_lost:
+                self._try_to_renew()
+
+    def _try_to_renew(self) -> None:
+        """Renew the lease. No error ends the thread that renews it; an outage of the queue is one line."""
+        try:
+            self._renew()
+            self._is_queue_away = False
+        except LeaseLost:
+            pass  # The next step of the work learns it.
+        except QueueUnavailable as error:
+            if not self._is_queue_away:
+                log.warning("lease_renewal_failed", reason=str(error))
+            self._is_queue_away = True
+        except Exception:
+            log.exception("lease_renewal_failed")

@@ -1,0 +1,265 @@
+"""Job runner: take an entry, do its job, report how it ended. No error of a job ends the loop."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from msaas.errors import (
+    AttemptsExhausted,
+    ClaimRefused,
+    LeaseLost,
+    MalformedJob,
+    ModelUnavailable,
+    MsaasError,
+    QueueUnavailable,
+    SeparationFailed,
+    SongMissing,
+    SongTooLong,
+    StoreUnavailable,
+    UndecodableSong,
+    UnknownFormat,
+    UnknownModel,
+    UnknownOption,
+)
+from msaas.heartbeat import Beat, no_heartbeat
+from msaas.jobs import Job, JobError
+from msaas.logs import get_logger, log_context
+from msaas.metrics import JOBS, QUEUE_WAIT
+from msaas.queue.protocol import Claim, Consumer, QueuePolicy, Result
+from msaas.songs import source_of
+from msaas.storage.song_store import SongStore
+from msaas_worker.attempt import Attempt, OnStep, Step, ignore_step
+from msaas_worker.job.lease import LeasedAttempt
+from msaas_worker.job.policy import WorkerPolicy
+from msaas_worker.scratch import ScratchGone
+
+#: A further attempt would end in the same way.
+_FINAL = (SongMissing, SongTooLong, UndecodableSong, UnknownModel, UnknownFormat, ModelUnavailable)
+#: A newer worker may know the option or its value.
+_UNKNOWN = (UnknownOption, UnknownModel, UnknownFormat)
+
+Handle = Callable[[Job, Attempt], Result]
+
+log = get_logger()
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    RETRIED = "retried"
+    RELEASED = "released"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How an attempt ended: the value that is reported to the queue."""
+
+    outcome: Outcome
+    result: Result | None = None
+    error: MsaasError | None = None
+    #: The exception behind `error`, for the log.
+    cause: BaseException | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(kw_only=True)
+class JobRunner:
+    """Runs until `stopping` is set. `attempt` is the running one: shutdown reads it from another thread."""
+
+    consumer: Consumer
+    song_store: SongStore
+    handle: Handle
+    queue_policy: QueuePolicy
+    stopping: threading.Event
+    policy: WorkerPolicy = WorkerPolicy()
+    heartbeat: Beat = no_heartbeat
+    on_step: OnStep = ignore_step
+    attempt: LeasedAttempt | None = None
+    exit_code: int = 0
+    #: Set after each job: its callbacks are due.
+    job_ended: threading.Event = field(default_factory=threading.Event)
+    _store_failures: int = field(default=0, init=False)
+    _is_queue_away: bool = field(default=False, init=False)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            self.heartbeat()
+            try:
+                payload = self.consumer.take(timeout_s=self.policy.take_s)
+                self._note_queue(is_away=False)
+                if payload is not None:
+                    self.work(payload)
+            except QueueUnavailable as error:
+                self._note_queue(is_away=True, reason=error.detail)
+                self.stopping.wait(self.policy.queue_retry_s)
+        with suppress(QueueUnavailable):
+            self.consumer.deregister()
+
+    def _note_queue(self, *, is_away: bool, reason: str = "") -> None:
+        if is_away and not self._is_queue_away:
+            log.warning("queue_unavailable", reason=reason)
+        elif self._is_queue_away and not is_away:
+            log.info("queue_available")
+        self._is_queue_away = is_away
+
+    def work(self, payload: bytes) -> None:
+        """Do the job of an entry that was taken, and report how it ended. Raises `QueueUnavailable`."""
+        try:
+            job = Job.decode(payload)
+        except Exception as error:
+            return self._dead_letter(payload, error)
+        request = {"request_id": job.request_id} if job.request_id else {}
+        with log_context(job_id=job.job_id, **request):
+            claim = self._claim(job, payload)
+            if claim:
+                self._work_on(claim)
+
+    def _claim(self, job: Job, payload: bytes) -> Claim | None:
+        try:
+            return self.consumer.claim(job, payload=payload)
+        except AttemptsExhausted as error:
+            log.error("job_failed", reason=error.title)
+            JOBS.labels(Outcome.FAILED, "").inc()
+            self.job_ended.set()
+        except ClaimRefused as error:
+            log.info("job_refused", reason=str(error))
+        except QueueUnavailable:
+            raise
+        except Exception as error:
+            # An entry that raises here would raise in every other worker, too.
+            self._dead_letter(payload, error)
+        return None
+
+    def _dead_letter(self, payload: bytes, error: Exception) -> None:
+        is_expected = isinstance(error, MalformedJob)
+        reason = str(error) if is_expected else _as_msaas_error(error).detail
+        self.consumer.dead_letter(payload, reason=reason)
+        log.warning("entry_dead_lettered", reason=reason, exc_info=None if is_expected else error)
+
+    def _work_on(self, claim: Claim) -> None:
+        log.info("job_claimed", attempt=claim.attempt)
+        if claim.attempt == 1:
+            QUEUE_WAIT.observe(max(0.0, time.time() - claim.created_at))
+        with self._attempt_at(claim) as self.attempt:
+            ending = self._report(claim, self._do(claim, self.attempt))
+            self._log(self.attempt, ending)
+        self.attempt = None
+        if ending.outcome is Outcome.DONE:
+            self.on_step(Step.FINISHED, job_id=claim.job.job_id)
+        self.job_ended.set()
+        if isinstance(ending.error, StoreUnavailable):
+            # While the store is away every other job fails as well.
+            self.stopping.wait(self.policy.first_store_delay_s)
+
+    def _attempt_at(self, claim: Claim) -> LeasedAttempt:
+        return LeasedAttempt(
+            self.consumer,
+            claim=claim,
+            song_store=self.song_store,
+            queue_policy=self.queue_policy,
+            policy=self.policy,
+            heartbeat=self.heartbeat,
+            on_step=self.on_step,
+        )
+
+    def _do(self, claim: Claim, attempt: Attempt) -> Ending:
+        attempt.reach(Step.CLAIMED)
+        if self.stopping.is_set():  # The entry came in the moment of the signal.
+            return Ending(outcome=Outcome.RELEASED)
+        try:
+            result = self.handle(claim.job, attempt)
+        except LeaseLost:
+            return Ending(outcome=Outcome.LOST)
+        except _UNKNOWN as error:
+            return self._held(claim, error)
+        except _FINAL as error:
+            return Ending(outcome=Outcome.FAILED, error=error)
+        except StoreUnavailable as error:
+            return self._postponed(error)
+        except ScratchGone:
+            # Every other job would fail here as well: the process ends, its successor has a new scratch.
+            raise
+        except Exception as error:
+            return Ending(outcome=Outcome.RETRIED, error=_as_msaas_error(error), cause=error)
+        self._store_failures = 0
+        return Ending(outcome=Outcome.DONE, result=result)
+
+    def _held(self, claim: Claim, error: MsaasError) -> Ending:
+        """Hold the job back for a newer worker, until `hold_s` after its enqueue."""
+        job_id, waited_s = claim.job.job_id, time.time() - claim.created_at
+        # The id of a variant comes from a service that knows its options and their values.
+        is_newer = isinstance(error, UnknownOption) or source_of(job_id) != job_id
+        if not is_newer or waited_s > self.policy.hold_s:
+            return Ending(outcome=Outcome.FAILED, error=error)
+        return Ending(outcome=Outcome.RELEASED, error=error, delay_s=self.policy.hold_delay_s)
+
+    def _postponed(self, error: StoreUnavailable) -> Ending:
+        policy = self.policy
+        delay_s = min(policy.first_store_delay_s * 2**self._store_failures, policy.max_store_delay_s)
+        self._store_failures = min(self._store_failures + 1, 10)
+        return Ending(outcome=Outcome.RELEASED, error=error, delay_s=delay_s)
+
+    def _report(self, claim: Claim, ending: Ending) -> Ending:
+        """Report the ending until the queue acknowledges it; return what the queue made of it.
+
+        Each step is idempotent. Raises `QueueUnavailable` when the worker stops meanwhile.
+        """
+        while True:
+            self.heartbeat()
+            try:
+                self._report_once(claim, ending)
+                return ending
+            except LeaseLost:
+                return Ending(outcome=Outcome.LOST)
+            except QueueUnavailable:
+                if self.stopping.wait(self.policy.queue_retry_s):
+                    raise
+
+    def _report_once(self, claim: Claim, ending: Ending) -> None:
+        consumer, error = self.consumer, _job_error(ending.error)
+        match ending.outcome:
+            case Outcome.DONE if ending.result:
+                consumer.finish(claim, ending.result)
+            case Outcome.FAILED if error:
+                consumer.fail(claim, error)
+            case Outcome.RETRIED if error:
+                consumer.retry(claim, error)
+            case Outcome.RELEASED:
+                consumer.release(claim, delay_s=ending.delay_s, error=error)
+
+    def _log(self, attempt: LeasedAttempt, ending: Ending) -> None:
+        outcome, number = ending.outcome, attempt.claim.attempt
+        reason = str(ending.error) if ending.error else ""
+        is_last = number >= self.queue_policy.max_attempts
+        match outcome:
+            case Outcome.DONE:
+                log.info("job_finished", model=ending.result.model if ending.result else "")
+            case Outcome.FAILED:
+                log.warning("job_failed", attempt=number, reason=reason)
+            case Outcome.RETRIED:
+                event = "job_failed" if is_last else "attempt_failed"
+                log.error(event, attempt=number, reason=reason, exc_info=ending.cause)
+                outcome = Outcome.FAILED if is_last else outcome
+            case Outcome.RELEASED if ending.error:
+                log.warning("job_released", delay_s=ending.delay_s, reason=reason)
+            case Outcome.RELEASED:
+                log.info("job_released", reason="The worker stops.")
+            case Outcome.LOST if attempt.is_released:
+                outcome = Outcome.RELEASED  # By the shutdown, which logged it.
+            case Outcome.LOST:
+                log.warning("lease_lost")
+        JOBS.labels(outcome, attempt.model).inc()
+
+
+def _job_error(error: MsaasError | None) -> JobError | None:
+    return JobError(error.code, error.title, error.detail) if error else None
+
+
+def _as_msaas_error(error: Exception) -> MsaasError:
+    if isinstance(error, MsaasError):
+        return error
+    return SeparationFailed(f"{type(error).__name__}: {error}"[:300])

@@ -1,0 +1,111 @@
+"""Separation of one song: decode, separate, encode, hand over. Knows no queue and no store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from msaas.logs import get_logger
+from msaas.recipe import Recipe
+from msaas_worker.attempt import Attempt, Step
+from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
+from msaas_worker.audio.decoding import decode
+from msaas_worker.audio.encoder import StemEncoder, StemObserver, open_encoders
+from msaas_worker.audio.publisher import FragmentPublisher
+from msaas_worker.separators import Separator
+
+#: The share of the work that is done when the model is: encoding keeps pace with it, storing is left.
+_MODEL_SHARE = 0.98
+#: Interval of the look at the encoders.
+_LOOK_S = 0.5
+
+log = get_logger()
+
+
+class Sink(Protocol):
+    """Takes the finished stems."""
+
+    def put_stem(self, stem: str, file: Path) -> None:
+        """Store the stem in `file`, which is deleted afterwards. Raises `StoreUnavailable`."""
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """`samples` is the length of the song, and of every stem, at `samplerate` Hz."""
+
+    samples: int
+    stems: tuple[str, ...]
+    samplerate: int = SAMPLERATE
+
+    @property
+    def duration_s(self) -> float:
+        return self.samples / self.samplerate
+
+
+def separate_song(
+    song: Path, recipe: Recipe, separator: Separator, sink: Sink, attempt: Attempt, *, max_duration_s: int
+) -> SeparatedSong:
+    """Separate `song` as `recipe` says and put each stem into `sink`.
+
+    Intermediate files are put beside the song.
+
+    Raises:
+        UndecodableSong, SongTooLong: the song cannot be separated.
+        LeaseLost: the work is not wanted any more.
+        SeparationFailed: there is no room, or the network failed.
+    """
+    decoded = _decode(song, attempt, max_duration_s=max_duration_s)
+    stems = recipe.stems(model=separator.model)
+    regions = separator.separate(
+        decoded, stems=stems, on_progress=lambda done: attempt.report_progress(done * _MODEL_SHARE)
+    )
+    with closing(FragmentPublisher(attempt)) as publisher:
+        files = encode(regions, stems, song.parent, attempt, observer=publisher)
+        log.info("song_separated")
+        attempt.reach(Step.SONG_SEPARATED)
+        for stem, file in files.items():
+            attempt.verify()
+            sink.put_stem(stem, file)
+            attempt.reach(Step.STEM_STORED)
+    return SeparatedSong(decoded.samples, stems)
+
+
+def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong:
+    with attempt.pause_watchdog():
+        decoded = decode(song, song.with_suffix(".f32"), max_duration_s=max_duration_s)
+    attempt.report_progress()
+    log.info("song_decoded", duration_s=round(decoded.samples / SAMPLERATE, 3))
+    attempt.reach(Step.SONG_DECODED)
+    return decoded
+
+
+def encode(
+    regions: Iterator[Audio],
+    stems: tuple[str, ...],
+    folder: Path,
+    attempt: Attempt,
+    *,
+    observer: StemObserver,
+    look_s: float = _LOOK_S,
+) -> Mapping[str, Path]:
+    """Encode regions `[stems, 2, samples]` as they come; return the file of each stem."""
+    with open_encoders(folder, stems, observer=observer) as encoders:
+        for region in regions:
+            for encoder, samples in zip(encoders, region, strict=True):
+                encoder.write(samples)
+        _finish(encoders, attempt, look_s=look_s)
+        return {stem: encoder.path for stem, encoder in zip(stems, encoders, strict=True)}
+
+
+def _finish(encoders: Sequence[StemEncoder], attempt: Attempt, *, look_s: float) -> None:
+    """Wait for the last bytes. Every encoded block counts as progress: a long song may be encoded again."""
+    endings, seen = [encoder.finish() for encoder in encoders], -1
+    while wait(endings, timeout=look_s).not_done:
+        if (blocks := sum(encoder.encoded_blocks for encoder in encoders)) != seen:
+            seen = blocks
+            attempt.report_progress()
+    for ending in endings:
+        ending.result()
+    attempt.report_progress()
