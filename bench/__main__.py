@@ -81,7 +81,7 @@ class Environment:
 
 
 def _model(environment: Environment) -> Findings:
-    return model_stage.measured_in(
+    return model_stage.measure_in(
         environment.folder,
         repo=environment.repo,
         pairs=environment.sizes.pairs,
@@ -181,7 +181,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="also measure songs of 4 and of 60 minutes")
     parser.add_argument("--long-pairs", type=int, default=2, help="runs of the demucs CLI with 4 minutes")
     parser.add_argument("--small", action="store_true", help="every stage once, with a small network")
-    parser.add_argument("--repo", type=Path, help="a MODEL_REPO with htdemucs; random weights without it")
+    parser.add_argument("--repo", type=Path, help="a MODEL_REPO with htdemucs (default: random weights)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args(arguments)
 

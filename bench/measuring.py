@@ -72,8 +72,11 @@ class Pairs:
 
 def matmul_peaks(*, threads: int) -> dict[str, float]:
     """Return the GFLOP/s of a matrix product on `threads` threads, by the least CPU time of several runs."""
+    dtypes = [torch.float32]
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        dtypes.append(torch.bfloat16)
     peaks = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in dtypes:
         name, operand = str(dtype).removeprefix("torch."), torch.randn(_SIZE, _SIZE).to(dtype)
         packed = Dense(operand, None, arithmetic=Arithmetic(dtype, torch.device("cpu"), packed=True))
         peaks[f"{name} torch"] = threads * _gflop_per_cpu_s(torch.mm, operand, operand)

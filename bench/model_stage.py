@@ -1,12 +1,12 @@
-"""The model stage, warm: ours against `demucs.apply.apply_model` in float32, on the same mixture and weights.
+"""The model stage, warm, against `demucs.apply.apply_model` in float32: same mixture, same weights.
 
     python -m bench.model_stage [--repo DIR] [--pairs 5] [--segments 4] [--threads N] [--json FILE]
 
-Runs alternate in one process, with the same number of threads. `stock` is demucs as it comes, and against
-itself the noise; `stock kept` has our allocator settings, so that what is left is the model. Beside each
-ratio stands the signal-to-noise ratio against demucs' stems, and the share of the matrix product's peak,
-measured in the same run, both per second of processor time. On a machine that others use too, times on the
-clock say nothing; the ratio of processor times with `--threads 1` still does.
+Runs alternate in one process, with the same number of threads. `stock` is demucs itself, and its ratio to
+itself is the noise. `stock kept` has our allocator settings, so its difference to `exact` is due to the
+model. The table also has the signal-to-noise ratio against the stems of demucs, and the share of the peak of
+a matrix product in the same run, per second of CPU time. On a busy machine read the ratio of CPU times with
+`--threads 1`, not wall-clock times.
 """
 
 import argparse
@@ -28,25 +28,27 @@ from torch import Tensor
 
 from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.audio.decoded import DecodedSong
+from msaas_worker.separators import Precision
 from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import prepare
-from msaas_worker.separators.htdemucs.precision import Precision, probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.support import htdemucs_network
 from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
 
-#: Of htdemucs; 85 of them are in attention, which torch's own counter does not see on a processor.
+#: Of htdemucs. The counter of torch misses the 85 of attention on a processor.
 _GFLOP_PER_SEGMENT = 335
-#: What `Mixture` divides by is this and the song's deviation; so that it is 1.
+#: `Mixture` divides by the deviation of the song plus this. The sum is 1.
 _TINY = 1e-8
-#: Against demucs in float32: gates A and B.
+#: Gates A and B, against demucs in float32.
 _GATE_DB = {"exact": 90.0, "auto": 45.0}
-#: How much faster than stock demucs, and which share of torch's matrix product.
+#: Speed relative to stock demucs, and share of the speed of torch's matrix product.
 _GOALS, _GOALS_IN_BFLOAT16 = (1.25, 0.85), (3.0, 0.6)
 PRECISIONS: tuple[Precision, ...] = ("exact", "auto")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is held against demucs, and how true it was."""
+    """A run to compare with demucs, and its signal-to-noise ratio."""
 
     run: Callable[[], object]
     arithmetic: str = "float32"
@@ -56,7 +58,7 @@ class Candidate:
 def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(threads)
     mixture = probe_mixture(segments * segments_of(model).stride, samplerate=model.samplerate)
-    song = _written(mixture, folder / "mixture.f32")
+    song = _write_song(mixture, folder / "mixture.f32")
     peaks = matmul_peaks(threads=threads)
 
     def stock() -> Tensor:
@@ -64,7 +66,7 @@ def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path
         return stems
 
     candidates = {"stock": Candidate(stock), "stock kept": Candidate(stock)}
-    candidates |= _ours(model, song, reference=stock(), threads=threads)
+    candidates |= _prepare_candidates(model, song, reference=stock(), threads=threads)
     measured = {name: Pairs() for name in candidates}
     for _ in range(pairs):
         forget_freed_memory()
@@ -80,11 +82,13 @@ def measure(model: Any, *, pairs: int, segments: int, threads: int, folder: Path
     return {"rows": rows, "peaks_gflops": peaks, "segments": segments, "threads": threads, "load": load()}
 
 
-def _ours(model: Any, song: DecodedSong, *, reference: Tensor, threads: int) -> dict[str, Candidate]:
+def _prepare_candidates(
+    model: Any, song: DecodedSong, *, reference: Tensor, threads: int
+) -> dict[str, Candidate]:
     candidates = {}
     for precision in PRECISIONS:
-        prepared = prepare(model, precision=precision, threads=threads)
-        runner = Runner(segments_of(model), prepared, batch=prepared.batch)
+        prepared = prepare(model, htdemucs_network(model), precision=precision, threads=threads)
+        runner = Runner(segments=segments_of(model), forward=prepared, batch=prepared.batch)
         run = partial(_separate, runner, song)
         snr_db = signal_to_noise_db(reference, run()[None])
         candidates[precision] = Candidate(run, prepared.arithmetic, snr_db)
@@ -107,7 +111,7 @@ def _row(
     }
 
 
-def _written(mixture: Tensor, path: Path) -> DecodedSong:
+def _write_song(mixture: Tensor, path: Path) -> DecodedSong:
     mixture[0].T.contiguous().numpy().tofile(path)
     return DecodedSong(path, mixture.shape[-1], mean=0.0, std=1.0 - _TINY)
 
@@ -149,7 +153,7 @@ def _goals(precision: str, row: dict[str, Any]) -> list[Goal]:
     ]
 
 
-def measured_in(folder: Path, *, repo: Path, pairs: int, segments: int, threads: int) -> Findings:
+def measure_in(folder: Path, *, repo: Path, pairs: int, segments: int, threads: int) -> Findings:
     model = get_model("htdemucs", repo=repo).models[0].eval()
     return findings(measure(model, pairs=pairs, segments=segments, threads=threads, folder=folder))
 
@@ -165,7 +169,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured_in(
+        found = measure_in(
             Path(folder),
             repo=options.repo or write_repository(Path(folder), name="htdemucs", configuration=PUBLISHED),
             pairs=options.pairs,

@@ -1,6 +1,6 @@
-"""HTDemucs models with seeded random weights, in a folder that the demucs CLI and the worker both load.
+"""HTDemucs models with seeded random weights, in a folder that the demucs CLI and the worker can load.
 
-Random weights run as fast as trained ones, so that speed and rounding can be measured without a download:
+Random weights run as fast as trained ones, so speed and rounding can be measured without a download:
 
     python bench/random_htdemucs.py --out DIR           # htdemucs as published: 41.98 M parameters
     python bench/random_htdemucs.py --out DIR --bag     # htdemucs_ft: four of them, one for each stem
@@ -24,7 +24,7 @@ from demucs.transformer import LayerScale as TransformerLayerScale
 
 STEMS = ("drums", "bass", "other", "vocals")
 
-#: What `htdemucs` was trained with; the class's defaults are those of no published model.
+#: Configuration of the published `htdemucs`. The defaults of the class differ from it.
 PUBLISHED: dict[str, Any] = {
     "sources": list(STEMS),
     "channels": 48,
@@ -51,8 +51,8 @@ SMALL: dict[str, Any] = {
     "segment": Fraction(1),
 }
 
-#: Training begins with residual branches scaled almost to zero, where no error made in them is heard; how
-#: loud it leaves them differs from model to model.
+#: Scale of the residual branches. Training begins with almost zero, where an error in them has no effect.
+#: Trained models differ in this scale.
 LOUD_RESIDUALS = (0.1, 0.5)
 
 
@@ -72,7 +72,7 @@ def random_htdemucs(
 
 
 def package(model: HTDemucs) -> bytes:
-    """What demucs publishes: the class, its arguments and the weights in half precision."""
+    """Return the file format of demucs: the class, its arguments and the weights in half precision."""
     args, kwargs = model._init_args_kwargs
     content = {
         "klass": type(model),
@@ -95,7 +95,7 @@ def write_repository(
     submodels: int = 1,
     residual_scale: tuple[float, float] | None = None,
 ) -> Path:
-    """A `MODEL_REPO` with one bag called `name`; of several submodels each one makes one stem."""
+    """Write a MODEL_REPO with one bag. Each of several submodels makes one stem."""
     folder.mkdir(parents=True, exist_ok=True)
     signatures = []
     for index in range(submodels):
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write, made if missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; created if missing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bag", action="store_true", help="htdemucs_ft: four models, one for each stem")
     parser.add_argument("--small", action="store_true", help="the same network at a size for tests")

@@ -41,7 +41,7 @@ class Example:
 def find_examples(text: str) -> list[Example]:
     """Return the `sh` blocks of a Markdown text; indented ones belong to lists and are left out."""
     blocks = _FENCED.findall(text)
-    following = [*blocks[1:], ("", "")]
+    following = [*blocks, ("", "")][1:]
     return [
         Example(body, json.loads(next_body) if next_kind == "json" else None)
         for (kind, body), (next_kind, next_body) in zip(blocks, following, strict=True)

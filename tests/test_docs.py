@@ -49,15 +49,23 @@ def services_by_setting() -> dict[str, set[str]]:
     return found
 
 
-def services_by_row() -> dict[str, set[str]]:
-    """Return the column `read by` of docs/settings.md."""
+def settings_rows() -> list[tuple[str, str, str]]:
+    """Return the columns `setting`, `default` and `read by` of docs/settings.md."""
     text = (ROOT / "docs/settings.md").read_text().split("## Variables of libraries")[0]
-    rows = re.findall(r"^\| `([A-Z0-9_]+)` \|[^|]*\|([^|]*)\|", text, flags=re.MULTILINE)
-    return {name: set(services.split()) for name, services in rows}
+    return re.findall(r"^\| `([A-Z0-9_]+)` \|([^|]*)\|([^|]*)\|", text, flags=re.MULTILINE)
 
 
 def test_settings_table_names_every_setting_and_its_services() -> None:
-    assert services_by_row() == services_by_setting()
+    assert {name: set(services.split()) for name, _, services in settings_rows()} == services_by_setting()
+
+
+def test_settings_table_has_the_defaults_of_the_code() -> None:
+    for name, documented, _ in settings_rows():
+        fields = (settings.model_fields.get(name.lower()) for settings in SERVICES.values())
+        for default in {field.default for field in fields if field}:
+            if default and isinstance(default, str | int | float):
+                text = default if isinstance(default, str) else f"{default:g}"
+                assert f"`{text}`" in documented, name
 
 
 def test_there_are_few_settings() -> None:
@@ -102,6 +110,13 @@ def anchors(document: Path) -> set[str]:
     """Return the anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.process
+def test_shell_blocks_are_valid_syntax() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for example in find_examples(document.read_text()):
+            subprocess.run(["bash", "-n"], input=example.shell, text=True, check=True)
 
 
 @pytest.fixture

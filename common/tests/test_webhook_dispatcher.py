@@ -1,306 +1,333 @@
-"""Callbacks: delivered exactly when the receiver says 2xx, never to a private place, never in a job's way."""
+"""The dispatcher takes due deliveries from the outbox, sends them, and retries with growing delays."""
 
-import ipaddress
-import json
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from worker.tests.service import Service
-from worker.tests.songs import song_mp3
+from structlog.testing import capture_logs
 
-from msaas.jobs import Callback, Job
-from msaas.queue.protocol import Delivery
+from common.tests.backends import QueueBench
+from msaas.background import Tasks
+from msaas.errors import QueueUnavailable
+from msaas.jobs import Callback
+from msaas.queue.memory import InMemoryOutbox
+from msaas.queue.protocol import Delivery, Outbox
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.outbox import RedisOutbox
-from msaas.webhooks.dispatcher import Dispatcher
-from msaas.webhooks.sender import CallbackFailed, CallbackRefused, post
-from msaas.webhooks.ssrf_guard import is_allowed
-from tests.servers import wait_until
+from msaas.webhooks.dispatcher import BACKOFF_S, Dispatcher
+from msaas.webhooks.sender import (
+    CallbackFailed,
+    CallbackRefused,
+    CallbackRejected,
+    CallbackUnwanted,
+    post,
+)
+from tests.receiver import Receiver, status
+from tests.servers import RedisServer, wait_until
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-Answer = Callable[[BaseHTTPRequestHandler], None]
+OWN_SECRET, SECRET_OF_REQUEST = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
+URL = "http://there/"
 
 
-class Receiver:
-    """Keeps what it was sent, and answers as it is told."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.bodies: list[bytes] = []
-        self.headers: list[dict[str, str]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                receiver.headers.append(dict(self.headers))
-                receiver.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                with suppress(OSError):
-                    answer(self)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
-
-
-@contextmanager
-def receiving(answer: Answer) -> Iterator[Receiver]:
-    receiver = Receiver(answer)
-    threading.Thread(target=receiver.server.serve_forever, daemon=True).start()
-    try:
-        yield receiver
-    finally:
-        receiver.server.shutdown()
-        receiver.server.server_close()
-
-
-def says(status: int, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.end_headers()
-
-    return answer
-
-
-def never_answers(request: BaseHTTPRequestHandler) -> None:
-    time.sleep(30)
-
-
-def drips_headers(request: BaseHTTPRequestHandler) -> None:
-    for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100:
-        request.wfile.write(bytes([byte]))
-        time.sleep(0.1)
-
-
-def sends_a_gigabyte(request: BaseHTTPRequestHandler) -> None:
-    request.send_response(200)
-    request.end_headers()
-    for _ in range(1024):
-        request.wfile.write(bytes(1024 * 1024))
-
-
-@pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_2xx_is_delivered(status: int) -> None:
-    with receiving(says(status)) as receiver:
-        post(receiver.url, b'{"a": 1}', private=LOOPBACK)
-    assert receiver.bodies == [b'{"a": 1}']
-    assert receiver.headers[0]["Content-Type"] == "application/json"
-
-
-@pytest.mark.parametrize("status", [304, 400, 404, 410, 429, 500, 503])
-def test_any_other_answer_is_no_delivery(status: int) -> None:
-    with receiving(says(status)) as receiver, pytest.raises(CallbackFailed, match=f"HTTP {status}"):
-        post(receiver.url, b"{}", private=LOOPBACK)
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(status: int) -> None:
-    with receiving(says(200)) as other, receiving(says(status, Location=other.url)) as receiver:
-        with pytest.raises(CallbackFailed, match=f"HTTP {status}"):
-            post(receiver.url, b"{}", private=LOOPBACK)
-    assert other.bodies == []
-
-
-@pytest.mark.parametrize("answer", [never_answers, drips_headers])
-def test_an_attempt_ends_when_its_time_is_over(answer: Answer) -> None:
-    began = time.monotonic()
-    with receiving(answer) as receiver, pytest.raises(CallbackFailed):
-        post(receiver.url, b"{}", private=LOOPBACK, attempt_s=1.0)
-    assert time.monotonic() - began < 3
-
-
-def test_an_endless_answer_is_read_for_8_kib_only() -> None:
-    began = time.monotonic()
-    with receiving(sends_a_gigabyte) as receiver:
-        post(receiver.url, b"{}", private=LOOPBACK)
-    assert time.monotonic() - began < 3
-
-
-def test_nobody_there_is_no_delivery() -> None:
-    with pytest.raises(CallbackFailed):
-        post("http://127.0.0.1:9/", b"{}", private=LOOPBACK)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://localhost:5000",
-        "http://127.0.0.1/",
-        "http://127.1/",
-        "http://2130706433/",
-        "http://0x7f000001/",
-        "http://0177.0.0.1/",
-        "http://[::1]/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://[64:ff9b::127.0.0.1]/",
-        "http://[2002:7f00:1::]/",
-        "http://10.0.0.1/",
-        "http://172.16.0.1/",
-        "http://192.168.1.1/",
-        "http://100.64.0.1/",
-        "http://169.254.169.254/latest/meta-data/",
-        "http://[fe80::1]/",
-        "http://[fd00::1]/",
-        "http://0.0.0.0/",
-        "http://[::]/",
-        "http://224.0.0.1/",
-        "http://255.255.255.255/",
-        "http://user:secret@127.0.0.1/",
-        "http://example.com@127.0.0.1/",
-    ],
-)
-def test_a_private_place_is_refused_before_anything_is_sent(url: str) -> None:
-    with pytest.raises(CallbackRefused):
-        post(url, b"{}")
-
-
-@pytest.mark.parametrize(
-    "url", ["", "nonsense", "ftp://example.com/", "file:///etc/passwd", "http://", "http://[::1"]
-)
-def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(CallbackRefused):
-        post(url, b"{}")
-
-
-def test_a_name_that_turns_private_is_refused_at_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rebound(host: str, port: int, **_: object) -> list[object]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    monkeypatch.setattr("msaas_worker.destinations.socket.getaddrinfo", rebound)
-    with pytest.raises(CallbackRefused, match=r"public\.example leads to a private address"):
-        post("http://public.example/", b"{}")
-
-
-@pytest.mark.parametrize(
-    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
-)
-def test_a_public_address_is_allowed(address: str) -> None:
-    assert is_allowed(ipaddress.ip_address(address), ())
-
-
-def test_allowed_networks_are_allowed_and_no_others() -> None:
-    networks = [ip_network("10.1.0.0/16")]
-    assert is_allowed(ipaddress.ip_address("10.1.2.3"), networks)
-    assert is_allowed(ipaddress.ip_address("::ffff:10.1.2.3"), networks)
-    assert not is_allowed(ipaddress.ip_address("10.2.2.3"), networks)
+@pytest.fixture
+def outbox(bench: QueueBench) -> Outbox:
+    return bench.outbox
 
 
 class Scripted:
-    """A post that answers as the script says."""
+    """Implements `Send`: raises the errors of its script in turn, then succeeds. Keeps the last headers."""
 
     def __init__(self, *script: Exception | None) -> None:
         self._script = list(script)
+        self.headers: Mapping[str, str] = {}
 
     def __call__(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> None:
-        if error := self._script.pop(0):
+        self.headers = headers
+        if self._script and (error := self._script.pop(0)):
             raise error
 
 
-def only(outbox: RedisOutbox, job_id: str) -> Delivery:
+def dispatcher_of(outbox: Outbox, *script: Exception | None, backoff_s: tuple[float, ...] = BACKOFF_S) -> Dispatcher:
+    return Dispatcher(outbox=outbox, send=Scripted(*script), backoff_s=backoff_s)
+
+
+def delivery_of(outbox: Outbox, job_id: str = "song") -> Delivery:
     (delivery,) = outbox.deliveries(job_id)
     return delivery
 
 
-@pytest.fixture
-def outbox(redis_address: RedisAddress) -> RedisOutbox:
-    return RedisOutbox(redis_address)
-
-
-def courier(outbox: RedisOutbox, *script: Exception | None) -> Dispatcher:
-    return Dispatcher(outbox, Scripted(*script), threading.Event())
+# States
 
 
 @pytest.mark.parametrize(
     ("outcome", "state"),
-    [(None, "delivered"), (CallbackRefused("private"), "refused"), (CallbackFailed("HTTP 500"), "pending")],
+    [
+        (None, "delivered"),
+        (CallbackRefused("private"), "refused"),
+        (CallbackFailed("HTTP 500"), "pending"),
+        (CallbackRejected("HTTP 404"), "pending"),
+        (CallbackUnwanted("HTTP 410"), "dead"),
+    ],
 )
-def test_the_state_says_what_became_of_it(outcome: Exception | None, state: str, outbox: RedisOutbox) -> None:
-    outbox.add(Callback("http://there/", {"a": 1}), job_id="abc")
-    assert courier(outbox, outcome).deliver_next()
-    assert only(outbox, "abc").state == state
-    assert only(outbox, "abc").detail == (str(outcome) if outcome else "")
+def test_state_follows_from_the_attempt(outcome: Exception | None, state: str, outbox: Outbox) -> None:
+    outbox.add(Callback(URL, {"a": 1}), job_id="song")
+    assert dispatcher_of(outbox, outcome).deliver_next()
+    delivery = delivery_of(outbox)
+    assert (delivery.state, delivery.detail) == (state, str(outcome) if outcome else "")
 
 
-def test_a_failed_callback_is_not_due_at_once(outbox: RedisOutbox) -> None:
-    outbox.add(Callback("http://there/"), job_id="abc")
-    one = courier(outbox, CallbackFailed("HTTP 500"))
-    assert one.deliver_next()
-    assert not one.deliver_next()
+def test_nothing_due_is_nothing_sent(outbox: Outbox) -> None:
+    assert not dispatcher_of(outbox).deliver_next()
 
 
-def test_a_callback_that_always_fails_dies_with_its_last_reason(
-    outbox: RedisOutbox, monkeypatch: pytest.MonkeyPatch
+def test_failed_callback_is_not_due_at_once(outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="song")
+    dispatcher = dispatcher_of(outbox, CallbackFailed("HTTP 500"))
+    assert dispatcher.deliver_next()
+    assert not dispatcher.deliver_next()
+
+
+def test_callback_that_always_fails_is_dead_with_its_last_reason(outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="song")
+    dispatcher_of(outbox, *[CallbackFailed("HTTP 500")] * 3, backoff_s=(0, 0)).deliver_all()
+    delivery = delivery_of(outbox)
+    assert (delivery.state, delivery.attempts, delivery.detail) == ("dead", 3, "HTTP 500")
+    assert [each.id for each in outbox.dead()] == [delivery.id]
+
+
+def test_all_attempts_have_one_id(outbox: Outbox) -> None:
+    added = outbox.add(Callback(URL), job_id="song")
+    dispatcher_of(outbox, *[CallbackFailed("HTTP 500")] * 2, backoff_s=(0, 0, 0)).deliver_all()
+    delivery = delivery_of(outbox)
+    assert (delivery.id, delivery.state, delivery.attempts) == (added, "delivered", 3)
+
+
+@pytest.mark.parametrize("code", [404, 405])
+def test_rejected_callback_is_dead_after_three_attempts(code: int, outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="song")
+    error = CallbackRejected(f"HTTP {code}")
+    dispatcher_of(outbox, *[error] * 9, backoff_s=(0,) * 9).deliver_all()
+    delivery = delivery_of(outbox)
+    assert (delivery.state, delivery.attempts, delivery.detail) == ("dead", 3, f"HTTP {code}")
+
+
+def test_unwanted_callback_is_dead_at_once(outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="song")
+    dispatcher_of(outbox, CallbackUnwanted("HTTP 410"), backoff_s=(0,) * 9).deliver_all()
+    delivery = delivery_of(outbox)
+    assert (delivery.state, delivery.attempts) == ("dead", 1)
+
+
+# Backoff
+
+
+def test_delays_are_those_of_standard_webhooks(bench: QueueBench) -> None:
+    """5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, each 20 % shorter or longer at most."""
+    outbox = bench.outbox
+    outbox.add(Callback(URL), job_id="song")
+    dispatcher = dispatcher_of(outbox, *[CallbackFailed("HTTP 500")] * 10)
+    for expected_s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400):
+        assert dispatcher.deliver_next()
+        bench.pass_time(0.79 * expected_s)
+        assert not dispatcher.deliver_next()
+        bench.pass_time(0.42 * expected_s)
+    assert dispatcher.deliver_next()
+    delivery = delivery_of(outbox)
+    assert (delivery.state, delivery.attempts, delivery.detail) == ("dead", 10, "HTTP 500")
+
+
+def test_callbacks_that_failed_together_are_due_at_different_times() -> None:
+    outbox = InMemoryOutbox(clock=lambda: 1000.0)
+    for _ in range(20):
+        outbox.add(Callback(URL), job_id="song")
+        dispatcher_of(outbox, CallbackFailed("HTTP 500")).deliver_next()
+    due = [each.due_at or 0 for each in outbox.deliveries("song")]
+    assert max(due) - min(due) > 0.5
+
+
+# Several dispatchers
+
+
+def race(outbox: Outbox, *dispatchers: Dispatcher) -> None:
+    """Let the dispatchers take deliveries at the same time, each in a thread of its own."""
+    start = threading.Barrier(len(dispatchers))
+
+    def deliver(dispatcher: Dispatcher) -> None:
+        start.wait(10)
+        dispatcher.deliver_all()
+
+    threads = [threading.Thread(target=deliver, args=(each,)) for each in dispatchers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+
+def test_racing_dispatchers_send_each_callback_once(outbox: Outbox) -> None:
+    sent: list[str] = []
+
+    def send(url: str, body: bytes, *, headers: Mapping[str, str]) -> None:
+        sent.append(url)
+
+    for number in range(40):
+        outbox.add(Callback(f"http://there/{number}"), job_id="song")
+    first_only = Dispatcher(outbox=outbox, send=send, first_attempts_only=True)
+    race(outbox, Dispatcher(outbox=outbox, send=send), first_only, Dispatcher(outbox=outbox, send=send))
+    assert sorted(sent) == sorted(f"http://there/{number}" for number in range(40))
+    assert {each.attempts for each in outbox.deliveries("song")} == {1}
+
+
+def test_first_attempts_only_leaves_further_attempts_to_others(outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="song")
+    worker = Dispatcher(
+        outbox=outbox, send=Scripted(CallbackFailed("HTTP 500")), backoff_s=(0, 0), first_attempts_only=True
+    )
+    worker.deliver_all()
+    assert (delivery_of(outbox).state, delivery_of(outbox).attempts) == ("pending", 1)
+    dispatcher_of(outbox).deliver_all()
+    assert (delivery_of(outbox).state, delivery_of(outbox).attempts) == ("delivered", 2)
+
+
+def test_first_attempts_are_found_behind_many_further_ones(bench: QueueBench) -> None:
+    outbox = bench.outbox
+    for number in range(120):
+        outbox.add(Callback(f"http://dead/{number}"), job_id="dead")
+    dispatcher_of(outbox, *[CallbackFailed("HTTP 500")] * 120).deliver_all()
+    bench.pass_time(10)
+    outbox.add(Callback(URL), job_id="song")
+    worker = Dispatcher(outbox=outbox, send=Scripted(), first_attempts_only=True)
+    assert worker.deliver_next()
+    assert delivery_of(outbox).state == "delivered"
+
+
+def test_delivery_of_a_dead_dispatcher_is_due_after_its_visibility_timeout(bench: QueueBench) -> None:
+    outbox = bench.outbox
+    outbox.add(Callback(URL), job_id="song")
+    assert outbox.receive(visibility_s=30)
+    assert not dispatcher_of(outbox).deliver_next()
+    bench.pass_time(31)
+    assert dispatcher_of(outbox).deliver_next()
+    assert (delivery_of(outbox).state, delivery_of(outbox).attempts) == ("delivered", 2)
+
+
+# Errors of our own
+
+
+def test_callback_that_crashes_the_sender_is_retried(outbox: Outbox) -> None:
+    outbox.add(Callback(URL), job_id="poison")
+    with capture_logs() as lines:
+        dispatcher_of(outbox, ZeroDivisionError()).deliver_next()
+    poison = delivery_of(outbox, "poison")
+    assert (poison.state, poison.detail) == ("pending", "ZeroDivisionError")
+    [line] = [each for each in lines if each["event"] == "webhook_crashed"]
+    assert (line["log_level"], line["job_id"], line["exc_info"]) == ("error", "poison", True)
+
+
+@pytest.fixture
+def stopping() -> "threading.Event":
+    return threading.Event()
+
+
+def run_as_task(dispatcher: Dispatcher, stopping: threading.Event) -> None:
+    Tasks(stopping).every(0.01, dispatcher.deliver_all, name="webhooks")
+
+
+def test_unreadable_delivery_stops_no_other(
+    redis_address: RedisAddress, redis_server: RedisServer, stopping: threading.Event
 ) -> None:
-    monkeypatch.setattr("msaas_worker.callbacks._DELAYS_S", (0, 0))
-    outbox.add(Callback("http://there/"), job_id="abc")
-    one = courier(outbox, *[CallbackFailed("HTTP 500")] * 3)
-    while one.deliver_next():
-        pass
-    assert (only(outbox, "abc").state, only(outbox, "abc").attempts) == ("dead", 3)
+    outbox, redis = RedisOutbox(redis_address), redis_server.client()
+    outbox.add(Callback(URL), job_id="broken")
+    [key] = redis.scan_iter("*:delivery:*")
+    redis.hdel(key, "url")
+    run_as_task(dispatcher_of(outbox), stopping)
+    try:
+        wait_until(lambda: redis.hget(key, "attempts") == b"1")
+        outbox.add(Callback(URL), job_id="whole")
+        wait_until(lambda: delivery_of(outbox, "whole").state == "delivered")
+    finally:
+        stopping.set()
 
 
-def test_one_id_serves_all_attempts(outbox: RedisOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msaas_worker.callbacks._DELAYS_S", (0, 0, 0))
-    added = outbox.add(Callback("http://there/"), job_id="abc")
-    one = courier(outbox, CallbackFailed("HTTP 500"), CallbackFailed("HTTP 500"), None)
-    while one.deliver_next():
-        pass
-    assert (only(outbox, "abc").id, only(outbox, "abc").state) == (added, "delivered")
+def test_unavailable_outbox_stops_no_task(stopping: threading.Event) -> None:
+    outbox = InMemoryOutbox()
+    outbox.away = True
+    with pytest.raises(QueueUnavailable):
+        dispatcher_of(outbox).deliver_next()
+    run_as_task(dispatcher_of(outbox), stopping)
+    try:
+        outbox.away = False
+        outbox.add(Callback(URL), job_id="song")
+        wait_until(lambda: delivery_of(outbox).state == "delivered")
+    finally:
+        stopping.set()
 
 
-def test_a_running_worker_posts_the_data_once_the_stems_are_stored(service: Service) -> None:
-    stored: list[bool] = []
-    job_id = service.put(song_mp3(1))
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        stored.append(service.song_store.whole_manifest(job_id) is not None)
-        says(200)(request)
-
-    service.start_worker(CALLBACK_ALLOW_PRIVATE="127.0.0.0/8")
-    with receiving(answer) as receiver:
-        service.queue.enqueue(Job(job_id=job_id, callback=Callback(receiver.url, {"mine": [1, 2]})))
-        service.queue.enqueue(Job(job_id=job_id, callback=Callback(receiver.url)))
-        wait_until(lambda: len(receiver.bodies) == 2, timeout_s=60)
-    assert all(stored)
-    assert {json.dumps(json.loads(body), sort_keys=True) for body in receiver.bodies} == {
-        '{"mine": [1, 2]}',
-        json.dumps({"songhash": job_id, "state": "done"}, sort_keys=True),
-    }
+# Logs
 
 
-def test_a_worker_refuses_a_private_destination_and_the_job_is_done(service: Service) -> None:
-    worker = service.start_worker()
-    job_id = service.put(song_mp3(1))
-    service.queue.enqueue(Job(job_id=job_id, callback=Callback("http://localhost:5000", {})))
-    assert service.wait_for_end(job_id).state == "done"
-    worker.wait_until_said("callback_refused")
+def log_of(outbox: Outbox, *script: Exception | None) -> list[tuple[str, str, int]]:
+    """Return level, event and attempt of the lines of a callback."""
+    outbox.add(Callback(URL), job_id="song")
+    with capture_logs() as lines:
+        dispatcher_of(outbox, *script, backoff_s=(0, 0)).deliver_all()
+    assert {line["job_id"] for line in lines} == {"song"}
+    assert len({line["delivery_id"] for line in lines}) == 1
+    return [(line["log_level"], line["event"], line["attempt"]) for line in lines]
 
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+def test_first_failed_attempt_is_one_info_line() -> None:
+    failed = CallbackFailed("HTTP 500")
+    assert log_of(InMemoryOutbox(), failed, failed) == [
+        ("info", "webhook_failed", 1),
+        ("debug", "webhook_failed", 2),
+        ("info", "webhook_delivered", 3),
+    ]
 
 
-@pytest.mark.parametrize("secret", [None, SECRET])
-def test_a_receiver_can_check_who_sent_it(secret: str | None, outbox: RedisOutbox) -> None:
-    with receiving(says(200)) as receiver:
-        added = outbox.add(Callback(receiver.url, {"a": "ä"}), job_id="abc")
-        Dispatcher(outbox, partial(post, private=LOOPBACK), threading.Event(), secret).deliver_next()
-    [headers], [body] = receiver.headers, receiver.bodies
-    assert headers["webhook-id"] == added
-    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
+def test_dead_callback_is_a_warning_and_a_refused_one_is_info() -> None:
+    assert log_of(InMemoryOutbox(), CallbackUnwanted("HTTP 410")) == [("warning", "webhook_dead", 1)]
+    assert log_of(InMemoryOutbox(), CallbackRefused("private")) == [("info", "webhook_refused", 1)]
+
+
+def test_job_is_named_after_a_delivery() -> None:
+    outbox, delivered = InMemoryOutbox(), list[str]()
+    outbox.add(Callback(URL), job_id="song")
+    Dispatcher(outbox=outbox, send=Scripted(), on_delivered=delivered.append).deliver_all()
+    assert delivered == ["song"]
+
+
+# Signatures
+
+
+@pytest.mark.parametrize("secret", [None, OWN_SECRET])
+def test_receiver_can_verify_the_sender(secret: str | None) -> None:
+    outbox = InMemoryOutbox()
+    with Receiver([status(200)]) as receiver:
+        added = outbox.add(Callback(receiver.url, {"a": "ä"}), job_id="song")
+        Dispatcher(outbox=outbox, send=partial(post, private=LOOPBACK), secret=secret).deliver_next()
+    [received] = receiver.received
+    assert received.headers["webhook-id"] == added
+    assert abs(int(received.headers["webhook-timestamp"]) - time.time()) < 5
     if secret:
-        assert Webhook(secret).verify(body, headers) == {"a": "ä"}
+        assert Webhook(secret).verify(received.body, received.headers) == {"a": "ä"}
         with pytest.raises(WebhookVerificationError):
-            Webhook(secret).verify(body + b" ", headers)
+            Webhook(secret).verify(received.body + b" ", received.headers)
     else:
-        assert "webhook-signature" not in headers
+        assert "webhook-signature" not in received.headers
+
+
+@pytest.mark.parametrize(
+    ("secret", "signs"), [(None, OWN_SECRET), (SECRET_OF_REQUEST, SECRET_OF_REQUEST)], ids=["own", "of request"]
+)
+def test_secret_of_a_request_replaces_that_of_the_service(
+    secret: str | None, signs: str, outbox: Outbox
+) -> None:
+    outbox.add(Callback(URL, {"a": 1}, secret), job_id="song")
+    send = Scripted()
+    Dispatcher(outbox=outbox, send=send, secret=OWN_SECRET).deliver_next()
+    assert Webhook(signs).verify(b'{"a": 1}', dict(send.headers)) == {"a": 1}

@@ -1,97 +1,85 @@
-"""Pieces whose attempt is over are deleted, all of them, and no others."""
+"""The fragments of ended attempts are deleted, all of them, and no others."""
 
-import threading
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from worker.tests.audience import POLICY, Attempt
 
-from msaas.errors import FragmentNotFound, StoreUnavailable
+from msaas.errors import StoreUnavailable
 from msaas.fragments import Fragments
-from msaas.queue.protocol import Result
-from msaas_keeper.fragments import start_tidying, tidy
+from msaas.jobs import Job
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import Claim, Consumer
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import SongStore
+from msaas_keeper.fragments import collect_fragments
 from msaas_keeper.retention import Retention
-from msaas_worker.job.runner import JobRunner
-from tests.servers import wait_until
 
 STEMS = ("drums", "vocals")
+JOB_ID = "a" * 64
+
+
+class Running:
+    """A claimed job with fragments in the store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue = InMemoryQueue()
+        self.song_store = SongStore(DirectoryStore(folder))
+        self.song_store.prepare()
+        self.consumer: Consumer = self.queue.consumer("w1")
+        self.queue.enqueue(Job(job_id=JOB_ID))
+        payload = self.consumer.take(timeout_s=1)
+        assert payload
+        self.claim: Claim = self.consumer.claim(Job.decode(payload), payload=payload)
+
+    def publish(self, *, count: int, stored: int) -> Fragments:
+        """Publish `count` fragments and store `stored` of them."""
+        fragments = Fragments(job_id=JOB_ID, tag="first", stems=STEMS, count=count, until_s=5.12 * count)
+        self.consumer.renew(self.claim, progress=0.5, fragments=fragments)
+        for number in range(1, stored + 1):
+            for stem in STEMS:
+                self.song_store.put_fragment(fragments, stem, number=number, mp3=b"mp3")
+        return fragments
+
+    def stored(self) -> list[str]:
+        return [found.key for found in self.song_store.outputs()]
 
 
 @pytest.fixture
-def attempt(tmp_path: Path) -> Attempt:
-    return Attempt(tmp_path)
+def running(tmp_path: Path) -> Running:
+    return Running(tmp_path)
 
 
-def set_model(attempt: Attempt, *, told: int, stored: int, tag: str = "first") -> Fragments:
-    fragments = Fragments(job_id=attempt.job_id, tag=tag, stems=STEMS, count=told, until_s=5.12 * told)
-    attempt.lease.publish(fragments)
-    for number in range(1, stored + 1):
-        for stem in STEMS:
-            attempt.song_store.put_fragment(fragments, stem, number=number, mp3=b"piece")
-    return fragments
+@pytest.mark.parametrize("count", [0, 2])
+def test_all_fragments_of_an_ended_attempt_are_deleted(running: Running, count: int) -> None:
+    """A killed worker may have stored one more than it published."""
+    running.publish(count=count, stored=count + 1)
+    running.consumer.release(running.claim)
+    collect_fragments(running.queue, running.song_store)
+    assert running.stored() == []
+    assert running.queue.fragments == {}
 
 
-@pytest.mark.parametrize("told", [0, 2])
-def test_of_a_worker_that_was_killed_even_what_it_had_not_told_of_goes(attempt: Attempt, told: int) -> None:
-    set_model(attempt, told=told, stored=told + 1)
-    attempt.consumer.release(attempt.claim)
-    tidy(attempt.queue, attempt.song_store)
-    assert list(attempt.song_store.outputs()) == []
-    assert attempt.queue.fragments == {}
+def test_fragments_of_a_running_attempt_stay(running: Running) -> None:
+    running.publish(count=1, stored=2)
+    collect_fragments(running.queue, running.song_store)
+    assert len(running.stored()) == 4
 
 
-def test_what_is_heard_stays(attempt: Attempt) -> None:
-    set_model(attempt, told=1, stored=2)
-    tidy(attempt.queue, attempt.song_store)
-    assert len(list(attempt.song_store.outputs())) == 4
-
-
-def test_what_a_store_that_is_away_keeps_is_deleted_when_it_is_back(attempt: Attempt) -> None:
-    set_model(attempt, told=1, stored=1)
-    attempt.consumer.release(attempt.claim)
-    away = mock.patch.object(attempt.store, "delete", side_effect=StoreUnavailable("Turned off."))
+def test_fragments_are_deleted_when_the_store_is_back(running: Running) -> None:
+    running.publish(count=1, stored=1)
+    running.consumer.release(running.claim)
+    away = mock.patch.object(running.song_store.store, "delete", side_effect=StoreUnavailable("Turned off."))
     with away, pytest.raises(StoreUnavailable):
-        tidy(attempt.queue, attempt.song_store)
-    tidy(attempt.queue, attempt.song_store)
-    assert list(attempt.song_store.outputs()) == []
+        collect_fragments(running.queue, running.song_store)
+    collect_fragments(running.queue, running.song_store)
+    assert running.stored() == []
 
 
-@pytest.mark.parametrize("when", ["after each job", "now and then"])
-def test_a_worker_tidies_when_it_starts_and(attempt: Attempt, when: str) -> None:
-    job_ended, stopping = threading.Event(), threading.Event()
-    leave_behind(attempt, tag="before-it-started")
-    every_s = 0.2 if when == "now and then" else 3600.0
-    start_tidying(attempt.queue, attempt.song_store, every_s=every_s, job_ended=job_ended, stopping=stopping)
-    wait_until(lambda: is_tidy(attempt))
-    leave_behind(attempt, tag="later")
-    if when == "after each job":
-        job_ended.set()
-    wait_until(lambda: is_tidy(attempt))
-    stopping.set()
-
-
-def leave_behind(attempt: Attempt, *, tag: str) -> None:
-    fragments = Fragments(job_id=attempt.job_id, tag=tag, stems=STEMS, count=1, until_s=5.12)
-    attempt.song_store.put_fragment(fragments, "drums", number=1, mp3=b"piece")
-    attempt.queue.fragments[tag] = fragments
-
-
-def is_tidy(attempt: Attempt) -> bool:
-    return not attempt.queue.fragments and list(attempt.song_store.outputs()) == []
-
-
-def test_the_loop_tells_when_a_job_has_ended(attempt: Attempt) -> None:
-    loop = JobRunner(attempt.consumer, lambda _: Result("htdemucs", "cpu", STEMS), POLICY, threading.Event())
-    loop._work_on(attempt.claim)
-    assert loop.job_ended.is_set()
-
-
-def test_what_nobody_tells_of_any_more_is_old_one_day(attempt: Attempt) -> None:
-    """The queue forgot all it knew, say."""
-    fragments = set_model(attempt, told=1, stored=1)
-    attempt.queue.fragments.clear()
-    assert Retention(attempt.song_store, 3600.0, spared=[]).sweep() == 0
-    assert Retention(attempt.song_store, -1.0, spared=[]).sweep() == 2
-    with pytest.raises(FragmentNotFound):
-        attempt.song_store.fragment(fragments, "drums", number=1)
+def test_unregistered_fragments_are_deleted_by_retention(running: Running) -> None:
+    """For example after the queue lost its data."""
+    running.publish(count=1, stored=1)
+    running.queue.fragments.clear()
+    assert Retention(song_store=running.song_store, age_s=3600.0, spared=[]).sweep() == 0
+    assert Retention(song_store=running.song_store, age_s=-1.0, spared=[]).sweep() == 2
+    assert running.stored() == []

@@ -1,4 +1,4 @@
-"""With RETENTION_HOURS what is old goes, a manifest before its stems, and what somebody waits for stays."""
+"""Retention deletes old songs and results, manifests first, and spares those of open jobs."""
 
 import io
 import os
@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from worker.tests.service import Service
-from worker.tests.songs import song_mp3
 
 from msaas.errors import StoreUnavailable
-from msaas.jobs import Job, JobState
+from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
 from msaas.queue.memory import InMemoryQueue
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.song_store import SongStore, job_of
-from msaas_keeper.retention import Retention
-from tests.servers import wait_until
+from msaas_keeper.retention import Retention, sweep_if_due
 
 SONG, OTHER = "a" * 64, "b" * 64
+VARIANT = f"{SONG}.0123456789ab"
 HOUR_S = 3600.0
+AGE_S = 24 * HOUR_S
 
 
 class RecordingStore(DirectoryStore):
-    """Notes what is deleted; `before_delete` is what happens just before."""
+    """Notes the deleted objects; `before_delete` is called before each."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -39,8 +38,8 @@ class RecordingStore(DirectoryStore):
         super().delete(bucket, key)
 
 
-class Shelf:
-    """A store whose files have an age."""
+class Archive:
+    """A store whose objects have an age, and its retention."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,13 +47,17 @@ class Shelf:
         self.song_store = SongStore(self.store)
         self.song_store.prepare()
         self.queue = InMemoryQueue()
-        self.retention = Retention(self.song_store, 24 * HOUR_S, spared=[self.queue.referenced_songs])
+        self.dumps = 0
+        self.retention = self.sparing(self.queue.referenced_songs)
 
-    def song(self, song_hash: str, *, hours: float) -> None:
+    def sparing(self, *spared: Callable[[], set[str]]) -> Retention:
+        return Retention(song_store=self.song_store, age_s=AGE_S, spared=spared)
+
+    def add_song(self, song_hash: str, *, hours: float) -> None:
         self.song_store.put_song(song_hash, io.BytesIO(b"mp3"), size_bytes=3)
         self.age(self.song_store.input_bucket, f"{song_hash}.mp3", hours=hours)
 
-    def result(self, job_id: str, *, hours: float, manifest_hours: float | None = None) -> None:
+    def add_result(self, job_id: str, *, hours: float, manifest_hours: float | None = None) -> None:
         files = {
             stem: self.song_store.put_stem(job_id, stem, io.BytesIO(stem.encode())) for stem in FOUR_STEMS
         }
@@ -86,150 +89,153 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
 
 
-def test_what_is_old_goes_and_what_is_young_stays(shelf: Shelf) -> None:
-    for job_id, hours in ((SONG, 25.0), (f"{SONG}.0123456789ab", 25.0), (OTHER, 23.0)):
-        shelf.result(job_id, hours=hours)
-    shelf.song(SONG, hours=25)
-    shelf.song(OTHER, hours=23)
-    assert shelf.retention.sweep() == 2 * 5 + 1
-    assert (shelf.songs(), shelf.jobs()) == ({OTHER}, {OTHER})
+def test_old_objects_are_deleted_and_young_ones_stay(archive: Archive) -> None:
+    for job_id, hours in ((SONG, 25.0), (VARIANT, 25.0), (OTHER, 23.0)):
+        archive.add_result(job_id, hours=hours)
+    archive.add_song(SONG, hours=25)
+    archive.add_song(OTHER, hours=23)
+    assert archive.retention.sweep() == 2 * 5 + 1
+    assert (archive.songs(), archive.jobs()) == ({OTHER}, {OTHER})
 
 
-def test_a_manifest_goes_before_its_stems(shelf: Shelf) -> None:
-    shelf.result(SONG, hours=25)
-    standing: list[bool] = []
-    shelf.store.before_delete = lambda key: standing.append(shelf.song_store.manifest(SONG) is not None)
-    shelf.retention.sweep()
-    assert shelf.store.deleted[0] == f"{SONG}.json"
-    assert not any(standing[1:])
-    assert shelf.jobs() == set()
+def test_manifest_is_deleted_before_its_stems(archive: Archive) -> None:
+    archive.add_result(SONG, hours=25)
+    has_manifest: list[bool] = []
+    archive.store.before_delete = lambda key: has_manifest.append(
+        archive.song_store.manifest(SONG) is not None
+    )
+    archive.retention.sweep()
+    assert archive.store.deleted[0] == f"{SONG}.json"
+    assert not any(has_manifest[1:])
+    assert archive.jobs() == set()
 
 
 @pytest.mark.parametrize("state", ["waiting", "delayed", "running"])
-@pytest.mark.parametrize("job_id", [SONG, f"{SONG}.0123456789ab"])
-def test_a_song_that_somebody_waits_for_stays_and_its_results_too(
-    shelf: Shelf, state: str, job_id: str
-) -> None:
-    shelf.song(SONG, hours=25)
-    shelf.result(SONG, hours=25)
-    shelf.queue.enqueue(Job(job_id=job_id))
+@pytest.mark.parametrize("job_id", [SONG, VARIANT])
+def test_song_and_results_of_an_open_job_stay(archive: Archive, state: str, job_id: str) -> None:
+    archive.add_song(SONG, hours=25)
+    archive.add_result(SONG, hours=25)
+    archive.queue.enqueue(Job(job_id=job_id))
     if state != "waiting":
-        worker = shelf.queue.consumer("w1")
+        worker = archive.queue.consumer("w1")
         payload = worker.take(timeout_s=1)
         assert payload is not None
         claim = worker.claim(Job.decode(payload), payload=payload)
         if state == "delayed":
             worker.release(claim, delay_s=60)
-    assert shelf.retention.sweep() == 0
-    assert (shelf.songs(), shelf.jobs()) == ({SONG}, {SONG})
+    assert archive.retention.sweep() == 0
+    assert (archive.songs(), archive.jobs()) == ({SONG}, {SONG})
 
 
-def test_the_songs_of_a_catalogue_stay(shelf: Shelf) -> None:
+def test_songs_of_every_list_of_spared_songs_stay(archive: Archive) -> None:
     for song in (SONG, OTHER):
-        shelf.song(song, hours=1000)
-        shelf.result(song, hours=1000)
-    Retention(shelf.song_store, 24 * HOUR_S, spared=[shelf.queue.referenced_songs, lambda: {SONG}]).sweep()
-    assert (shelf.songs(), shelf.jobs()) == ({SONG}, {SONG})
+        archive.add_song(song, hours=1000)
+        archive.add_result(song, hours=1000)
+    archive.sparing(archive.queue.referenced_songs, lambda: {SONG}).sweep()
+    assert (archive.songs(), archive.jobs()) == ({SONG}, {SONG})
 
 
-def test_old_stems_of_a_young_manifest_stay(shelf: Shelf) -> None:
-    """A stem was removed from it, say."""
-    shelf.result(SONG, hours=25, manifest_hours=1)
-    assert shelf.retention.sweep() == 0
-    assert shelf.song_store.whole_manifest(SONG)
-
-
-def test_stems_that_never_had_a_manifest_go(shelf: Shelf) -> None:
-    shelf.result(SONG, hours=25)
-    shelf.store.delete(shelf.song_store.output_bucket, f"{SONG}.json")
-    assert shelf.retention.sweep() == 4
-
-
-def test_what_was_made_anew_since_the_listing_stays(shelf: Shelf) -> None:
+def test_spared_songs_are_asked_for_once_a_sweep(archive: Archive) -> None:
     for song in (SONG, OTHER):
-        shelf.result(song, hours=25)
-        shelf.song(song, hours=25)
+        archive.add_song(song, hours=25)
+        archive.add_result(song, hours=25)
+    asked: list[int] = []
 
-    def retry_later() -> set[str]:
-        for song in (SONG, OTHER):
-            shelf.result(song, hours=0)
-            shelf.song(song, hours=0)
+    def ask() -> set[str]:
+        asked.append(1)
         return set()
 
-    assert Retention(shelf.song_store, 24 * HOUR_S, spared=[retry_later]).sweep() == 0
-    assert (shelf.songs(), shelf.jobs()) == ({SONG, OTHER}, {SONG, OTHER})
+    assert archive.sparing(ask).sweep() == 2 * 5 + 2
+    assert len(asked) == 1
 
 
-def test_a_stem_that_was_stored_a_moment_ago_stays(shelf: Shelf) -> None:
-    """Its manifest follows."""
-    shelf.result(SONG, hours=25)
-
-    def stored_anew(key: str) -> None:
-        if key.endswith(".json"):
-            shelf.age(shelf.song_store.output_bucket, f"{SONG}-vocals.mp3", hours=0)
-
-    shelf.store.before_delete = stored_anew
-    assert shelf.retention.sweep() == 1 + 3
-    assert [result.key for result in shelf.song_store.results()] == [f"{SONG}-vocals.mp3"]
+def test_old_stems_of_a_young_manifest_stay(archive: Archive) -> None:
+    """A manifest is young after a stem was removed from it."""
+    archive.add_result(SONG, hours=25, manifest_hours=1)
+    assert archive.retention.sweep() == 0
+    assert archive.song_store.whole_manifest(SONG)
 
 
-def test_a_song_that_is_posted_during_the_sweep_stays_and_its_results_too(shelf: Shelf) -> None:
+def test_stems_without_a_manifest_are_deleted(archive: Archive) -> None:
+    archive.add_result(SONG, hours=25)
+    archive.store.delete(archive.song_store.output_bucket, f"{SONG}.json")
+    assert archive.retention.sweep() == 4
+
+
+def test_objects_replaced_after_the_listing_stay(archive: Archive) -> None:
     for song in (SONG, OTHER):
-        shelf.song(song, hours=25)
-        shelf.result(song, hours=25)
+        archive.add_result(song, hours=25)
+        archive.add_song(song, hours=25)
 
-    def posted(key: str) -> None:
-        shelf.queue.enqueue(Job(job_id=OTHER))
+    def replace() -> set[str]:
+        for song in (SONG, OTHER):
+            archive.add_result(song, hours=0)
+            archive.add_song(song, hours=0)
+        return set()
 
-    shelf.store.before_delete = posted
-    shelf.retention.sweep()
-    assert (shelf.songs(), shelf.jobs()) == ({OTHER}, {OTHER})
+    assert archive.sparing(replace).sweep() == 0
+    assert (archive.songs(), archive.jobs()) == ({SONG, OTHER}, {SONG, OTHER})
 
 
-def test_files_that_are_not_ours_stay(shelf: Shelf) -> None:
+def test_stem_stored_a_moment_ago_stays(archive: Archive) -> None:
+    """Its manifest follows."""
+    archive.add_result(SONG, hours=25)
+
+    def store_again(key: str) -> None:
+        if key.endswith(".json"):
+            archive.age(archive.song_store.output_bucket, f"{SONG}-vocals.mp3", hours=0)
+
+    archive.store.before_delete = store_again
+    assert archive.retention.sweep() == 1 + 3
+    assert [result.key for result in archive.song_store.results()] == [f"{SONG}-vocals.mp3"]
+
+
+def test_song_posted_during_the_sweep_stays(archive: Archive) -> None:
+    """The API stores an old song again before it enqueues the job."""
+    for song in (SONG, OTHER):
+        archive.add_song(song, hours=25)
+
+    def post(key: str) -> None:
+        archive.store.before_delete = lambda _: None
+        archive.song_store.put_song(OTHER, io.BytesIO(b"mp3"), size_bytes=3)
+        archive.queue.enqueue(Job(job_id=OTHER))
+
+    archive.store.before_delete = post
+    assert archive.retention.sweep() == 1
+    assert archive.songs() == {OTHER}
+
+
+def test_foreign_objects_stay(archive: Archive) -> None:
     file: BinaryIO = io.BytesIO(b"notes")
-    shelf.store.put(shelf.song_store.output_bucket, "notes.txt", file, size_bytes=5)
-    shelf.age(shelf.song_store.output_bucket, "notes.txt", hours=1000)
-    assert shelf.retention.sweep() == 0
+    archive.store.put(archive.song_store.output_bucket, "notes.txt", file, size_bytes=5)
+    archive.age(archive.song_store.output_bucket, "notes.txt", hours=1000)
+    assert archive.retention.sweep() == 0
 
 
-def test_a_song_that_comes_again_is_young_again(shelf: Shelf) -> None:
-    shelf.song(SONG, hours=23.9)
-    shelf.song_store.put_song(SONG, io.BytesIO(b"mp3"), size_bytes=3)
-    (found,) = shelf.song_store.songs()
+def test_song_that_is_sent_again_is_young_again(archive: Archive) -> None:
+    archive.add_song(SONG, hours=23.9)
+    archive.song_store.put_song(SONG, io.BytesIO(b"mp3"), size_bytes=3)
+    (found,) = archive.song_store.songs()
     assert time.time() - found.modified_at < 60
 
 
-def test_without_an_answer_of_queue_or_store_nothing_is_deleted(shelf: Shelf) -> None:
-    shelf.song(SONG, hours=25)
+def test_nothing_is_deleted_without_an_answer(archive: Archive) -> None:
+    archive.add_song(SONG, hours=25)
 
-    def away() -> set[str]:
+    def raise_unavailable() -> set[str]:
         raise StoreUnavailable
 
     with pytest.raises(StoreUnavailable):
-        Retention(shelf.song_store, 24 * HOUR_S, spared=[away]).sweep()
-    assert shelf.songs() == {SONG}
+        archive.sparing(raise_unavailable).sweep()
+    assert archive.songs() == {SONG}
 
 
-def test_a_running_worker_forgets_in_time_and_keeps_what_waits(service: Service) -> None:
-    """11 s in place of days."""
-    waits = service.put(song_mp3(2))
-    service.redis.zadd("toWorkers:delayed", {waits: time.time() + 3600})
-    service.start_worker(RETENTION_HOURS="0.003").wait_until_said("worker_started")
-    done = service.enqueue(song_mp3(1))
-    assert service.wait_for_end(done).state is JobState.DONE
-    wait_until(lambda: list(service.song_store.results()) == [], timeout_s=60)
-    wait_until(lambda: len(list(service.song_store.songs())) == 1, timeout_s=60)
-    assert [song.key for song in service.song_store.songs()] == [f"{waits}.mp3"]
-
-
-def test_without_the_setting_nothing_is_forgotten(service: Service) -> None:
-    worker = service.start_worker()
-    done = service.enqueue(song_mp3(1))
-    service.wait_for_end(done)
-    assert service.song_store.whole_manifest(done)
-    assert not worker.has_said("old_files_deleted")
+def test_second_keeper_does_not_sweep_within_the_interval(archive: Archive) -> None:
+    sweep_if_due(archive.retention, archive.queue)
+    archive.add_song(SONG, hours=25)
+    sweep_if_due(archive.retention, archive.queue)
+    assert archive.songs() == {SONG}

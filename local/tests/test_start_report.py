@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,18 +72,30 @@ def test_each_step_is_said_once(stack: Stack, api: Api) -> None:
     report = StartReport(stack, api.messages.append)
     assert not report.update()
     assert api.messages == []
+    log_of_worker(stack, {"event": "torch_loading"})
     api.workers = 1
+    assert not report.update()
+    log_of_worker(stack, {"event": "torch_loading"}, {"event": "model_loading", "model": "htdemucs"})
     assert not report.update()
     assert not report.update()
     assert [message.split(": ", 1)[1] for message in api.messages] == [
-        f"the API accepts songs at http://127.0.0.1:{api.port}, the workers load htdemucs"
+        f"the API accepts songs at http://127.0.0.1:{api.port}",
+        "worker-1 loads torch",
+        "worker-1 loads htdemucs",
     ]
     api.workers = 2
     assert report.update()
-    assert api.messages[1].startswith(f"ready at http://127.0.0.1:{api.port} after ")
-    said = len(api.messages)
+    assert api.messages[3].startswith(f"ready at http://127.0.0.1:{api.port} after ")
+    messages = list(api.messages)
     assert report.update()
-    assert len(api.messages) == said
+    assert api.messages == messages
+
+
+def test_waiting_is_said_at_growing_intervals(stack: Stack, api: Api) -> None:
+    report = StartReport(replace(stack, started_at=time.monotonic() - 6), api.messages.append)
+    report.update()
+    report.update()
+    assert [message.split(": ", 1)[1] for message in api.messages] == ["waiting for the API"]
 
 
 def test_ready_lines_name_queue_and_store(stack: Stack, api: Api) -> None:
@@ -95,24 +108,29 @@ def test_ready_lines_name_queue_and_store(stack: Stack, api: Api) -> None:
 
 
 def test_default_model_that_runs_is_named(stack: Stack) -> None:
-    assert describe_model(stack) == "htdemucs"
+    assert describe_model(stack) == ["htdemucs"]
 
 
 def test_stand_in_is_named_with_its_reason(stack: Stack, redis_address: RedisAddress) -> None:
     RedisQueue(redis_address).set_stand_in("htdemucs", runs="starter")
-    log_of_worker(stack, {"event": "model_loaded", "because": "The hub is unreachable. Set MODEL_REPO."})
-    text = describe_model(stack)
-    assert text.startswith("starter runs in place of htdemucs, and its stems are weaker")
-    assert text.endswith("The hub is unreachable.")
+    log_of_worker(
+        stack,
+        {"event": "model_replaced", "model": "htdemucs", "reason": "The cache has no copy. Set MODEL_REPO."},
+        {"event": "model_fetch_failed", "model": "htdemucs", "reason": "The hub is away. Set MODEL_REPO."},
+        {"event": "model_fetch_failed", "model": "mdx", "reason": "Another model is missing."},
+    )
+    model, reason = describe_model(stack)
+    assert model == "starter runs in place of htdemucs. It is a small model, and its stems are weaker."
+    assert reason == "The hub is away."
 
 
 def test_stand_in_is_named_without_a_reason_in_the_log(stack: Stack, redis_address: RedisAddress) -> None:
     RedisQueue(redis_address).set_stand_in("htdemucs", runs="starter")
-    assert describe_model(stack).endswith("The weights of htdemucs were not found.")
+    assert describe_model(stack)[1] == "The weights of htdemucs were not found."
 
 
 def test_missing_model_without_fallback_is_named(stack: Stack) -> None:
     log_of_worker(
-        stack, {"event": "model_unavailable", "reason": "The model is unavailable. Set MODEL_REPO."}
+        stack, {"event": "model_unavailable", "model": "htdemucs", "reason": "It is missing. Set X."}
     )
-    assert describe_model(stack) == "htdemucs is missing, every song will fail. The model is unavailable."
+    assert describe_model(stack) == ["htdemucs is missing, and every song will fail.", "It is missing."]

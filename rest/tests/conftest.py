@@ -1,5 +1,6 @@
 """Services for tests: running ones that tests share, and fresh ones for tests that break them."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,24 +8,37 @@ from pathlib import Path
 import pytest
 from rest.tests.service import SERVER, SONG, Service, start_service
 
+from msaas.logs import configure_logging
 from msaas.queue.redis.clients import RedisAddress
 from tests.servers import RedisServer, S3Access
 
 Start = Callable[..., Service]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _logging() -> None:
+    """Log in this process as a service does, but to the handlers of pytest."""
+    handlers = list(logging.getLogger().handlers)
+    configure_logging(service="rest", level="debug")
+    logging.getLogger().handlers[:] = handlers
+
+
 class ServicePool:
-    """Running services on one Redis and one directory store, one for each environment. They last all tests."""
+    """Running services, one for each environment, on one Redis and one directory store.
+
+    They run until the last test.
+    """
 
     def __init__(self, folder: Path, redis: RedisAddress) -> None:
         self._folder, self._store = folder, folder / "store"
         self._defaults = {"STORE_DIR": str(self._store), **_redis_environment(redis)}
-        self._services: dict[frozenset[tuple[str, str]], Service] = {}
+        self._services: dict[object, Service] = {}
 
-    def get(self, **environment: str) -> Service:
-        key = frozenset(environment.items())
+    def get(self, *, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
+        key = (command, frozenset(environment.items()))
         if key not in self._services:
-            self._services[key] = start_service(self._folder, **{**self._defaults, **environment})
+            environment = {**self._defaults, **environment}
+            self._services[key] = start_service(self._folder, command=command, **environment)
         return self._services[key]
 
     def empty_store(self) -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Any, BinaryIO
 
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
 from msaas.queue.protocol import JobQueue
@@ -22,14 +23,20 @@ KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
 def client_on(
     *, store: ObjectStore | None = None, queue: JobQueue | None = None, **settings: Any
 ) -> FlaskClient:
-    song_store = SongStore(store or InMemoryStore())
+    """Return a client of an app with these settings. `store_dir` among them replaces the in-memory store."""
+    in_memory = None if "store_dir" in settings else SongStore(store or InMemoryStore())
     deps = bootstrap(
         RestSettings(**settings),
         queue=queue or InMemoryQueue(),
         outbox=InMemoryOutbox(),
-        song_store=song_store,
+        song_store=in_memory,
     )
     return create_app(deps).test_client()
+
+
+def send(client: FlaskClient, mp3: bytes, *, query: str = "", **kwargs: Any) -> TestResponse:
+    """Send a song as a raw body."""
+    return client.post(f"/apiv1/separate{query}", data=mp3, content_type="audio/mpeg", **kwargs)
 
 
 class RecordingStore(InMemoryStore):

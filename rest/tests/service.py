@@ -1,8 +1,8 @@
 """A real service, as users start it: a process with an environment, on a free port."""
 
 import io
+import itertools
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from msaas.queue.protocol import JobQueue, Outbox, Result
 from msaas.queue.redis.clients import connect
 from msaas.storage.song_store import SongStore
 from msaas_rest.settings import RestSettings
-from tests.servers import free_port, wait_until
+from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVER = (str(ROOT / "rest" / "rest-server.py"),)
@@ -28,12 +28,11 @@ SONG = min((ROOT / "data").glob("*.mp3"))
 #: MPEG-1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes, 1152 samples.
 FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
-#: Another process may take a free port between its choice and its use.
-_PORTS_TRIED = 3
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
     *("API_", "RATE_", "LOG_"),
 )
+_numbers = itertools.count()
 
 
 @dataclass(kw_only=True)
@@ -110,10 +109,6 @@ class Service:
         except requests.ConnectionError:
             return False
 
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=_TIMEOUT_S)
-
     def kill(self) -> None:
         """End both processes: a killed parent leaves its child behind for a moment."""
         if self.process.poll() is None:
@@ -153,29 +148,34 @@ def store_stems(
 
 
 def start_service(folder: Path, *, command: tuple[str, ...] = SERVER, **environment: str) -> Service:
-    """Start a service and wait until it answers. It inherits none of the settings of the test run."""
-    for _ in range(_PORTS_TRIED):
-        service = _start(folder, command, environment)
-        try:
-            wait_until(service.answers)
-        except RuntimeError as error:
-            if "in use" not in str(error):
-                raise
-        else:
-            return service
-    raise RuntimeError("Every port was taken.")
+    """Start a service and wait until it answers. It inherits none of the settings of the test run.
 
-
-def _start(folder: Path, command: tuple[str, ...], environment: dict[str, str]) -> Service:
-    port = free_port()
-    environment = {"PORT": str(port), **environment}
-    log = folder / f"rest-{port}.log"
+    The system chooses its port: a free port of our choice could be taken before its use.
+    """
+    environment = {"PORT": "0", **environment}
+    log = folder / f"rest-{next(_numbers)}.log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_CHILD)}
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command], env={**inherited, **environment}, stdout=output, stderr=output
         )
-    settings: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
+    wait_until(lambda: process.poll() is not None or _listening_port(process.pid))
+    if process.poll() is not None:
+        raise RuntimeError(log.read_text())
+    port = _listening_port(process.pid)
+    settings = {name.lower(): value for name, value in environment.items() if value}
     host = "[::1]" if environment.get("HOST") == "::1" else "127.0.0.1"
-    url = f"http://{host}:{port}"
-    return Service(process=process, url=url, settings=RestSettings(**settings), log=log)
+    service = Service(
+        process=process,
+        url=f"http://{host}:{port}",
+        settings=RestSettings(**{**settings, "port": port}),  # type: ignore[arg-type]
+        log=log,
+    )
+    wait_until(service.answers)
+    return service
+
+
+def _listening_port(pid: int) -> int:
+    """Return 0 while the process does not listen."""
+    connections = psutil.Process(pid).net_connections("tcp")
+    return next((each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN), 0)

@@ -102,13 +102,13 @@ def test_service_without_keys_is_open(service: Service) -> None:
     assert service.get("/apiv1/queue").status_code == 200
 
 
-def test_keys_can_come_from_a_file(start: Start, tmp_path: Path) -> None:
+def test_keys_can_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# of the web shop\n{KEY}\n\n{OTHER_KEY}\n")
-    service = start(API_KEYS=f"@{file}")
-    assert service.get("/apiv1/queue").status_code == 401
+    app = client_on(api_keys=f"@{file}")
+    assert app.get("/apiv1/queue").status_code == 401
     for key in (KEY, OTHER_KEY):
-        assert service.get("/apiv1/queue", headers=bearer(key)).status_code == 200
+        assert app.get("/apiv1/queue", headers=bearer(key)).status_code == 200
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY])
@@ -157,8 +157,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def limited(address: RedisAddress, *, rate: str) -> FlaskClient:
-    return client_on(redis_host=address.host, redis_port=address.port, rate_limit=rate)
+def limited(address: RedisAddress, *, rate: str, api_keys: str = "") -> FlaskClient:
+    keys = {"api_keys": api_keys} if api_keys else {}
+    return client_on(redis_host=address.host, redis_port=address.port, rate_limit=rate, **keys)
 
 
 def test_refused_client_reads_the_seconds_to_wait(redis_address: RedisAddress, clock: Clock) -> None:
@@ -190,21 +191,15 @@ def test_unknown_paths_and_wrong_methods_count(redis_address: RedisAddress) -> N
     assert [*statuses, app.get("/apiv1/queue").status_code] == [404, 405, 429]
 
 
-def test_pods_count_together_and_clients_apart(shared: Start) -> None:
-    keys = f"{KEY},{OTHER_KEY}"
-    pods = [shared(RATE_LIMIT="2/minute", API_KEYS=keys, LOG_LEVEL=level) for level in ("info", "debug")]
+def test_pods_count_together_and_clients_apart(redis_address: RedisAddress) -> None:
+    pods = [limited(redis_address, rate="2/minute", api_keys=f"{KEY},{OTHER_KEY}") for _ in range(2)]
     statuses = [pod.get("/apiv1/queue", headers=bearer(KEY)).status_code for pod in pods * 2]
     assert statuses == [200, 200, 429, 429]
     assert pods[0].get("/apiv1/queue", headers=bearer(OTHER_KEY)).status_code == 200
 
 
 def test_guesses_of_a_key_count_for_the_address(redis_address: RedisAddress) -> None:
-    app = client_on(
-        redis_host=redis_address.host,
-        redis_port=redis_address.port,
-        rate_limit="2/minute",
-        api_keys=parse_api_keys(KEY),
-    )
+    app = limited(redis_address, rate="2/minute", api_keys=KEY)
     statuses = [app.get("/apiv1/queue", headers=bearer(f"{number:032}")).status_code for number in range(3)]
     assert statuses == [401, 401, 429]
     assert app.get("/apiv1/queue", headers=bearer(KEY)).status_code == 200

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from rest.tests.conftest import Start
+from rest.tests.in_memory import client_on, send
 from rest.tests.service import SONG, Service
 
 from tests.wire import wire
@@ -300,15 +301,15 @@ def test_endless_body_is_413_and_memory_stays_bounded(shared: Start, kind: str) 
     assert service.get("/healthz").ok
 
 
-def test_uploads_beyond_the_memory_limit_are_503_and_release_it(shared: Start, song: bytes) -> None:
-    service = shared(MAX_IN_FLIGHT_MB="2")
+def test_uploads_beyond_the_memory_limit_are_503_and_release_it(song: bytes) -> None:
+    client = client_on(max_in_flight_mb=2)
     text = base64.b64encode(song * 2).decode()
     for _ in range(3):
-        answer = service.send_as_json({"mp3": text})
-        assert status_and_code(answer) == (503, "too_busy")
+        answer = client.post("/apiv1/separate", json={"mp3": text})
+        assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:too_busy")  # type: ignore[index]
         assert int(answer.headers["Retry-After"]) > 0
-    assert "msaas_upload_bytes 0.0" in service.get("/metrics").text
-    assert service.send(b"small, and not a song").status_code == 415
+    assert "msaas_upload_bytes 0.0" in client.get("/metrics").text
+    assert send(client, b"small, and not a song").status_code == 415
 
 
 HALF = SONG.read_bytes()[: SONG.stat().st_size // 2]

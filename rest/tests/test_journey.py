@@ -8,7 +8,7 @@ from typing import Any
 import jsonpickle
 import pytest
 import requests
-from rest.tests.conftest import Start
+from rest.tests.in_memory import client_on, send
 from rest.tests.service import FRAME, Service, stem_bytes
 
 from msaas.songs import song_hash
@@ -116,11 +116,11 @@ def test_alias_of_a_model_is_the_job_of_that_model(service: Service, alias: str,
 
 
 @pytest.mark.parametrize(("alias", "model"), [("mdx_extra_q", "mdx_extra"), ("mdx_q", "mdx")])
-def test_alias_can_be_the_default_model(shared: Start, alias: str, model: str) -> None:
-    service, song = shared(DEMUCS_MODEL=alias), FRAME * 100
-    assert service.get("/apiv1/models").json()["default"] == model
+def test_alias_can_be_the_default_model(alias: str, model: str) -> None:
+    client, song = client_on(demucs_model=alias), FRAME * 100
+    assert client.get("/apiv1/models").json["default"] == model  # type: ignore[index]
     for name in (alias, model):
-        assert service.send(song, query=f"?model={name}").json()["hash"] == song_hash(song)
+        assert send(client, song, query=f"?model={name}").json["hash"] == song_hash(song)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("field", ["mp3", "file"])
@@ -194,16 +194,15 @@ def test_delete_contents_empties_both_buckets(
     assert service.get("/apiv1/bucket").json() == empty
 
 
-def test_debug_calls_exist_only_with_their_setting(shared: Start) -> None:
-    service = shared()
+def test_debug_calls_exist_only_with_their_setting() -> None:
+    client = client_on()
     for path in ("/apiv1/bucket", "/apiv1/delete_contents"):
-        assert service.get(path).status_code == 404
+        assert client.get(path).status_code == 404
 
 
-def test_names_of_the_buckets_are_settings(start: Start, song: bytes, tmp_path: Path) -> None:
-    service = start(MINIO_INPUT_BUCKET="queue", MINIO_OUTPUT_BUCKET="output", DEBUG_ENDPOINTS="1")
-    job_id = service.send(song).json()["hash"]
-    service.work()
-    buckets = service.get("/apiv1/bucket").json()["buckets"]
-    assert (buckets["queue"], len(buckets["output"])) == ([f"{job_id}.mp3"], 5)
-    assert {each.name for each in (tmp_path / "store").iterdir()} == {"queue", "output"}
+def test_names_of_the_buckets_are_settings(song: bytes, tmp_path: Path) -> None:
+    names = {"minio_input_bucket": "queue", "minio_output_bucket": "output"}
+    client = client_on(store_dir=tmp_path, debug_endpoints=True, **names)
+    assert send(client, song).status_code == 200
+    buckets = client.get("/apiv1/bucket").json["buckets"]  # type: ignore[index]
+    assert buckets == {"queue": [f"{song_hash(song)}.mp3"], "output": []}

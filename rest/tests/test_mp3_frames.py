@@ -1,9 +1,11 @@
-"""The length of an MP3 is what its frames say."""
+"""The length of an MP3 is the sum of its frames, not the claim of a header."""
 
+import threading
 import time
 from contextlib import suppress
 from tempfile import TemporaryFile
 
+import psutil
 import pytest
 import sphn
 from hypothesis import given
@@ -31,7 +33,7 @@ def id3(size: int, *, flags: int = 0) -> bytes:
     return b"ID3\x04\x00" + bytes([flags]) + digits
 
 
-def test_a_real_song_is_as_long_as_it_sounds() -> None:
+def test_length_of_a_real_song_is_that_of_its_samples() -> None:
     samples, rate = sphn.read(str(SONG))
     assert length_s(SONG.read_bytes()) == pytest.approx(samples.shape[-1] / rate, abs=0.1)
 
@@ -46,17 +48,17 @@ def test_a_real_song_is_as_long_as_it_sounds() -> None:
         b"APETAGEX" + bytes(4) + (40).to_bytes(4, "little") + bytes(16) + bytes(40) + FRAME * 10,
         bytes(4096) + FRAME * 10,
         FRAME * 10 + b"TAG" + bytes(125),
-        FRAME * 5 + b"garbage that is no frame" + FRAME * 5,
+        FRAME * 5 + b"garbage between frames.." + FRAME * 5,
         b"\xff\xfb\x90\x00" + b"Xing\x00\x00\x00\x0f" + b"\xff" * 405 + FRAME * 9,
     ],
     ids=["plain", "ID3", "footer", "two tags", "APE", "padding", "ID3v1", "amid", "forged Xing"],
 )
-def test_only_frames_count(mp3: bytes) -> None:
+def test_tags_and_garbage_do_not_count(mp3: bytes) -> None:
     assert length_s(mp3) == pytest.approx(10 * FRAME_S, abs=2 * FRAME_S)
 
 
 @pytest.mark.parametrize(
-    "no_mp3",
+    "body",
     [
         FRAME * 2,
         FRAME[:-1] * 10,
@@ -84,29 +86,52 @@ def test_only_frames_count(mp3: bytes) -> None:
         "mixed",
     ],
 )
-def test_what_is_no_chain_is_no_mp3(no_mp3: bytes) -> None:
+def test_body_without_a_chain_of_frames_is_not_an_mp3(body: bytes) -> None:
     with pytest.raises(NotAnMp3):
-        length_s(no_mp3)
+        length_s(body)
 
 
-def test_eight_hours_in_few_bytes_are_too_long() -> None:
+def test_small_file_of_eight_hours_is_too_long() -> None:
     with pytest.raises(SongTooLong):
         length_s(SLOW_FRAME * (8 * 3600 * 1000 // 72), max_s=7200)
 
 
-def test_the_limit_itself_is_not_too_long() -> None:
+def test_song_of_exactly_the_limit_is_not_too_long() -> None:
     assert length_s(FRAME * 10, max_s=10 * FRAME_S + 1e-9) == pytest.approx(10 * FRAME_S)
     with pytest.raises(SongTooLong):
         length_s(FRAME * 11, max_s=10 * FRAME_S + 1e-9)
 
 
-def test_a_file_of_near_frames_takes_no_time() -> None:
+def test_hostile_file_of_near_frames_is_read_in_2_s() -> None:
     started = time.monotonic()
     length_s(FRAME * 3 + b"\xff\xfb\x90\x00" * 5_000_000)
     assert time.monotonic() - started < 2
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
-def test_any_bytes_have_a_length_or_a_name(before: bytes, after: bytes) -> None:
+def test_any_bytes_have_a_length_or_are_not_an_mp3(before: bytes, after: bytes) -> None:
     with suppress(NotAnMp3):
         assert length_s(before + FRAME * 3 + after + b"x") > 0
+
+
+def test_memory_stays_flat_while_a_large_file_is_read() -> None:
+    """A mapped file counts as memory of the process for as long as its pages are not released."""
+    peak_bytes = 0
+    process = psutil.Process()
+
+    def watch() -> None:
+        nonlocal peak_bytes
+        while not done.is_set():
+            peak_bytes = max(peak_bytes, process.memory_info().rss)
+
+    with TemporaryFile() as file:
+        for _ in range(100):
+            file.write(FRAME * (1024 * 1024 // len(FRAME)))
+        done = threading.Event()
+        before_bytes = process.memory_info().rss
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        check_length(file, max_s=1e9)
+        done.set()
+        watcher.join()
+    assert 0 < peak_bytes - before_bytes < 24 * 1024 * 1024

@@ -2,16 +2,18 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 import structlog
-from rest.tests.conftest import Start
 from rest.tests.in_memory import client_on
 from rest.tests.service import Service
 
+from msaas.errors import ObjectNotFound
 from msaas.queue.memory import InMemoryQueue
+from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
-from tests.servers import S3Access
+from msaas.storage.protocol import ObjectStore
 
 # Home
 
@@ -36,17 +38,18 @@ def test_home_is_a_page_for_a_browser(service: Service) -> None:
 # Readiness
 
 
-def test_readiness_prepares_a_new_store(start: Start) -> None:
-    service = start()
-    assert service.settings.store_dir is not None
-    assert service.get("/readyz").json() == {"queue": "ok", "store": "ok", "workers": 0}
-    assert {each.name for each in service.settings.store_dir.iterdir()} == {"input-tracks", "output-tracks"}
-
-
-def test_readiness_prepares_a_new_s3_store(start: Start, s3_server: S3Access) -> None:
-    service = start(STORE_DIR="", **s3_server.environment)
-    assert service.get("/readyz").status_code == 200
-    assert list(service.song_store.songs()) == list(service.song_store.results()) == []
+@pytest.mark.parametrize("kind", ["directory", "s3", "memory"])
+def test_readiness_prepares_a_new_store(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    store: ObjectStore = InMemoryStore()
+    if kind == "directory":
+        store = DirectoryStore(tmp_path / "store")
+    elif kind == "s3":
+        store = request.getfixturevalue("s3_server").store()
+    with pytest.raises(ObjectNotFound):
+        list(store.list("input-tracks"))
+    answer = client_on(store=store).get("/readyz")
+    assert (answer.status_code, answer.json) == (200, {"queue": "ok", "store": "ok", "workers": 0})
+    assert list(store.list("input-tracks")) == list(store.list("output-tracks")) == []
 
 
 def test_readiness_is_503_until_the_store_can_be_prepared() -> None:

@@ -1,4 +1,4 @@
-"""The script that travels with the service sends songs as the client in use does."""
+"""`sample-requests.py` sends songs as the client in use does."""
 
 import json
 import os
@@ -32,20 +32,20 @@ def test_every_song_is_enqueued(service: Service) -> None:
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Answers 201, which no client in use takes for success."""
+    """Answers 201, which the client in use does not take for success."""
 
     seen: list[tuple[str, str, object]]
 
-    def answer(self) -> None:
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.seen.append((self.command, self.path, json.loads(body)))
         self.send_response(201)
         self.end_headers()
 
-    do_GET = do_POST = answer
+    do_GET = do_POST = _answer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -57,13 +57,15 @@ def recorder() -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
 
 
-def test_any_code_but_200_is_printed_as_a_failure(recorder: ThreadingHTTPServer) -> None:
+@pytest.mark.process
+def test_other_status_than_200_is_printed_as_a_failure(recorder: ThreadingHTTPServer) -> None:
     ended = run(f"127.0.0.1:{recorder.server_port}")
     assert ended.returncode == 1
     assert ended.stderr.count("failed: 201") == len(SONGS) + 1
 
 
-def test_requests_look_as_those_of_the_client_in_use(recorder: ThreadingHTTPServer) -> None:
+@pytest.mark.process
+def test_requests_are_those_of_the_client_in_use(recorder: ThreadingHTTPServer) -> None:
     run(f"127.0.0.1:{recorder.server_port}")
     *songs, queue = Recorder.seen
     assert queue == ("GET", "/apiv1/queue", None)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from rest.tests.conftest import Start
 from rest.tests.in_memory import RecordingStore, client_on
 from rest.tests.service import Service, stem_bytes, store_stems
 
@@ -154,8 +153,8 @@ def test_stem_is_verified_once_and_then_only_ranges_are_read() -> None:
     assert store.bytes_read == 21 * manifest_bytes + 20
 
 
-def test_range_passes_only_its_bytes_over_the_wire(start: Start, s3_server: S3Access) -> None:
-    """On S3, a stem of 8 MiB is read once as a whole. A later range of 1000 bytes takes few more."""
+def test_range_passes_only_its_bytes_over_the_wire(s3_server: S3Access) -> None:
+    """On S3, the first download reads a stem twice, once to verify it. A later range reads only itself."""
     passed = 0
 
     def count(chunk: bytes) -> bytes:
@@ -166,18 +165,16 @@ def test_range_passes_only_its_bytes_over_the_wire(start: Start, s3_server: S3Ac
     host, port = s3_server.host.split(":")
     proxy = TcpProxy(host, int(port), replies=count)
     large = bytes(8 * 1024 * 1024)
-    try:
-        service = start(STORE_DIR="", **{**s3_server.environment, "MINIO_HOST": proxy.address})
-        song_store = SongStore(s3_server.store())
-        store_stems(song_store, JOB)
-        replace_stem(song_store, large)
-        assert service.get(PATH).content == large
-        assert passed >= 2 * len(large)
-        passed = 0
-        assert service.get(PATH, headers={"Range": "bytes=5000000-5000999"}).content == large[:1000]
-        assert passed < 20_000
-    finally:
-        proxy.close()
+    song_store = SongStore(s3_server.store())
+    store_stems(song_store, JOB)
+    replace_stem(song_store, large)
+    client = client_on(store=S3Access(proxy.address).store())
+    assert client.get(PATH).data == large
+    assert passed >= 2 * len(large)
+    passed = 0
+    assert client.get(PATH, headers={"Range": "bytes=5000000-5000999"}).data == large[:1000]
+    assert passed < 20_000
+    proxy.close()
 
 
 def replace_stem(song_store: SongStore, content: bytes) -> None:
@@ -288,7 +285,10 @@ def call_at_once(service: Service, paths: list[str]) -> list[requests.Response]:
 
     def call(path: str) -> None:
         barrier.wait()
-        answers.append(service.call("DELETE", path))
+        # rclone refuses one of two writes at once: the client tries again.
+        while (answer := service.call("DELETE", path)).status_code == 503:
+            pass
+        answers.append(answer)
 
     threads = [threading.Thread(target=call, args=(path,)) for path in paths]
     for thread in threads:

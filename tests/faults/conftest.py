@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.songs import TUNES, song
-from tests.faults.unattended import stems_of
+from tests.unattended import stems_of
 from tests.receiver import Receiver
 from tests.servers import RedisServer, redis_running
 from tests.system import System, open_system

@@ -21,15 +21,15 @@ FAULTS: dict[str, Fault] = {
         "Redis unreachable or silent",
         "503 in ≤ 2 s with Retry-After; no pile-up",
         also=(
-            "rest/tests/test_faults.py::test_a_killed_redis_is_503_and_nothing_is_stored",
-            "rest/tests/test_faults.py::test_a_silent_redis_is_503_and_threads_do_not_pile_up",
-            "rest/tests/test_faults.py::test_when_redis_is_back_the_service_is",
+            "rest/tests/test_faults.py::test_killed_redis_is_503_and_nothing_is_stored",
+            "rest/tests/test_faults.py::test_silent_redis_is_503_and_threads_do_not_pile_up",
+            "rest/tests/test_faults.py::test_service_recovers_when_redis_is_back",
         ),
     ),
     "R7": Fault(
         "Redis full (noeviction)",
         "enqueue 503, workers finish, nothing evicted",
-        also=("rest/tests/test_faults.py::test_a_full_redis_is_503_and_nothing_is_enqueued",),
+        also=("rest/tests/test_faults.py::test_full_redis_is_503_and_nothing_is_enqueued",),
     ),
     "R8": Fault("idle 3 minutes", "no exception; a push is taken ≤ 1 s"),
     "R9": Fault("reply cut after the server ran the command", "done ≤ lease + sweep; nothing stuck"),
@@ -41,9 +41,9 @@ FAULTS: dict[str, Fault] = {
         "store down, 500, slow, cut mid-PUT",
         "retried; no partial object; done after recovery; API 503",
         also=(
-            "rest/tests/test_faults.py::test_a_store_that_is_away_is_503_and_nothing_is_enqueued",
-            "rest/tests/test_faults.py::test_a_store_that_breaks_amid_the_upload",
-            "rest/tests/test_faults.py::test_a_store_folder_that_cannot_be_written_is_503",
+            "rest/tests/test_faults.py::test_unreachable_store_is_503_and_nothing_is_enqueued",
+            "rest/tests/test_faults.py::test_store_that_breaks_during_the_upload",
+            "rest/tests/test_faults.py::test_unwritable_store_folder_is_503",
         ),
     ),
     "S2": Fault("song deleted between enqueue and work", "failed for good, reason says so, 1 attempt"),
@@ -59,14 +59,14 @@ FAULTS: dict[str, Fault] = {
     "U1": Fault(
         "body 10× the limit, chunked and endless",
         "413; memory grows ≤ 2× the limit",
-        also=("rest/tests/test_bad_input.py::test_a_body_without_end_is_413_and_memory_stays",),
+        also=("rest/tests/test_bad_input.py::test_endless_body_is_413_and_memory_stays_bounded",),
     ),
     "U2": Fault(
         "100 slow clients",
         "others' p99 ≤ 1 s",
         also=(
-            "rest/tests/test_server.py::test_many_slow_clients_hold_nobody_up",
-            "rest/tests/test_server.py::test_clients_that_fall_silent_are_let_go",
+            "rest/tests/test_server.py::test_slow_clients_do_not_delay_others",
+            "rest/tests/test_server.py::test_silent_clients_are_disconnected",
         ),
     ),
     "U3": Fault(
@@ -74,7 +74,7 @@ FAULTS: dict[str, Fault] = {
         "400 each; never 500, never repaired",
         also=(
             "rest/tests/test_base64_text.py",
-            "rest/tests/test_bad_input.py::test_a_malformed_request_is_400",
+            "rest/tests/test_bad_input.py::test_malformed_json_field_is_400",
         ),
     ),
     "A1": Fault("≥ 200 mutated MP3s", "0 worker deaths; each ≤ 10 s; a named error or a right result"),

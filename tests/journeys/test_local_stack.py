@@ -37,7 +37,7 @@ class Stack:
         return self.output.read_text()
 
     def wait_until_ready(self) -> None:
-        wait_until(lambda: "ready at" in self.text() or self.process.poll() is not None, timeout_s=READY_S)
+        wait_until(lambda: "Ctrl-C" in self.text() or self.process.poll() is not None, timeout_s=READY_S)
         assert self.process.poll() is None, self.text()
 
     def get(self, path: str) -> requests.Response:
@@ -186,7 +186,8 @@ def test_starter_stands_in_for_missing_weights(tmp_path: Path) -> None:
     # The hub client is offline and has no cache: the weights are missing for certain.
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
     with running(tmp_path / "home", DEMUCS_MODEL="htdemucs", **offline) as stack:
-        assert "starter runs in place of htdemucs, and its stems are weaker" in stack.text()
+        assert "  model  starter runs in place of htdemucs." in stack.text()
+        assert "  why    Model htdemucs is not on this machine" in stack.text()
         status = stack.wait_for(stack.send(SONGS[0].read_bytes()))
         assert (status["state"], status["model"]) == ("done", "starter")
 
@@ -216,3 +217,19 @@ def test_jobs_of_the_previous_run_are_done(tmp_path: Path) -> None:
         psutil.wait_procs(processes, timeout=15)
     with running(tmp_path / "home", LEASE_SECONDS="3") as second:
         assert second.wait_for(job_id)["state"] == "done"
+
+
+def test_demo_reports_its_start_and_saves_the_stems(tmp_path: Path) -> None:
+    env = {**os.environ, "DEMUCS_MODEL": "starter", "MSAAS_HOME": str(tmp_path), "PORT": str(free_port())}
+    command = [sys.executable, "-m", "msaas_local", "demo"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "[msaas] starting redis, logs, rest, keeper, worker-1"
+    assert any(line.endswith("s: worker-1 loads starter") for line in lines)
+    for song in SONGS:
+        assert any(line.startswith(f"[msaas] {song.name}: separated by starter on ") for line in lines)
+        for stem in STEMS:
+            assert (ROOT / "output" / song.stem / f"{stem}.mp3").stat().st_mtime > time.time() - 300

@@ -21,7 +21,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "logs": LogsSettings,
     "make-buckets": StoreSettings,
 }
-#: Files whose age tells that a service without HTTP is alive.
+#: Heartbeat files of the services without HTTP.
 HEARTBEATS = {
     "worker": "/tmp/msaas-worker-*/heartbeat",
     "keeper": "/tmp/msaas-keeper-heartbeat",

@@ -11,7 +11,8 @@ from training.tests.support import legacy_weights, new_plan, new_run, noise_stem
 from msaas_training.export import average_models, latest_checkpoints, load_model, write_weights
 from msaas_training.spectra import BINS, LOW_BINS
 from msaas_training.train import ARCHITECTURE, Run, build_model, train_step
-from msaas_worker.separators.weights import read_model
+from msaas_worker.separators.starter import Starter
+from msaas_worker.separators.weights import read_network
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_weights_of_another_architecture_are_refused(run, tmp_path, other):
 def test_worker_loads_the_exported_weights(run, tmp_path):
     path = tmp_path / "starter.safetensors"
     write_weights(run.model, path=path)
-    loaded = read_model(path)
+    loaded = read_network(path, classes=(Starter,))
     assert loaded.sources == ["drums", "bass", "other", "vocals"]
     assert loaded.segment == ARCHITECTURE["segment"]
     for name, value in run.model.state_dict().items():

@@ -133,7 +133,7 @@ class Service:
 
     def enqueue(self, mp3: bytes, *, model: str | None = None) -> str:
         job_id = self.put(mp3)
-        self.queue.enqueue(Job(job_id=job_id, options={"model": model}))
+        self.queue.enqueue(Job(job_id=job_id, options={"model": model} if model else {}))
         return job_id
 
     def status(self, job_id: str) -> JobStatus:

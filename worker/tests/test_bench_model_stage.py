@@ -1,4 +1,4 @@
-"""The benchmark of the model stage runs, and holds its candidates to the gates."""
+"""The benchmark of the model stage runs, and compares its candidates with the gates."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from bench.model_stage import findings, measure
 from bench.random_htdemucs import SMALL, random_htdemucs
 
 
-def test_the_benchmark_holds_its_candidates_to_the_gates(tmp_path: Path) -> None:
+def test_candidates_are_compared_with_the_gates(tmp_path: Path) -> None:
     result = measure(random_htdemucs(SMALL, seed=0), pairs=1, segments=3, threads=2, folder=tmp_path)
     torch.set_num_threads(1)
     found = findings(result)

@@ -1,10 +1,11 @@
-"""The limited decoder: the samples of demucs' own loader for a song, a named error for anything else."""
+"""The decoder process: the samples that demucs loads for a song, a named error for any other file."""
 
 import math
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,26 @@ from demucs.audio import convert_audio
 from worker.tests.songs import mp3, noise
 
 from msaas.errors import MsaasError, SeparationFailed, SongTooLong, UndecodableSong
-from msaas_worker import decoder
+from msaas_worker.audio import decoder
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
-from msaas_worker.audio.decoding import decode
+from msaas_worker.audio.decoding import DecoderProcess, decode
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.process
 #: Longer than two blocks of the decoder.
-LONG_S = 45
+LONG_S = 42
+RATES = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000]
 
 
-def decoded(content: bytes, folder: Path, *, max_duration_s: int = 600) -> DecodedSong:
+def decode_bytes(
+    content: bytes, folder: Path, *, max_duration_s: int = 600, process: DecoderProcess = DecoderProcess()
+) -> DecodedSong:
     (folder / "song.mp3").write_bytes(content)
-    return decode(folder / "song.mp3", folder / "song.f32", max_duration_s=max_duration_s)
+    frames = folder / "song.f32"
+    return decode(folder / "song.mp3", frames, max_duration_s=max_duration_s, process=process)
 
 
-def as_demucs_loads(path: Path) -> Audio:
+def load_as_demucs(path: Path) -> Audio:
     samples, rate = sphn.read(str(path))
     loaded: Audio = convert_audio(torch.from_numpy(samples), rate, SAMPLERATE, 2).numpy()
     return loaded
@@ -41,52 +47,51 @@ def snr_db(reference: Audio, other: Audio) -> float:
     return math.inf if error == 0 else 10 * math.log10(power / error)
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
-def test_a_song_of_any_rate_has_the_samples_that_demucs_loads(
-    rate: int, channels: int, tmp_path: Path
-) -> None:
-    bit_rate = 128 if rate >= 32_000 else 64  # At less LAME changes the rate by itself.
+@pytest.mark.parametrize(
+    ("rate", "channels"), [*((rate, 2) for rate in RATES), (12000, 1), (44100, 1), (48000, 1)]
+)
+def test_song_has_the_samples_that_demucs_loads(rate: int, channels: int, tmp_path: Path) -> None:
+    bit_rate = 128 if rate >= 32_000 else 64  # LAME changes the rate at less.
     content = mp3(noise(LONG_S * rate, channels=channels), samplerate=rate, bit_rate=bit_rate)
-    song = decoded(content, tmp_path)
-    reference = as_demucs_loads(tmp_path / "song.mp3")
+    song = decode_bytes(content, tmp_path)
+    reference = load_as_demucs(tmp_path / "song.mp3")
     assert song.samples == reference.shape[-1]
     assert snr_db(reference, song.read(0, song.samples)) > (100 if rate != SAMPLERATE else 300)
 
 
-def test_mean_and_deviation_are_those_of_the_whole_mono_song(tmp_path: Path) -> None:
-    song = decoded(mp3(noise(LONG_S * SAMPLERATE)), tmp_path)
-    mono = as_demucs_loads(tmp_path / "song.mp3").mean(0).astype(np.float64)
+def test_mean_and_deviation_are_those_of_the_mono_downmix(tmp_path: Path) -> None:
+    song = decode_bytes(mp3(noise(LONG_S * SAMPLERATE)), tmp_path)
+    mono = load_as_demucs(tmp_path / "song.mp3").mean(0).astype(np.float64)
     assert song.mean == pytest.approx(mono.mean(), abs=1e-9)
     assert song.std == pytest.approx(mono.std(ddof=1), rel=1e-9)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0" * 4096, b"ID3" + b"\x04" * 30, b"no song at all " * 100, b"RIFF" + b"\0" * 40, b"\xff\xfb"],
+    [b"", b"\0" * 4096, b"ID3" + b"\x04" * 30, b"not a song at all " * 100, b"RIFF" + b"\0" * 40, b"\xff\xfb"],
     ids=["empty", "zeros", "33 bytes of ID3", "text", "RIFF", "two bytes"],
 )
-def test_what_is_no_song_is_undecodable(content: bytes, tmp_path: Path) -> None:
+def test_other_files_are_undecodable(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UndecodableSong) as error:
-        decoded(content, tmp_path)
+        decode_bytes(content, tmp_path)
     assert str(tmp_path) not in str(error.value)
 
 
-def test_a_song_that_is_cut_off_is_decoded_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_truncated_song_is_decoded_up_to_its_end(tmp_path: Path) -> None:
     whole = mp3(noise(10 * SAMPLERATE))
-    song = decoded(whole[: len(whole) // 2], tmp_path)
+    song = decode_bytes(whole[: len(whole) // 2], tmp_path)
     assert 4 * SAMPLERATE < song.samples < 6 * SAMPLERATE
 
 
-def test_a_header_that_promises_hours_reserves_nothing(tmp_path: Path) -> None:
+def test_header_that_promises_hours_reserves_nothing(tmp_path: Path) -> None:
     content = bytearray(mp3(noise(2 * SAMPLERATE)))
-    frame = xing(frames=0x7FFF_FFFF, size_bytes=0x7FFF_FFFF, like=bytes(content[:4]))
-    song = decoded(frame + bytes(content), tmp_path)
+    frame = xing_frame(frames=0x7FFF_FFFF, size_bytes=0x7FFF_FFFF, like=bytes(content[:4]))
+    song = decode_bytes(frame + bytes(content), tmp_path)
     assert song.samples < 4 * SAMPLERATE
 
 
-def xing(*, frames: int, size_bytes: int, like: bytes) -> bytes:
-    """A frame of 128 kbit/s at 44.1 kHz that says how long the song is."""
+def xing_frame(*, frames: int, size_bytes: int, like: bytes) -> bytes:
+    """Return a frame of 128 kbit/s at 44.1 kHz that names the length of the song."""
     frame = bytearray(417)
     frame[:4] = like
     frame[36:40] = b"Xing"
@@ -96,22 +101,34 @@ def xing(*, frames: int, size_bytes: int, like: bytes) -> bytes:
     return bytes(frame)
 
 
-def test_a_song_that_lasts_too_long_is_refused(tmp_path: Path) -> None:
+def test_song_beyond_the_maximum_duration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SongTooLong, match="longer than 5 s"):
-        decoded(mp3(noise(6 * SAMPLERATE)), tmp_path, max_duration_s=5)
+        decode_bytes(mp3(noise(6 * SAMPLERATE)), tmp_path, max_duration_s=5)
 
 
-def test_a_song_as_long_as_allowed_is_taken(tmp_path: Path) -> None:
-    assert decoded(mp3(noise(4 * SAMPLERATE)), tmp_path, max_duration_s=5).samples < 5 * SAMPLERATE
+def test_song_within_the_maximum_duration_is_decoded(tmp_path: Path) -> None:
+    assert decode_bytes(mp3(noise(4 * SAMPLERATE)), tmp_path, max_duration_s=5).samples < 5 * SAMPLERATE
 
 
-def test_a_decoder_that_runs_out_of_memory_harms_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hungry = tmp_path / "hungry"
-    hungry.mkdir()
-    # With enough memory it would be a song.
-    (hungry / "sphn.py").write_text(
+# Limits of the process
+
+
+def decoder_with(sphn_code: str, folder: Path, **limits: float) -> DecoderProcess:
+    """Return a decoder process that imports this code as `sphn`."""
+    modules = folder / "modules"
+    modules.mkdir()
+    (modules / "sphn.py").write_text(sphn_code)
+    code = (
+        f"import sys, runpy; sys.path.insert(0, {str(modules)!r}); sys.argv[0] = 'msaas_worker.audio.decoder';"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    process = DecoderProcess()
+    return replace(process, command=(*process.command[:2], "-c", code), **limits)  # type: ignore[arg-type]
+
+
+def test_decoder_beyond_its_memory_is_an_undecodable_song(tmp_path: Path) -> None:
+    # With more memory it would decode a second of silence.
+    hungry = (
         "import numpy\n"
         "class FileReader:\n"
         "    sample_rate = 44100\n"
@@ -119,49 +136,27 @@ def test_a_decoder_that_runs_out_of_memory_harms_nobody(
         "    def decode(self, start, seconds): return numpy.ones((2, 44100), numpy.float32)\n"
     )
     with pytest.raises(UndecodableSong):
-        decode_with(hungry, tmp_path, monkeypatch)
+        decode_bytes(b"\0", tmp_path, process=decoder_with(hungry, tmp_path))
 
 
-def test_a_decoder_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = tmp_path / "busy"
-    busy.mkdir()
-    (busy / "sphn.py").write_text("def FileReader(path):\n    while True: pass")
-    monkeypatch.setattr("msaas_worker.decoding._START_CPU_S", 1)
+def test_decoder_beyond_its_cpu_time_is_killed(tmp_path: Path) -> None:
+    busy = decoder_with("def FileReader(path):\n    while True: pass", tmp_path, start_cpu_s=1)
     with pytest.raises(UndecodableSong, match=r"time|did not end"):
-        decode_with(busy, tmp_path, monkeypatch)
+        decode_bytes(b"\0", tmp_path, process=busy)
 
 
-def test_a_decoder_that_sleeps_is_ended_with_all_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asleep = tmp_path / "asleep"
-    asleep.mkdir()
-    (asleep / "sphn.py").write_text(
+def test_sleeping_decoder_is_killed_with_its_children(tmp_path: Path) -> None:
+    asleep = (
         "import subprocess, time\n"
         "def FileReader(path):\n"
         f"    child = subprocess.Popen(['sleep', '600'])\n"
         f"    open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
         "    time.sleep(600)\n"
     )
-    monkeypatch.setattr("msaas_worker.decoding._WALL_PER_CPU_S", 0.5)
+    process = decoder_with(asleep, tmp_path, wall_per_cpu_s=0.5)
     with pytest.raises(UndecodableSong, match="did not end"):
-        decode_with(asleep, tmp_path, monkeypatch)
+        decode_bytes(b"\0", tmp_path, process=process)
     assert is_gone(int((tmp_path / "child").read_text()))
-
-
-def decode_with(module: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode with another `sphn`, found first by the decoder's process."""
-    run = subprocess.Popen
-
-    def popen(command: list[str], **options: object) -> subprocess.Popen[bytes]:
-        python, isolated, *arguments = command
-        assert isolated == "-I"
-        code = f"import sys, runpy; sys.path.insert(0, {str(module)!r}); sys.argv = sys.argv[1:];"
-        code += "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-        return run([python, isolated, "-c", code, *arguments[1:]], **options)  # type: ignore[call-overload, no-any-return]
-
-    monkeypatch.setattr("msaas_worker.decoding.subprocess.Popen", popen)
-    decoded(b"\0", folder)
 
 
 def is_gone(pid: int) -> bool:
@@ -172,24 +167,24 @@ def is_gone(pid: int) -> bool:
     return state == "Z"
 
 
-def test_no_room_for_the_samples_is_not_the_songs_fault(tmp_path: Path) -> None:
+def test_full_disk_is_not_an_error_of_the_song(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(mp3(noise(SAMPLERATE)))
     with pytest.raises(SeparationFailed, match="No space left on device"):
         decode(tmp_path / "song.mp3", Path("/dev/full"), max_duration_s=60)
 
 
-def test_the_decoder_has_no_environment_and_no_torch(tmp_path: Path) -> None:
+def test_decoder_has_no_environment_and_no_torch(tmp_path: Path) -> None:
     code = (
         "import os, sys, msaas_worker.audio.decoder; "
         "print(sorted(set(os.environ) - {'LC_CTYPE'}), 'torch' in sys.modules, 'redis' in sys.modules)"
     )
-    told = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-I", "-c", code], env={}, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == "['OPENBLAS_NUM_THREADS'] False False"
+    assert run.stdout.strip() == "['OPENBLAS_NUM_THREADS'] False False"
 
 
-def test_a_decoder_dies_with_its_worker(tmp_path: Path) -> None:
+def test_decoder_dies_with_its_worker(tmp_path: Path) -> None:
     limited = (
         "import os, time\n"
         "from msaas_worker.audio.decoder import limit\n"
@@ -216,26 +211,26 @@ def test_a_decoder_dies_with_its_worker(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_panic_of_the_decoder_is_a_named_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_panic_of_the_decoder_is_a_named_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class PanicError(BaseException):
         pass
 
-    def panics(path: str) -> None:
+    def panic(path: str) -> None:
         raise PanicError(f"{path}: index out of bounds")
 
-    monkeypatch.setattr("sphn.FileReader", panics)
+    monkeypatch.setattr("sphn.FileReader", panic)
     reply = decoder.answer("/secret/song.mp3", str(tmp_path / "out"), max_samples=10)
     assert reply == {"error": "undecodable_song", "detail": "song: index out of bounds"}
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_damaged_song_is_decoded_or_refused_by_name(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_damaged_song_is_decoded_or_has_a_named_error(seed: int, tmp_path: Path) -> None:
     random = np.random.default_rng(seed)
     content = np.frombuffer(mp3(noise(3 * SAMPLERATE)), np.uint8).copy()
-    places = random.integers(0, len(content), size=2 ** (seed % 8))
+    places = random.integers(0, len(content), size=4**seed)
     content[places] = random.integers(0, 256, size=len(places), dtype=np.uint8)
     try:
-        song = decoded(content.tobytes(), tmp_path)
+        song = decode_bytes(content.tobytes(), tmp_path)
     except MsaasError:
         return
     assert 0 < song.samples <= 4 * SAMPLERATE

@@ -1,4 +1,6 @@
-"""The fast forward pass is HTDemucs', within the gates, and any other model is run as it is."""
+"""The fast forward pass computes HTDemucs within the gates A and B. Other models run unchanged."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -8,10 +10,11 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor
 from worker.tests.htdemucs_models import CPU, PACKED, PLAIN, random_model, snr_db
 
-from msaas_worker.separators.htdemucs import preparation, prepare
-from msaas_worker.separators.htdemucs.network import Network
+from msaas_worker.separators.htdemucs import Prepared, preparation, prepare
+from msaas_worker.separators.htdemucs.network import HTDemucsNetwork
 from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.support import htdemucs_network
 
 GATE_A_DB = 90
 GATE_B_DB = 45
@@ -29,15 +32,19 @@ def mixture() -> Tensor:
     return probe_mixture(SAMPLES, samplerate=44_100)
 
 
-def stock(model: torch.nn.Module, mixture: Tensor) -> Tensor:
+def run_model(model: torch.nn.Module, mixture: Tensor) -> Tensor:
     with torch.no_grad():
         return model(mixture)
 
 
+def prepare_htdemucs(model: torch.nn.Module, **settings: Any) -> Prepared:
+    return prepare(model, htdemucs_network(model), **settings)
+
+
 @pytest.mark.parametrize("arithmetic", [PACKED, PLAIN], ids=["packed", "plain"])
-def test_the_network_passes_gate_a(model: HTDemucs, mixture: Tensor, arithmetic: Arithmetic) -> None:
-    ours = Network(model, arithmetic=arithmetic)(mixture)
-    assert signal_to_noise_db(stock(model, mixture), ours) >= GATE_A_DB
+def test_network_passes_gate_a(model: HTDemucs, mixture: Tensor, arithmetic: Arithmetic) -> None:
+    ours = HTDemucsNetwork(model, arithmetic=arithmetic)(mixture)
+    assert signal_to_noise_db(run_model(model, mixture), ours) >= GATE_A_DB
 
 
 @pytest.mark.parametrize(
@@ -50,11 +57,11 @@ def test_the_network_passes_gate_a(model: HTDemucs, mixture: Tensor, arithmetic:
     ],
     ids=["no transformer", "masks", "no residuals in the decoder", "six stems"],
 )
-def test_its_relatives_pass_gate_a(mixture: Tensor, changes: dict[str, object]) -> None:
-    relative = random_model(**changes)
-    prepared = prepare(relative, precision="exact")
+def test_other_configurations_pass_gate_a(mixture: Tensor, changes: dict[str, object]) -> None:
+    model = random_model(**changes)
+    prepared = prepare_htdemucs(model, precision="exact")
     assert prepared.arithmetic == "float32"
-    assert signal_to_noise_db(stock(relative, mixture), prepared(mixture)) >= GATE_A_DB
+    assert signal_to_noise_db(run_model(model, mixture), prepared(mixture)) >= GATE_A_DB
 
 
 @pytest.mark.parametrize(
@@ -71,16 +78,16 @@ def test_its_relatives_pass_gate_a(mixture: Tensor, changes: dict[str, object]) 
     ],
     ids=lambda changes: ",".join(changes),
 )
-def test_an_unknown_configuration_is_run_as_it_is(mixture: Tensor, changes: dict[str, object]) -> None:
-    unknown = random_model(**changes)
-    prepared = prepare(unknown)
+def test_unsupported_configuration_runs_the_model_itself(mixture: Tensor, changes: dict[str, object]) -> None:
+    model = random_model(**changes)
+    prepared = prepare_htdemucs(model)
     assert prepared.arithmetic == "plain"
-    assert torch.equal(prepared(mixture), stock(unknown, mixture))
+    assert torch.equal(prepared(mixture), run_model(model, mixture))
 
 
-def test_another_class_is_run_as_it_is(mixture: Tensor) -> None:
+def test_another_class_runs_the_model_itself() -> None:
     other = HDemucs(["a", "b"], channels=4, depth=4)
-    assert prepare(other).arithmetic == "plain"
+    assert prepare_htdemucs(other).arithmetic == "plain"
 
 
 @pytest.mark.parametrize(
@@ -95,67 +102,70 @@ def test_another_class_is_run_as_it_is(mixture: Tensor) -> None:
 )
 @pytest.mark.parametrize("arithmetic", [PACKED, BFLOAT16], ids=["exact", "fast"])
 def test_edge_inputs_stay_finite(model: HTDemucs, edge: Tensor, arithmetic: Arithmetic) -> None:
-    assert bool(Network(model, arithmetic=arithmetic)(edge).isfinite().all())
+    assert bool(HTDemucsNetwork(model, arithmetic=arithmetic)(edge).isfinite().all())
 
 
-def test_a_batch_on_threads_is_its_segments_one_by_one(model: HTDemucs) -> None:
+def test_batch_on_threads_equals_its_segments_one_by_one(model: HTDemucs) -> None:
     segments = torch.randn(3, 2, SAMPLES)
-    alone, threaded = prepare(model, precision="exact"), prepare(model, precision="exact", threads=2)
+    alone, threaded = (
+        prepare_htdemucs(model, precision="exact"),
+        prepare_htdemucs(model, precision="exact", threads=2),
+    )
     assert threaded.batch == 2
     one_by_one = torch.cat([alone(segment[None]) for segment in segments])
     assert torch.equal(threaded(segments), one_by_one)
     torch.set_num_threads(1)
 
 
-def test_threads_for_segments_leave_other_threads_theirs(model: HTDemucs) -> None:
-    prepare(model, precision="exact", threads=3)
+def test_threads_for_segments_do_not_change_other_threads(model: HTDemucs) -> None:
+    prepare_htdemucs(model, precision="exact", threads=3)
     assert torch.get_num_threads() == 3
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this processor has."""
-    monkeypatch.setattr(preparation.precisions, "fast", lambda device: BFLOAT16)
+    """Offers bfloat16 on every processor."""
+    monkeypatch.setattr(preparation.precisions, "find_faster", lambda device: BFLOAT16)
 
 
 @pytest.fixture(scope="module")
 def quiet_model() -> HTDemucs:
-    """As training begins: what is rounded in the residual branches is not heard."""
+    """Weights before training: the residual branches have little effect, and so has their rounding."""
     return random_htdemucs(SMALL, seed=0)
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_sixteen_bits_are_taken_where_gate_b_holds(quiet_model: HTDemucs, mixture: Tensor) -> None:
-    prepared = prepare(quiet_model, precision="auto")
+def test_bfloat16_is_used_if_it_passes_gate_b(quiet_model: HTDemucs, mixture: Tensor) -> None:
+    prepared = prepare_htdemucs(quiet_model, precision="auto")
     assert prepared.arithmetic.startswith("bfloat16")
     assert prepared.snr_db is not None
     assert prepared.snr_db >= GATE_B_DB
-    assert signal_to_noise_db(stock(quiet_model, mixture), prepared(mixture)) >= GATE_B_DB
+    assert signal_to_noise_db(run_model(quiet_model, mixture), prepared(mixture)) >= GATE_B_DB
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_a_model_that_rounding_harms_is_computed_more_exactly(model: HTDemucs, mixture: Tensor) -> None:
-    rough = Network(model, arithmetic=BFLOAT16)(mixture)
-    assert signal_to_noise_db(stock(model, mixture), rough) < GATE_B_DB
-    prepared = prepare(model, precision="auto")
+def test_more_levels_are_float32_if_bfloat16_fails_gate_b(model: HTDemucs, mixture: Tensor) -> None:
+    rough = HTDemucsNetwork(model, arithmetic=BFLOAT16)(mixture)
+    assert signal_to_noise_db(run_model(model, mixture), rough) < GATE_B_DB
+    prepared = prepare_htdemucs(model, precision="auto")
     assert prepared.arithmetic != "bfloat16"
-    assert signal_to_noise_db(stock(model, mixture), prepared(mixture)) >= GATE_B_DB
+    assert signal_to_noise_db(run_model(model, mixture), prepared(mixture)) >= GATE_B_DB
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_exact_is_exact_whatever_the_processor_has(quiet_model: HTDemucs) -> None:
-    assert prepare(quiet_model, precision="exact").arithmetic == "float32"
+def test_exact_is_float32_on_every_processor(quiet_model: HTDemucs) -> None:
+    assert prepare_htdemucs(quiet_model, precision="exact").arithmetic == "float32"
 
 
-def test_a_processor_that_gains_nothing_stays_exact(
+def test_processor_without_a_gain_uses_float32(
     quiet_model: HTDemucs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation.precisions, "_gain", lambda candidate: 0.9)
-    assert prepare(quiet_model, precision="fast").arithmetic == "float32"
+    monkeypatch.setattr(preparation.precisions, "_measure_gain", lambda candidate: 0.9)
+    assert prepare_htdemucs(quiet_model, precision="fast").arithmetic == "float32"
 
 
-def test_the_worst_stem_counts() -> None:
+def test_ratio_is_that_of_the_worst_stem() -> None:
     reference = torch.ones(1, 2, 2, 10)
     estimate = reference.clone()
     estimate[:, 1] += 0.1

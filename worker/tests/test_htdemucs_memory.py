@@ -1,4 +1,4 @@
-"""A second segment runs in the memory of the first."""
+"""Settings of the allocator: a second segment uses the memory of the first."""
 
 import os
 import subprocess
@@ -7,17 +7,21 @@ import sys
 import pytest
 from worker.tests.service import further_heaps
 
-#: glibc may come to keep some of it by itself, unless it is told from which size on to give back.
-_GIVING_BACK = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"}
+#: Fixed thresholds, because glibc raises its own thresholds during a run.
+_FIXED_THRESHOLDS = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"
+}
 _SEGMENTS = """
 import resource, torch
 from bench.random_htdemucs import SMALL, random_htdemucs
 from msaas_worker.separators.htdemucs import prepare
+from msaas_worker.separators.htdemucs.support import htdemucs_network
 from msaas_worker.allocator import keep_freed_memory
 
 assert {keep} is False or keep_freed_memory()
 torch.set_num_threads(1)
-separate = prepare(random_htdemucs(SMALL, seed=0), precision="exact")
+model = random_htdemucs(SMALL, seed=0)
+separate = prepare(model, htdemucs_network(model), precision="exact")
 faults = []
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,7 +32,7 @@ print(sum(faults[2:]))
 
 _LOADING = """
 import psutil, torch
-from msaas_worker.allocator import give_back_freed_memory, keep_freed_memory
+from msaas_worker.allocator import return_freed_memory, keep_freed_memory
 
 assert keep_freed_memory()
 resident = psutil.Process().memory_info
@@ -36,7 +40,7 @@ begin = resident().rss
 layers = [torch.ones(1_000_000) for _ in range(50)]
 del layers[:-1]
 kept = resident().rss - begin
-give_back_freed_memory()
+return_freed_memory()
 print(kept // 1_000_000, (resident().rss - begin) // 1_000_000)
 """
 
@@ -46,7 +50,7 @@ from msaas_worker.allocator import keep_freed_memory
 
 assert keep_freed_memory()
 resident = psutil.Process().memory_info
-for floats in (4 << 20, 40 << 20):  # The heap has some free room at its end, which may do for 32 MiB.
+for floats in (4 << 20, 40 << 20):  # The free end of the heap may be large enough for 32 MiB.
     before = resident().rss
     block = torch.ones(floats)
     held = resident().rss
@@ -69,26 +73,26 @@ def _page_faults(*, keep: bool) -> int:
     script = _SEGMENTS.format(keep=keep)
     command = [sys.executable, "-c", script]
     done = subprocess.run(
-        command, env={**os.environ, **_GIVING_BACK}, capture_output=True, text=True, check=True
+        command, env={**os.environ, **_FIXED_THRESHOLDS}, capture_output=True, text=True, check=True
     )
-    return int(done.stdout)
+    return int(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_freed_memory_is_kept_for_the_next_segment() -> None:
     assert _page_faults(keep=True) < _page_faults(keep=False) / 10
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
-def test_freed_memory_is_given_back_when_asked() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_freed_memory_is_returned_on_request() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True)
     kept_mb, left_mb = map(int, done.stdout.split())
     assert kept_mb > 180
     assert left_mb < 20
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
-def test_the_largest_blocks_go_back_at_once_and_smaller_ones_are_kept() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_only_large_blocks_are_returned_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True)
     (held_16, left_16), (held_160, left_160) = (map(int, line.split()) for line in done.stdout.splitlines())
     assert held_16 >= 15
@@ -97,9 +101,9 @@ def test_the_largest_blocks_go_back_at_once_and_smaller_ones_are_kept() -> None:
     assert left_160 <= 1
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="speaks of glibc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 @pytest.mark.parametrize(("first", "heaps"), [("", 1), ("keep_freed_memory()", 0)])
-def test_a_thread_has_a_heap_of_its_own_unless_the_arenas_are_limited_first(first: str, heaps: int) -> None:
+def test_thread_has_its_own_heap_unless_arenas_are_limited_first(first: str, heaps: int) -> None:
     command = [sys.executable, "-c", _THREAD.format(first=first)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout

@@ -185,6 +185,17 @@ def test_error_is_remembered_until_the_model_is_found(stopping: threading.Event)
     assert family.fetches == ["htdemucs"]
 
 
+def test_hub_is_asked_once_in_each_pause(stopping: threading.Event) -> None:
+    family = CountingFamily(missing={"htdemucs", "mdx"})
+    library = make_library(family, stopping, fallback="starter", model_retry_s=60.0)
+    library.get("htdemucs")
+    wait_until(lambda: family.fetches)
+    library.get("mdx")
+    wait_until(lambda: "mdx" in family.fetches)
+    time.sleep(0.2)
+    assert family.fetches == ["htdemucs", "mdx"]
+
+
 def test_damaged_model_is_loaded_again_after_a_pause_only(stopping: threading.Event) -> None:
     family = CountingFamily(damaged={"htdemucs"})
     library = make_library(family, stopping, fallback="starter", model_retry_s=0.5)

@@ -35,10 +35,10 @@ def load(folder: Path, model: str = "htdemucs") -> BagSeparator:
 
 
 def load_and_capture(folder: Path) -> list[dict[str, Any]]:
-    """Return the events of loading, without the preparation of networks."""
+    """Return the events of loading."""
     with capture_logs() as lines:
         load(folder)
-    return [dict(line) for line in lines if line["event"] != "network_prepared"]
+    return [dict(line) for line in lines]
 
 
 def estimate(separator: BagSeparator) -> torch.Tensor:

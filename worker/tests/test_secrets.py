@@ -1,14 +1,17 @@
-"""Whatever becomes of its jobs and callbacks, a worker tells no secret."""
+"""No secret of a service or of a callback is in its output or in the logging list."""
 
 import os
 import subprocess
 import sys
 
-from worker.tests.service import Service, Worker
+import pytest
 from worker.tests.songs import song_mp3
 
-from msaas.jobs import Callback, Job
+from msaas.jobs import Callback
+from tests.processes import ServiceProcess
 from tests.servers import free_port, wait_until
+from tests.system import System
+from tests.worker_pool import WorkerPool
 
 SECRETS = {
     "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -18,43 +21,50 @@ SECRETS = {
 SENT = ("user-7a", "word-9b", "path-3c", "query-1d", "data-5f", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB")
 
 
-def callback(host: str) -> Callback:
-    return Callback(
-        f"http://{SENT[0]}:{SENT[1]}@{host}/{SENT[2]}?{SENT[3]}", data={"p": SENT[4]}, secret=SENT[5]
-    )
+def callback_to(host: str) -> Callback:
+    user, password, path, query, data, secret = SENT
+    return Callback(f"http://{user}:{password}@{host}/{path}?{query}", data={"p": data}, secret=secret)
 
 
-def ends_of_callbacks(worker: Worker) -> list[str]:
-    return sorted(line["event"] for line in worker.events() if line["event"].startswith("callback_"))
+def webhook_events(process: ServiceProcess) -> list[str]:
+    return sorted(line["event"] for line in process.events() if line["event"].startswith("webhook_"))
 
 
-def assert_untold(text: str) -> None:
+def assert_no_secret_in(text: str) -> None:
     assert text
     assert [secret for secret in (*SECRETS.values(), *SENT) if secret in text] == []
 
 
-def test_no_secret_is_told_of_any_callback(service: Service) -> None:
-    worker = service.start_worker(**SECRETS, LOG_LEVEL="debug", CALLBACK_ALLOW_PRIVATE="127.0.0.1/32")
-    job_id = service.put(song_mp3(1))
+@pytest.mark.parametrize("service", ["worker", "keeper"])
+def test_secrets_of_callbacks_are_not_logged(system: System, pool: WorkerPool, service: str) -> None:
+    settings = {**SECRETS, "LOG_LEVEL": "debug", "CALLBACK_ALLOW_PRIVATE": "127.0.0.1/32"}
+    start = pool.start if service == "worker" else pool.start_keeper
+    process: ServiceProcess = start(ready=False, **settings)
+    job_id = system.put(song_mp3(1))
     for host in ("10.0.0.1", f"127.0.0.1:{free_port()}", "[broken", "no-such-name.invalid"):
-        service.queue.enqueue(Job(job_id=job_id, callback=callback(host)))
-    service.wait_for_end(job_id)
-    expected = ["callback_delayed"] * 2 + ["callback_refused"] * 2
-    wait_until(lambda: ends_of_callbacks(worker) == expected, timeout_s=60)
-    assert_untold(worker.output())
-    assert_untold(b"\n".join(service.redis.lrange("logging", 0, -1)).decode())
+        if service == "worker":
+            system.send(song_mp3(1), callback=callback_to(host))
+        else:
+            system.outbox.add(callback_to(host), job_id=job_id)
+    expected = ["webhook_failed"] * 2 + ["webhook_refused"] * 2
+    wait_until(lambda: webhook_events(process) == expected)
+    assert_no_secret_in(process.output())
+    assert_no_secret_in(b"\n".join(system.redis.client().lrange("logging", 0, -1)).decode())
 
 
-def test_the_settings_are_printed_without_their_secrets() -> None:
+@pytest.mark.process
+@pytest.mark.parametrize("service", ["msaas_worker", "msaas_keeper"])
+def test_settings_are_printed_without_secrets(service: str) -> None:
     environment = {"PATH": os.environ["PATH"], **SECRETS}
-    command = [sys.executable, "-m", "msaas_worker", "--check-config"]
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", service, "--check-config"]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     for name in SECRETS:
-        assert f"{name}=***" in shown
-    assert_untold(shown)
+        assert f"{name}=***" in printed
+    assert_no_secret_in(printed)
 
 
-def test_a_secret_that_cannot_sign_is_named_and_not_shown() -> None:
+@pytest.mark.process
+def test_invalid_secret_is_named_and_not_printed() -> None:
     environment = {"PATH": os.environ["PATH"], "WEBHOOK_SECRET": "too-short"}
     command = [sys.executable, "-m", "msaas_worker", "--check-config"]
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

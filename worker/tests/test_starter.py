@@ -11,6 +11,7 @@ from worker.tests.service import Service
 
 from msaas.jobs import Job, JobState
 from msaas.models import FOUR_STEMS
+from msaas.recipe import Recipe
 from msaas.songs import song_hash
 from msaas_worker.audio.decoded import Audio
 from msaas_worker.audio.decoding import decode
@@ -52,7 +53,7 @@ def test_log_job_and_manifest_name_the_model_that_runs(fallback: Service) -> Non
     assert "MODEL_REPO is not set" in replaced["reason"]
     status, manifest = fallback.status(ID), fallback.manifest(ID)
     assert (status.state, status.model, manifest.model) == (JobState.DONE, "starter", "starter")
-    assert not manifest.answers(model="htdemucs", stems=tuple(manifest.stems))
+    assert not manifest.answers(Recipe(), model="htdemucs")
 
 
 def test_stored_stems_add_up_to_the_song(fallback: Service) -> None:

@@ -111,7 +111,9 @@ def test_residual_of_the_masks_is_below_40_db(model: Starter, mixture: Tensor) -
 
 
 def test_stems_of_the_fast_forward_pass_add_up_to_the_mixture(model: Starter, mixture: Tensor) -> None:
-    torch.testing.assert_close(prepare(model, starter_network(model))(mixture).sum(1), mixture, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        prepare(model, starter_network(model))(mixture).sum(1), mixture, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

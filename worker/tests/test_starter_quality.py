@@ -12,15 +12,11 @@ import torch
 from demucs.apply import apply_model
 from demucs.hf import load_safetensors_model
 from safetensors import safe_open
+from worker.tests import out_of_domain_songs
+from worker.tests.stem_quality import correlation, crest_db, sdr_db, separate, share_below
 
 from msaas_worker.separators.starter.loader import WEIGHTS, load_starter
 from msaas_worker.separators.starter.model import make_maps
-
-# Songs and metrics of the training, which need NumPy only.
-sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "src"))
-from msaas_training import unlike
-from msaas_training.metrics import correlation, crest_db, sdr_db, share_below
-from msaas_training.separation import separate
 
 DATA = Path(__file__).parents[2] / "data"
 RATE_HZ = 44_100
@@ -28,7 +24,7 @@ STEMS = ("drums", "bass", "other", "vocals")
 MAX_BYTES = 6_000_000
 #: Ten times real time on two cores is five times on one core, which can be measured on a busy machine.
 REAL_TIME_ON_ONE_CORE = 5
-UNLIKE_SONGS = unlike.songs()
+OUT_OF_DOMAIN_SONGS = out_of_domain_songs.songs()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +91,10 @@ LEAST_SDR_DB = {
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
 def test_stems_of_a_demo_song_have_the_sdr_of_the_training(separator, song):
     mixture, stems = read_demo(song)
-    found = [sdr_db(true, estimate) for true, estimate in zip(stems, separate(mixture, separator=separator), strict=True)]
+    found = [
+        sdr_db(true, estimate)
+        for true, estimate in zip(stems, separate(mixture, separator=separator), strict=True)
+    ]
     assert all(sdr >= least for sdr, least in zip(found, LEAST_SDR_DB[song], strict=True)), found
 
 
@@ -144,31 +143,34 @@ def test_five_seconds_of_song_take_at_most_a_cpu_second(tmp_path):
     assert float(times_real_time) >= REAL_TIME_ON_ONE_CORE
 
 
-@pytest.fixture(scope="module", params=UNLIKE_SONGS)
-def unlike_stems(request, separator):
+@pytest.fixture(scope="module", params=OUT_OF_DOMAIN_SONGS)
+def out_of_domain_stems(request, separator):
     """The stems of music made without soundfonts and speech engines."""
-    return separate(UNLIKE_SONGS[request.param].sum(0), separator=separator)
+    return separate(OUT_OF_DOMAIN_SONGS[request.param].sum(0), separator=separator)
 
 
-def test_stems_of_unlike_music_do_not_correlate(unlike_stems):
+def test_stems_of_out_of_domain_songs_do_not_correlate(out_of_domain_stems):
     for i in range(len(STEMS)):
         for j in range(i):
-            assert abs(correlation(unlike_stems[i], unlike_stems[j])) < 0.6, (STEMS[i], STEMS[j])
+            assert abs(correlation(out_of_domain_stems[i], out_of_domain_stems[j])) < 0.6, (
+                STEMS[i],
+                STEMS[j],
+            )
 
 
-def test_drums_of_unlike_music_have_a_higher_crest_factor_than_other(unlike_stems):
-    assert crest_db(unlike_stems[0]) >= crest_db(unlike_stems[2]) + 5
+def test_drums_of_out_of_domain_songs_have_a_high_crest_factor(out_of_domain_stems):
+    assert crest_db(out_of_domain_stems[0]) >= crest_db(out_of_domain_stems[2]) + 5
 
 
-def test_bass_of_unlike_music_is_below_200_hz(unlike_stems):
-    assert share_below(unlike_stems[1], cutoff_hz=200, rate_hz=RATE_HZ) >= 0.7
+def test_bass_of_out_of_domain_songs_is_below_200_hz(out_of_domain_stems):
+    assert share_below(out_of_domain_stems[1], cutoff_hz=200, rate_hz=RATE_HZ) >= 0.7
 
 
-@pytest.mark.parametrize("song", UNLIKE_SONGS)
-def test_vocals_of_unlike_music_contain_the_voice(separator, song):
+@pytest.mark.parametrize("song", OUT_OF_DOMAIN_SONGS)
+def test_vocals_of_out_of_domain_songs_contain_the_voice(separator, song):
     """The share of the singer's energy; in all three songs the singer is as loud as each other stem."""
-    singer = UNLIKE_SONGS[song][3]
-    vocals = separate(UNLIKE_SONGS[song].sum(0), separator=separator)[3]
+    singer = OUT_OF_DOMAIN_SONGS[song][3]
+    vocals = separate(OUT_OF_DOMAIN_SONGS[song].sum(0), separator=separator)[3]
     held = (vocals * singer).sum() / (singer**2).sum()
     assert held**2 > 0.18
     assert sdr_db(singer, vocals) > 3.5

@@ -1,4 +1,4 @@
-"""What a worker reads from its environment, and what it says of it."""
+"""The settings of a worker."""
 
 import ipaddress
 import os
@@ -19,11 +19,12 @@ def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> WorkerSettings:
     return WorkerSettings.from_env()
 
 
-def test_nothing_set_is_the_local_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_are_those_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch)
     assert (settings.demucs_model, settings.model_repo, settings.model_fallback) == ("htdemucs", None, "")
     assert (settings.device, settings.precision, settings.drain_seconds) == ("auto", "auto", 0)
     assert settings.callback_allow_private == ()
+    assert settings.metrics_port == 0
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_nothing_set_is_the_local_default(monkeypatch: pytest.MonkeyPatch) -> No
         ("10.0.0.0/8, 192.168.0.0/16", "172.16.0.1", False),
     ],
 )
-def test_private_networks_are_all_none_or_a_list(
+def test_private_networks_are_all_or_none_or_a_list(
     text: str, address: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = read(monkeypatch, CALLBACK_ALLOW_PRIVATE=text).callback_allow_private
@@ -56,15 +57,16 @@ def test_private_networks_are_all_none_or_a_list(
         ("LEASE_SECONDS", "0"),
     ],
 )
-def test_a_setting_that_is_wrong_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MalformedSettings, match=name):
         read(monkeypatch, **{name: value})
 
 
+@pytest.mark.process
 def test_check_config_prints_every_setting_and_no_secret() -> None:
     environment = {"PATH": os.environ["PATH"], "MINIO_SECRET_KEY": "hidden", "MODEL_FALLBACK": "starter"}
     command = [sys.executable, "-m", "msaas_worker", "--check-config"]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    lines = dict(line.split("=", 1) for line in told.splitlines())
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    lines = dict(line.split("=", 1) for line in printed.splitlines())
     assert set(lines) == {name.upper() for name in WorkerSettings.model_fields}
     assert (lines["MODEL_FALLBACK"], lines["MINIO_SECRET_KEY"]) == ("starter", "***")

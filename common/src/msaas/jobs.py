@@ -191,7 +191,9 @@ class JobStatus:
     job_id: str
     state: JobState
     progress: float = 0.0
+    #: The model that runs, and the model that was asked for.
     model: str | None = None
+    requested_model: str | None = None
     device: str | None = None
     attempts: int = 0
     stems: tuple[str, ...] = field(default=())
@@ -209,6 +211,7 @@ class JobStatus:
             "progress": self.progress,
             "playable_until_s": self._playable_until_s(),
             "model": self.model,
+            "requested_model": self.requested_model,
             "device": self.device,
             "attempts": self.attempts,
             "stems": list(self.stems),

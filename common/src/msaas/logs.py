@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars, merge_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 _ROOT = "msaas"
 #: Libraries report at this level and above, independent of `LOG_LEVEL`.
@@ -66,7 +66,7 @@ def configure_logging(
     `fields`, for example the name of the worker, stand in every line.
     """
     shared = [
-        merge_contextvars,
+        _add_context,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _add_fields({"service": service, **fields}),
@@ -98,6 +98,13 @@ def _formatter(shared: list[Any], render: Any) -> logging.Formatter:
         foreign_pre_chain=[*shared, _name_logger],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
+
+
+def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add the fields of the thread by name: context variables have no order."""
+    for name, value in sorted(get_contextvars().items()):
+        event.setdefault(name, value)
+    return event
 
 
 def _add_fields(fields: dict[str, Any]) -> Any:

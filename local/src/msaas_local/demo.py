@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +55,7 @@ def _run(settings: LocalSettings, stopping: threading.Event) -> int:
 
 
 def _wait_until_ready(stack: Stack, stopping: threading.Event) -> None:
-    report = StartReport(stack, say)
+    report = StartReport(stack, say, is_brief=True)
     report.begin()
     while not report.update():
         if sleep_and_watch(stack, stopping):
@@ -97,14 +96,21 @@ def _wait(job_id: str, stack: Stack, stopping: threading.Event, *, title: str) -
     """Show the progress of a job until it ends; return its status."""
     url = f"{stack.settings.url}/apiv1/job/{job_id}"
     with tqdm(total=100, desc=title, unit="%", bar_format="{desc:<24} {bar:40} {n:3.0f} % {elapsed}") as bar:
-        while not stopping.is_set():
+        while not stopping.wait(_POLL_S):
             stack.supervisor.watch()
-            status = requests.get(url, timeout=_TIMEOUT_S).json()
-            bar.update(100 * status["progress"] - bar.n)
-            if status["state"] in _ENDED:
-                return dict(status)
-            time.sleep(_POLL_S)
+            status = _ask(url)
+            bar.update(100 * status.get("progress", 0) - bar.n)
+            if status.get("state") in _ENDED:
+                return status
     raise SystemExit("The demo was stopped before its songs were separated.")
+
+
+def _ask(url: str) -> dict[str, Any]:
+    """Return the status of a job, an empty one while the supervisor restarts the API."""
+    try:
+        return dict(requests.get(url, timeout=_TIMEOUT_S).json())
+    except requests.RequestException:
+        return {}
 
 
 def _save(job_id: str, stem: str, song: Path, url: str) -> Path:

@@ -105,11 +105,6 @@ def _locked_home(settings: LocalSettings) -> Iterator[None]:
         yield
 
 
-def is_ready(url: str) -> bool:
-    """Return whether the API accepts songs."""
-    return _ask_readiness(url) is not None
-
-
 def _ask_readiness(url: str) -> requests.Response | None:
     """Return the reply of `/readyz` if it is 200."""
     with suppress(requests.RequestException):
@@ -120,6 +115,6 @@ def _ask_readiness(url: str) -> requests.Response | None:
 
 
 def sleep_and_watch(stack: Stack, stopping: threading.Event) -> bool:
-    """Restart what died; return whether the stack is to stop."""
+    """Restart processes that died. Return whether the stack has to stop."""
     stack.supervisor.watch()
     return stopping.wait(WATCH_EVERY_S)

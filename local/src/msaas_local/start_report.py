@@ -10,15 +10,23 @@ from msaas_local.processes import Connection
 from msaas_local.stack import Stack
 
 _FIRST_REMINDER_S = 5.0
+#: Events in the log of a worker, and the text for each.
+_STEPS = {"torch_loading": "loads torch", "model_loading": "loads {model}", "worker_started": "is ready"}
+#: Events of a model that cannot be loaded.
+_MISSING = ("model_replaced", "model_fetch_failed", "model_unavailable")
+_FIRST_WORKER = "worker-1"
 
 
 @dataclass
 class StartReport:
     stack: Stack
     say: Callable[[str], None]
+    #: Leave out the addresses: a demo ends before they are of use.
+    is_brief: bool = False
     is_ready: bool = False
     _is_accepting: bool = False
     _remind_at_s: float = _FIRST_REMINDER_S
+    _seen_lines: int = 0
 
     def begin(self) -> None:
         names = ", ".join(process.name for process in self.stack.processes)
@@ -32,16 +40,33 @@ class StartReport:
 
     def _report(self, live_workers: int | None) -> None:
         settings = self.stack.settings
-        if live_workers is None:
-            return self._remind("waiting for the API")
-        if not self._is_accepting:
+        if live_workers is not None and not self._is_accepting:
             self._is_accepting = True
-            self._say_at(f"the API accepts songs at {settings.url}, the workers load {settings.demucs_model}")
-        if live_workers < settings.workers:
-            return self._remind(f"{live_workers} of {settings.workers} workers are ready")
-        self.is_ready = True
-        for line in ready_lines(self.stack):
-            self.say(line)
+            self._say_at(f"the API accepts songs at {settings.url}")
+        self._report_worker()
+        if live_workers is None:
+            self._remind("waiting for the API")
+        elif live_workers < settings.workers:
+            self._remind(f"{live_workers} of {settings.workers} workers are ready")
+        else:
+            self.is_ready = True
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        self.say(f"ready at {self.stack.settings.url} after {self.stack.age_s:.1f} s")
+        addresses = [] if self.is_brief else list_addresses(self.stack)
+        for label, text in [*addresses, *zip(("model", "why"), describe_model(self.stack), strict=False)]:
+            self.say(f"  {label:<5}  {text}")
+        if not self.is_brief:
+            self.say("  stop   Ctrl-C")
+
+    def _report_worker(self) -> None:
+        """Say the steps of the first worker: all workers take the same ones."""
+        lines = list(_read_json_lines(_log_of_first_worker(self.stack)))
+        for line in lines[self._seen_lines :]:
+            if step := _STEPS.get(line.get("event", "")):
+                self._say_at(f"{_FIRST_WORKER} {step.format_map(line)}")
+        self._seen_lines = len(lines)
 
     def _remind(self, text: str) -> None:
         if self.stack.age_s >= self._remind_at_s:
@@ -52,16 +77,14 @@ class StartReport:
         self.say(f"{self.stack.age_s:.1f} s: {text}")
 
 
-def ready_lines(stack: Stack) -> list[str]:
-    """Return the lines that name the API, the queue, the store and the model. Commands can be pasted."""
-    settings, connection = stack.settings, stack.connection
+def list_addresses(stack: Stack) -> list[tuple[str, str]]:
+    """Return a label and a text each: the queue, the store, the logs. Commands can be pasted."""
+    connection = stack.connection
     return [
-        f"ready at {settings.url} after {stack.age_s:.1f} s; Ctrl-C stops it",
-        f"  queue  {_redis_cli(connection)}",
-        f"  store  {next(iter(connection.store.values()))}",
-        f"  logs   {settings.log_dir}",
-        f"  model  {describe_model(stack)}",
-        f"  try    {connection.assignments()} .venv/bin/python worker/send-request.py",
+        ("queue", _redis_cli(connection)),
+        ("store", next(iter(connection.store.values()))),
+        ("logs", str(stack.settings.log_dir)),
+        ("try", f"{connection.assignments()} .venv/bin/python worker/send-request.py"),
     ]
 
 
@@ -70,25 +93,26 @@ def _redis_cli(connection: Connection) -> str:
     return f"redis-cli {f'-h {host} ' if host else ''}-p {connection.redis_port}"
 
 
-def describe_model(stack: Stack) -> str:
-    """Return the model that runs; if it is not the one that was asked for, with the reason."""
+def describe_model(stack: Stack) -> list[str]:
+    """Return the model that runs; if it is not the one that was asked for, the reason as a second text."""
     asked, runs = stack.settings.demucs_model, stack.stand_in()
-    log = stack.settings.log_dir / "worker-1.log"
+    reason = _reason(_log_of_first_worker(stack), model=asked)
     if runs:
-        return (
-            f"{runs} runs in place of {asked}, and its stems are weaker: {runs} is the small model of this "
-            f"package. {_reason(log, 'because') or f'The weights of {asked} were not found.'}"
-        )
-    missing = _reason(log, "reason", event="model_unavailable")
-    return f"{asked} is missing, every song will fail. {missing}" if missing else asked
+        text = f"{runs} runs in place of {asked}. It is a small model, and its stems are weaker."
+        return [text, reason or f"The weights of {asked} were not found."]
+    return [f"{asked} is missing, and every song will fail.", reason] if reason else [asked]
 
 
-def _reason(log: Path, field: str, *, event: str | None = None) -> str | None:
-    """Return the first sentence of the latest reason in the log of a worker."""
+def _log_of_first_worker(stack: Stack) -> Path:
+    return stack.settings.log_dir / f"{_FIRST_WORKER}.log"
+
+
+def _reason(log: Path, *, model: str) -> str | None:
+    """Return the first sentence of the latest reason why the model cannot be loaded."""
     reasons = [
-        str(line[field])
+        str(line.get("reason"))
         for line in _read_json_lines(log)
-        if line.get(field) and event in (None, line.get("event"))
+        if line.get("event") in _MISSING and line.get("model") == model
     ]
     return reasons[-1].partition(". ")[0].rstrip(".") + "." if reasons else None
 

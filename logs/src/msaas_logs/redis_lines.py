@@ -15,7 +15,7 @@ log = get_logger()
 def lines(
     address: RedisAddress, *, key: str, stopping: threading.Event, heartbeat: Callable[[], None]
 ) -> Iterator[str]:
-    """Yield each line once, until `stopping` is set; `heartbeat` is called every few seconds."""
+    """Yield each line once, until `stopping` is set. `heartbeat` is called every few seconds."""
     client, away = connect_blocking(address), False
     while not stopping.is_set():
         heartbeat()

@@ -1,12 +1,15 @@
 """`python -m msaas_rest` serves the API until SIGTERM."""
 
 from msaas.settings import load_or_exit
-from msaas_rest.http.server import Server
 from msaas_rest.settings import RestSettings
 
 
 def main() -> None:
-    Server(load_or_exit(RestSettings, program="msaas_rest", description="The REST API of MSaaS.")).run()
+    settings = load_or_exit(RestSettings, program="msaas_rest", description="The REST API of MSaaS.")
+    # Imported late: the server takes a second, and `--help` or a typo is answered before.
+    from msaas_rest.http.server import Server
+
+    Server(settings).run()
 
 
 if __name__ == "__main__":

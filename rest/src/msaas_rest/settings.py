@@ -34,16 +34,16 @@ class RestSettings(StoreSettings):
     demucs_model: ModelName = DEFAULT_MODEL
     max_upload_mb: int = Field(default=100, ge=1)
     max_duration_s: int = Field(default=7200, ge=1)
-    #: Further accepted names in Host; addresses, localhost and the names of the Service always work.
+    #: Further accepted names in Host. Addresses, localhost and the names of the Service always work.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     debug_endpoints: bool = False
-    #: Without keys, `/apiv1` is open to everyone who can reach it.
+    #: Without keys, `/apiv1` is open to every client that can reach it.
     api_keys: Annotated[InstanceOf[ApiKeys], NoDecode, BeforeValidator(_keys)] = ApiKeys()
     #: Limit of each client's calls to `/apiv1`, as in `100/minute; 1000/hour`.
     rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
     #: With this many waiting jobs no further song is accepted.
     max_queued: int | None = Field(default=None, ge=1)
-    #: Memory that all uploads hold together, in MiB; beyond it clients are asked to come back.
+    #: Memory that all uploads hold together, in MiB. Beyond it clients are asked to come back.
     max_in_flight_mb: int = Field(default=512, ge=1)
 
     @property

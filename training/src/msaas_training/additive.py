@@ -19,7 +19,7 @@ Wave = NDArray[np.floating]
 _PARTIALS = 24
 #: Partials above this frequency are left out to prevent aliasing.
 _TOP_HZ = 12_000.0
-#: Decay times apply at this frequency; higher notes decay faster.
+#: Decay times apply at this frequency. Higher notes decay faster.
 _REFERENCE_HZ = 220.0
 
 
@@ -96,7 +96,7 @@ def _draw_amplitudes(rng: np.random.Generator) -> Wave:
 def play(
     notes: Sequence[Note], *, instrument: Instrument, rng: np.random.Generator, duration_s: float
 ) -> Audio:
-    """Render notes to `[2, samples]`, both channels equal; sound after `duration_s` is cut.
+    """Render notes to `[2, samples]`, both channels equal. Sound after `duration_s` is cut.
 
     Each pitch is rendered once, for its longest note. Shorter notes are cut from it.
     """
@@ -121,7 +121,7 @@ def _render_tone(note: Note, *, instrument: Instrument, rng: np.random.Generator
 
 
 def _sum_partials(time: Wave, *, instrument: Instrument, frequency_hz: float) -> Wave:
-    """Sum the partials; the vibrato reaches its depth after 0.5 s."""
+    """Sum the partials. The vibrato reaches its depth after 0.5 s."""
     vibrato = np.minimum(1, 2 * time) * np.sin(2 * np.pi * instrument.vibrato_hz * time)
     cycles = np.cumsum(frequency_hz * 2 ** (instrument.vibrato_semitones / 12 * vibrato)) / SAMPLE_RATE_HZ
     scale = min(1.5, (_REFERENCE_HZ / frequency_hz) ** 0.5)

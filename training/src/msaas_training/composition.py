@@ -68,7 +68,7 @@ class Harmony:
     sevenths: bool
 
     def degree(self, index: int) -> int:
-        """Return the pitch of a scale degree; degrees above the scale continue in the next octave."""
+        """Return the pitch of a scale degree. Degrees above the scale continue in the next octave."""
         octave, step = divmod(index, len(self.scale))
         return self.tonic + 12 * octave + self.scale[step]
 
@@ -80,7 +80,7 @@ class Harmony:
 
 @dataclass(frozen=True)
 class Clock:
-    """Converts bars and steps to seconds; odd steps are delayed by the swing."""
+    """Converts bars and steps to seconds. Odd steps are delayed by the swing."""
 
     beat_s: float
     swing: float
@@ -95,7 +95,7 @@ class Clock:
 
 
 def compose(rng: np.random.Generator, *, duration_s: float, style: str | None = None) -> Score:
-    """Compose a song of `duration_s` seconds; without `style` the style is random."""
+    """Compose a song of `duration_s` seconds. Without `style` the style is random."""
     chosen = next((s for s in STYLES if s.name == style), None) or STYLES[rng.integers(len(STYLES))]
     clock = Clock(60.0 / rng.uniform(*chosen.tempo_bpm), chosen.swing)
     bars = int(np.ceil(duration_s / (BEATS * clock.beat_s)))

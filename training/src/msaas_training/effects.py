@@ -13,7 +13,7 @@ Audio = NDArray[np.float32]
 
 
 def add_reverb(audio: Audio, *, rng: np.random.Generator, decay_s: float, wet: float) -> Audio:
-    """Convolve with decaying low-passed noise; the channels are independent."""
+    """Convolve with decaying low-passed noise. The channels are independent."""
     length = int(decay_s * SAMPLE_RATE_HZ * 1.2)
     time = np.arange(length) / SAMPLE_RATE_HZ
     tail: NDArray[np.floating] = rng.standard_normal((2, length)) * np.exp(-6.9 * time / decay_s)

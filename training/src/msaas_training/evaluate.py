@@ -72,7 +72,7 @@ def split_equally(mixture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def score(splitter: Splitter, *, songs: list[NDArray[np.float32]], label: str) -> Scores:
-    """Score a splitter on songs `[4, 2, samples]`; progress is printed with `label`."""
+    """Score a splitter on songs `[4, 2, samples]`. Progress is printed with `label`."""
     sdr, sums, spent_s = [], [], 0.0
     for number, stems in enumerate(songs, 1):
         mixture, started = stems.sum(0), time.process_time()

@@ -77,7 +77,7 @@ def draw_envelope(rng: np.random.Generator, *, syllables: int) -> VocalEnvelope:
 
 
 def draw_phrase(rng: np.random.Generator, *, syllables: int, tract: VocalTract) -> VocalEnvelope:
-    """Draw a phrase of a given vocal tract; half of the phrases have few vowels and no consonants."""
+    """Draw a phrase of a given vocal tract. Half of the phrases have few vowels and no consonants."""
     if rng.random() < 0.5:
         return _join([_draw_vowel(rng, tract=tract) for _ in range(1 + syllables // 3)])
     return _join(_draw_syllables(rng, count=syllables, tract=tract))

@@ -1,4 +1,4 @@
-"""Generates the songs of a set and stores them as 16-bit arrays; existing songs are kept."""
+"""Generates the songs of a set and stores them as 16-bit arrays. Existing songs are kept."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SILENT_LEVEL = ("encoder.3.", "decoder.0.", "context.3.")
 
 
 def convert(weights: Mapping[str, torch.Tensor], *, own: Weights) -> Weights:
-    """Return float weights in the current format; a missing context is taken from `own`.
+    """Return float weights in the current format. A missing context is taken from `own`.
 
     Other missing or surplus weights are not changed.
     """

@@ -25,7 +25,7 @@ def spectral_loss(model: Starter, true: torch.Tensor) -> torch.Tensor:
 
 
 def rms_error(estimates: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Return the root mean square error, averaged over stems; SDR measures the same error.
+    """Return the root mean square error, averaged over stems. SDR measures the same error.
 
     An L1 loss on spectra converges to silence, because most bins of a stem are empty.
     """

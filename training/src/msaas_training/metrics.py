@@ -1,4 +1,4 @@
-"""Quality metrics of stems `[2, samples]`."""
+"""The quality metric of stems `[2, samples]`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,3 @@ def sdr_db(true: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
     signal_power = float((np.asarray(true, np.float64) ** 2).sum())
     error_power = float(((np.asarray(true, np.float64) - estimate) ** 2).sum())
     return float(10 * np.log10((signal_power + _TINY) / (error_power + _TINY)))
-
-
-def correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Return the cosine similarity of two waves, without removal of the mean."""
-    return float((one * other).sum() / (np.sqrt((one**2).sum() * (other**2).sum()) + _TINY))
-
-
-def crest_db(wave: NDArray[np.floating]) -> float:
-    """Return the ratio of peak to root mean square in dB."""
-    return float(20 * np.log10((np.abs(wave).max() + _TINY) / (np.sqrt((wave**2).mean()) + _TINY)))
-
-
-def share_below(wave: NDArray[np.floating], *, cutoff_hz: float, rate_hz: int) -> float:
-    """Return the share (0 to 1) of the energy below a frequency."""
-    power = (np.abs(np.fft.rfft(wave, axis=-1)) ** 2).reshape(-1, wave.shape[-1] // 2 + 1).sum(0)
-    edge = int(cutoff_hz * wave.shape[-1] / rate_hz)
-    return float(power[:edge].sum() / (power.sum() + _TINY))

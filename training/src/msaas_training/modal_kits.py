@@ -97,7 +97,7 @@ _CYMBAL = PieceType("plate", (200, 1200), (0.4, 2.2), (0.1, 1), (2500, 15_000), 
 
 @dataclass(frozen=True)
 class Piece:
-    """One drum: `low` sounds at every velocity, `high` grows with velocity; both are `[samples]`.
+    """One drum: `low` sounds at every velocity, `high` grows with velocity. Both are `[samples]`.
 
     `pan` is its position from -1 (left) to 1 (right).
     """
@@ -154,7 +154,7 @@ def _add_random_reverb(kit: Audio, *, rng: np.random.Generator) -> Audio:
 def _sum_modes(
     time: Wave, *, piece_type: PieceType, decay_s: float, rng: np.random.Generator
 ) -> tuple[Wave, Wave]:
-    """Return the lower third of the modes and the rest; their sum starts at a level of about 1."""
+    """Return the lower third of the modes and the rest. Their sum starts at a level of about 1."""
     low, high = np.zeros((2, time.size), np.float32)
     if piece_type.modes == "none":
         return low, high
@@ -187,7 +187,7 @@ def _draw_modes_hz(modes: str, *, lowest_hz: float, rng: np.random.Generator) ->
 
 
 def _draw_amplitudes(rng: np.random.Generator, modes_hz: Wave, *, modes: str) -> Wave:
-    """Draw amplitudes that fall with frequency, except for plates; their squares sum to 1."""
+    """Draw amplitudes that fall with frequency, except for plates. Their squares sum to 1."""
     slope = (modes_hz / modes_hz[0]) ** (
         rng.uniform(-0.8, 0.6) if modes == "plate" else -rng.uniform(0.2, 2.5)
     )

@@ -52,7 +52,7 @@ class Patch:
 
 
 def play(notes: Sequence[Note], *, patch: Patch, duration_s: float) -> Audio:
-    """Render notes to `[2, samples]`; both channels are detuned in opposite directions."""
+    """Render notes to `[2, samples]`. Both channels are detuned in opposite directions."""
     out = np.zeros((2, round(duration_s * SAMPLE_RATE_HZ)))
     for note in notes:
         sides = [_note(note, patch=patch, detune=sign * patch.detune) for sign in (-0.5, 0.5)]

@@ -94,7 +94,7 @@ def _flite(*names: str) -> tuple[Voice, ...]:
 
 
 def _interleave(*families: tuple[Voice, ...], size: int = 240) -> tuple[Voice, ...]:
-    """Return a list in which all families are equally frequent, whatever their size."""
+    """Return a list in which all families are equally frequent, independent of their size."""
     return tuple(family[i % len(family)] for i in range(size // len(families)) for family in families)
 
 

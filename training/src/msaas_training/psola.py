@@ -18,7 +18,7 @@ _SHIFT_LIMIT = 2.2
 
 
 def change_speed(speech: Mono, *, ratio: float) -> Mono:
-    """Resample speech; a `ratio` above 1 makes it faster and higher."""
+    """Resample speech. A `ratio` above 1 makes it faster and higher."""
     positions = np.arange(0, speech.size - 1, ratio)
     resampled: Mono = np.interp(positions, np.arange(speech.size), speech).astype(np.float32)
     return resampled

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas_training.songs import STEMS
+from msaas.models import MODELS
 from msaas_worker.audio.decoded import DecodedSong
 from msaas_worker.separators import Separator
 
@@ -20,5 +20,6 @@ def separate(mixture: NDArray[np.float32], *, separator: Separator) -> NDArray[n
         np.ascontiguousarray(mixture.T, np.float32).tofile(path)
         mono = mixture.mean(0, dtype=np.float64)
         song = DecodedSong(path, mixture.shape[1], float(mono.mean()), float(mono.std(ddof=1)))
-        regions = separator.separate(song, stems=STEMS, on_progress=lambda done: None)
+        stems = MODELS[separator.model].stems
+        regions = separator.separate(song, stems=stems, on_progress=lambda done: None)
         return np.concatenate(list(regions), axis=-1)

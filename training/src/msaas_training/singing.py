@@ -71,7 +71,7 @@ def split_phrases(notes: Sequence[Note], *, gap_s: float = 0.35) -> list[list[No
 def sing_phrase(
     notes: Sequence[Note], *, envelope: VocalEnvelope, source: VoiceSource, rng: np.random.Generator
 ) -> Mono:
-    """Render one phrase as `[samples]`; the envelope is stretched to its length."""
+    """Render one phrase as `[samples]`. The envelope is stretched to its length."""
     samples = int((notes[-1].end_s - notes[0].start_s) * SAMPLE_RATE_HZ) + HOP
     f0 = melody_hz(notes, samples=samples, source=source, rng=rng)
     pulses = stft(_draw_pulses(f0, source=source, rng=rng))
@@ -136,7 +136,7 @@ def _draw_pulses(f0: NDArray[np.float32], *, source: VoiceSource, rng: np.random
 
 
 def _noise_share(source: VoiceSource) -> NDArray[np.float32]:
-    """Return the share of noise (0 to 1) in each bin; it rises with frequency."""
+    """Return the share of noise (0 to 1) in each bin. It rises with frequency."""
     frequency = np.arange(BINS, dtype=np.float32)[None] * SAMPLE_RATE_HZ / FFT
     return np.clip(source.breath * (0.3 + frequency / 6000), 0.002, 0.95)
 

@@ -26,9 +26,9 @@ _PEAK = 0.95
 
 @dataclass(frozen=True)
 class Song:
-    """A song. `stems` is `[4, 2, samples]`, float32, in the order of `STEMS`; the mixture is their sum.
+    """A song. `stems` is `[4, 2, samples]`, float32, in the order of `STEMS`. The mixture is their sum.
 
-    With several takes of the vocals it is `[3 + takes, 2, samples]`; a mixture contains one of the takes.
+    With several takes of the vocals it is `[3 + takes, 2, samples]`. A mixture contains one of the takes.
     """
 
     style: str

@@ -68,7 +68,7 @@ class SoundfontPlayer:
         duration_s: float,
         variation: PresetVariation = UNCHANGED,
     ) -> Audio:
-        """Render notes to `[2, samples]`; sound after `duration_s` is cut.
+        """Render notes to `[2, samples]`. Sound after `duration_s` is cut.
 
         Raises:
             FileNotFoundError: the soundfont is not installed.
@@ -86,7 +86,7 @@ class SoundfontPlayer:
 
 @contextmanager
 def _synth(name: str) -> Iterator[tuple[fluidsynth.Synth, int]]:
-    """Open a synthesiser with a loaded soundfont; yields both. Samples are loaded on program selection."""
+    """Open a synthesiser with a loaded soundfont, and yield both. Samples are loaded on program selection."""
     synth = fluidsynth.Synth(
         gain=0.5,
         samplerate=float(SAMPLE_RATE_HZ),

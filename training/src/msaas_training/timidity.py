@@ -41,7 +41,7 @@ class TimidityPlayer:
         duration_s: float,
         variation: PresetVariation = UNCHANGED,
     ) -> Audio:
-        """Render notes to `[2, samples]`; sound after `duration_s` is cut.
+        """Render notes to `[2, samples]`. Sound after `duration_s` is cut.
 
         Raises:
             FileNotFoundError: TiMidity++ or FreePats is not installed.
@@ -75,7 +75,7 @@ def build_midi_file(
 
 
 def nearest_program(program: int) -> int:
-    """Return the nearest program that FreePats has; it covers about half of General MIDI."""
+    """Return the nearest program that FreePats has. It covers about half of General MIDI."""
     return min(list_programs(), key=lambda there: (abs(there - program), there))
 
 

@@ -1,4 +1,4 @@
-"""Trains the `starter` model; a killed run resumes from its last checkpoint."""
+"""Trains the `starter` model. A killed run resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Plan:
     device: str
     save_every_steps: int
     rate: float = _RATE
-    #: Initial weights, a file written by `export`; None starts from random weights.
+    #: Initial weights, a file written by `export`. None starts from random weights.
     start: Path | None = None
     seed: int = 3
 
@@ -202,7 +202,7 @@ def train(dataset: Dataset, *, folder: Path, plan: Plan) -> Run:
 
 
 def resume(last: Path, *, plan: Plan) -> Run:
-    """Continue from a checkpoint; the initial weights of the plan are not needed."""
+    """Continue from a checkpoint. The initial weights of the plan are not needed."""
     run = Run(replace(plan, start=None))
     run.load(last)
     print(f"step {run.step}: resumed from {last}", flush=True)
@@ -238,7 +238,7 @@ def update_average(average: Starter, model: Starter, *, keep: float) -> None:
 
 
 def batches(dataset: Dataset, *, plan: Plan, step: int) -> Iterator[torch.Tensor]:
-    """Yield batches from step `step` on; a thread prepares the next one."""
+    """Yield batches from step `step` on. A thread prepares the next one."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(draw_step, step, dataset=dataset, plan=plan)
         while True:

@@ -29,7 +29,7 @@ class VocalEnvelope:
         return len(self.voicing)
 
     def read_at(self, positions: NDArray[np.floating]) -> VocalEnvelope:
-        """Interpolate at fractional frame positions; this stretches the phrase in time."""
+        """Interpolate at fractional frame positions. This stretches the phrase in time."""
         low = np.clip(positions.astype(int), 0, self.frames - 1)
         high, mix = np.minimum(low + 1, self.frames - 1), (positions - low).clip(0, 1).astype(np.float32)
         envelope = self.log_magnitude[low] * (1 - mix[:, None]) + self.log_magnitude[high] * mix[:, None]
@@ -47,7 +47,7 @@ class VocalEnvelope:
 
 
 def analyse_speech(speech: Mono, *, rng: np.random.Generator) -> VocalEnvelope:
-    """Estimate the envelope of speech; frequencies above the band of the speech are extrapolated."""
+    """Estimate the envelope of speech. Frequencies above the band of the speech are extrapolated."""
     spectrum = stft(speech)
     log = np.log(np.abs(spectrum) + 1e-5)
     envelope = _smooth(log)

@@ -37,7 +37,7 @@ class SingerPool:
         return VoiceSource.draw_tuned(rng) if self.tuned else VoiceSource.draw(rng)
 
     def list_methods(self, voice: Voice) -> list[str]:
-        """List the synthesis methods for a voice; frequent methods appear more than once."""
+        """List the synthesis methods for a voice. Frequent methods appear more than once."""
         if voice == FORMANT_VOICE:
             return ["vocoder"]
         methods = ["vocoder", "vocoder", "psola"] + ([] if self.tuned else ["spoken"])

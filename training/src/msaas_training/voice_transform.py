@@ -29,7 +29,7 @@ _NEPER_DB = 20 / np.log(10)
 class VoiceTransform:
     """Scales formants by `formant_ratio` (above 1 is a shorter vocal tract), warps the axis and equalises.
 
-    `warp_octaves` and `eq_db` are curves `[knots]`; the knots start at 120 Hz and are one octave apart.
+    `warp_octaves` and `eq_db` are curves `[knots]`. The knots start at 120 Hz and are one octave apart.
     """
 
     formant_ratio: float

@@ -26,6 +26,7 @@ from msaas_worker.job.runner import JobRunner
 from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import Separators
+from msaas_worker.separators.library import open_library
 from msaas_worker.settings import WorkerSettings
 
 #: Without a job of this worker the keeper delivers; this only takes up what a lost wake-up left.
@@ -78,7 +79,7 @@ def bootstrap(
     """Build a worker on real adapters, or on those given. Exits when the device is absent."""
     queue = queue or open_queue(settings)
     song_store = song_store or open_song_store(settings)
-    separators = separators or _open_separators(settings, queue)
+    separators = separators or _open_separators(settings, queue, policy=policy, stopping=stopping)
     _load(separators, settings.demucs_model)
     _prepare(song_store)
     handler = JobHandler(
@@ -115,10 +116,9 @@ def incarnation() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _open_separators(settings: WorkerSettings, queue: JobQueue) -> Separators:
-    # Importing torch takes seconds: `--help` and a worker with other separators do without it.
-    from msaas_worker.separators.library import open_library
-
+def _open_separators(
+    settings: WorkerSettings, queue: JobQueue, *, policy: WorkerPolicy, stopping: threading.Event
+) -> Separators:
     try:
         return open_library(
             default=settings.demucs_model,
@@ -127,6 +127,8 @@ def _open_separators(settings: WorkerSettings, queue: JobQueue) -> Separators:
             device=settings.device,
             precision=settings.precision,
             on_stand_in=partial(_note_stand_in, queue),
+            model_retry_s=policy.model_retry_s,
+            stopping=stopping,
         )
     except DeviceUnavailable as error:
         log.error("worker_not_started", reason=str(error))

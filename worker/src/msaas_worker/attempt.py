@@ -35,8 +35,8 @@ class Attempt(Protocol):
     #: Whether fragments are wanted at all.
     publishes: bool
 
-    def set_model(self, *, model: str, device: str) -> None:
-        """Tell which model runs."""
+    def set_model(self, *, model: str, requested: str, device: str) -> None:
+        """Tell which model runs, and which was requested."""
 
     def report_progress(self, share: float | None = None) -> None:
         """Report that the work goes on, and its share that is done (0 to 1). Raises `LeaseLost`."""
@@ -62,7 +62,7 @@ class UnattendedAttempt:
 
     publishes = False
 
-    def set_model(self, *, model: str, device: str) -> None:
+    def set_model(self, *, model: str, requested: str, device: str) -> None:
         pass
 
     def report_progress(self, share: float | None = None) -> None:

@@ -158,6 +158,7 @@ class Consumer(Protocol):
         *,
         progress: float,
         model: str | None = None,
+        requested_model: str | None = None,
         device: str | None = None,
         fragments: Fragments | None = None,
     ) -> None:

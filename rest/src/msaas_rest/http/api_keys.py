@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msaas.errors import MissingKey, WrongKey
 
-#: Shorter keys can be guessed; `openssl rand -hex 20` makes 40.
+#: Shorter keys can be guessed. `openssl rand -hex 20` makes 40 characters.
 _MIN_CHARACTERS = 16
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})")
 _BEARER = "bearer"

@@ -61,7 +61,7 @@ def _requested_range(request: Request, *, size_bytes: int, etag: str) -> tuple[i
         return None
     start, stop = wanted.ranges[0]
     if start < 0:
-        # The last bytes; all of them if there are fewer.
+        # The last bytes, or all if there are fewer.
         start, stop = max(0, size_bytes + start), size_bytes
     if start >= size_bytes:
         raise RequestedRangeNotSatisfiable(size_bytes)

@@ -22,7 +22,7 @@ _STATUS: dict[type[ParseException], HTTPStatus] = {
 
 
 def malformed_request_response(error: ParseException) -> bytes:
-    """Return the whole answer. It names the class of the error only, whose text repeats the request."""
+    """Return the whole answer. It names only the class of the error: its text repeats the request."""
     status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
     detail = f"The HTTP request cannot be parsed: {type(error).__name__}."
     body = problem_json(

@@ -76,7 +76,7 @@ def _from_http_exception(error: HTTPException) -> Response:
 
 
 def _detail(error: HTTPException) -> str:
-    """Return a text that stands alone; the one of Flask names neither the path nor the method."""
+    """Return a text that stands alone. The one of Flask names neither the path nor the method."""
     if isinstance(error, NotFound):
         return f"Path {request.path[:140]!r} does not exist."
     if isinstance(error, MethodNotAllowed):

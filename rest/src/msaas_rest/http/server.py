@@ -21,7 +21,7 @@ from msaas_rest.settings import RestSettings
 THREADS = 256
 #: A client that sends or takes nothing for this long is disconnected.
 IDLE_S = 30
-#: Uploads in progress at SIGTERM have this long; Kubernetes kills after 30 s.
+#: Uploads in progress at SIGTERM have this long. Kubernetes kills after 30 s.
 _GRACE_S = 15
 
 log = get_logger()
@@ -30,8 +30,10 @@ log = get_logger()
 class PatientWorker(ThreadWorker):
     """Limits the wait for a client, which holds a thread. gunicorn itself waits without end."""
 
+    idle_s = IDLE_S
+
     def enqueue_req(self, conn: Any) -> None:
-        limit = struct.pack("ll", IDLE_S, 0)
+        limit = struct.pack("ll", self.idle_s, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
@@ -58,8 +60,9 @@ class JsonLogger(Logger):
 class Server(BaseApplication):
     """Starts one process that serves, and starts it again when it dies."""
 
-    def __init__(self, settings: RestSettings) -> None:
+    def __init__(self, settings: RestSettings, *, idle_s: int = IDLE_S) -> None:
         self._settings = settings
+        self._worker = type("PatientWorker", (PatientWorker,), {"idle_s": idle_s})
         # The process that serves adds the list in Redis to its own logs: a thread does not survive a fork.
         configure_logging(service="rest", level=settings.log_level)
         super().__init__()
@@ -67,6 +70,7 @@ class Server(BaseApplication):
     def load_config(self) -> None:
         for name, value in _gunicorn_options(self._settings).items():
             self.cfg.set(name, value)
+        self.cfg.set("worker_class", self._worker)
 
     def load(self) -> Any:
         """Build the app in the process that serves: threads and connections do not survive a fork."""
@@ -79,7 +83,6 @@ def _gunicorn_options(settings: RestSettings) -> dict[str, Any]:
     return {
         "bind": f"{host}:{settings.port}",
         "workers": 1,
-        "worker_class": PatientWorker,
         "threads": THREADS,
         "worker_connections": 4 * THREADS,
         "graceful_timeout": _GRACE_S,

@@ -8,7 +8,7 @@ from msaas.errors import MalformedRequest, MsaasError, UnsupportedEncoding
 
 
 class UploadRequest(Request):
-    """A request whose malformed form is an error. Flask itself takes it for an empty one."""
+    """A request that raises an error for a malformed form. Flask itself takes it for an empty one."""
 
     def make_form_data_parser(self) -> FormDataParser:
         return FormDataParser(

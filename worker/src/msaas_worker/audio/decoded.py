@@ -1,4 +1,4 @@
-"""A decoded song lies in a file, so that its length costs disk and no memory."""
+"""A decoded song: samples in a file, so that a long song costs disk and no memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-#: What the models were trained on, Hz.
+#: Sample rate of the models, in Hz.
 SAMPLERATE = 44_100
 CHANNELS = 2
 #: A frame is one float32 sample of each channel.
@@ -25,7 +25,7 @@ class DecodedSong:
     std: float
 
     def read(self, start: int, stop: int) -> Audio:
-        """Return the samples `[2, stop - start]`; both ends must lie in the song."""
+        """Return the samples `[2, stop - start]`; both are within the song."""
         frames = np.fromfile(
             self.path, np.float32, count=(stop - start) * CHANNELS, offset=start * FRAME_BYTES
         )

@@ -1,8 +1,8 @@
-"""The process in which an MP3 of unknown origin is decoded: limited in memory, time and output.
+"""The decoder process of untrusted MP3s, limited in memory, time and output.
 
     python -m msaas_worker.audio.decoder SONG.mp3 FRAMES.f32 MAX_SAMPLES CPU_S
 
-It writes interleaved stereo float32 at 44.1 kHz, and on stdout one line: what it wrote, or what was wrong.
+It writes interleaved stereo float32 at 44.1 kHz, and one line of JSON on stdout: facts of the song, or the error.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-# Each thread of a BLAS reserves address space, and here one is enough.
+# Each thread of a BLAS reserves address space: one is enough.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -27,7 +27,7 @@ from msaas_worker.audio.resampling import Resampler
 
 MEMORY_BYTES = 1536 * 1024 * 1024
 _BLOCK_S = 20
-#: A seek loses the overlap with the frame before; the frames before a block are decoded and dropped.
+#: A seek loses the overlap with the frame before: these samples before a block are decoded and dropped.
 _PREROLL_SAMPLES = 4 * 1152
 _PR_SET_PDEATHSIG = 1
 
@@ -37,7 +37,7 @@ class TooLongError(Exception):
 
 
 def limit(*, max_samples: int, cpu_s: int) -> None:
-    """Confine this process, and let it die with its parent where the system can do that."""
+    """Limit this process, and let it die with its parent (Linux only)."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     output_bytes = (max_samples + _BLOCK_S * SAMPLERATE) * FRAME_BYTES
@@ -48,7 +48,7 @@ def limit(*, max_samples: int, cpu_s: int) -> None:
 
 
 def blocks(path: str) -> Iterator[tuple[int, Audio]]:
-    """Yield the sample rate and the samples, block after block, bit for bit those of `sphn.read`."""
+    """Yield the sample rate and blocks `[1 or 2, n]`; joined they are bit for bit those of `sphn.read`."""
     reader = sphn.FileReader(path)
     rate = reader.sample_rate
     length = _BLOCK_S * rate
@@ -62,7 +62,7 @@ def blocks(path: str) -> Iterator[tuple[int, Audio]]:
 
 
 def _decode(reader: sphn.FileReader, start: int, samples: int, rate: int) -> Audio:
-    # A quarter of a sample on top: the position is given in seconds, and is rounded down.
+    # The position is in seconds and is rounded down: add a quarter of a sample.
     try:
         block: Audio = reader.decode((start + 0.25) / rate, (samples + 0.25) / rate)
     except ValueError as error:
@@ -88,20 +88,21 @@ def write(path: str, frames: BinaryIO, *, max_samples: int) -> dict[str, float]:
     for block in resampled(path):
         samples += block.shape[-1]
         if samples > max_samples:
-            raise TooLongError(f"It lasts longer than {max_samples / SAMPLERATE:g} s.")
+            raise TooLongError(f"The song is longer than {max_samples / SAMPLERATE:g} s.")
         mono = block.mean(axis=0).astype(np.float64)
         total += mono.sum()
         squares += np.square(mono).sum()
         stereo = np.broadcast_to(block, (CHANNELS, block.shape[-1]))
         frames.write(np.ascontiguousarray(stereo.T, np.float32).tobytes())
     if not samples:
-        raise ValueError("It holds no sound.")
+        raise ValueError("The file has no sound.")
     mean = total / samples
     variance = max(0.0, squares - samples * mean**2) / max(1, samples - 1)
     return {"samples": samples, "mean": mean, "std": math.sqrt(variance)}
 
 
 def answer(song: str, target: str, *, max_samples: int) -> dict[str, object]:
+    """Decode a song into the file `target`; return facts or `error` and `detail`."""
     try:
         with open(target, "wb") as frames:
             return dict(write(song, frames, max_samples=max_samples))
@@ -109,7 +110,7 @@ def answer(song: str, target: str, *, max_samples: int) -> dict[str, object]:
         return {"error": "song_too_long", "detail": str(error)}
     except OSError as error:
         return {"error": "no_room", "detail": error.strerror or str(error)}
-    except BaseException as error:  # A panic of the decoder is no Exception.
+    except BaseException as error:  # A panic of the decoder is not an Exception.
         return {"error": "undecodable_song", "detail": str(error).replace(song, "song")[:200]}
 
 

@@ -1,7 +1,7 @@
 """Resampling in blocks by the windowed sinc of J. O. Smith that demucs uses (`julius.resample_frac`).
 
-demucs resamples a song as a whole, with torch. The same filter on NumPy needs neither: it runs in the process
-of the decoder, and its memory does not grow with the song.
+demucs resamples a whole song with torch. This is the same filter on NumPy: it runs in the decoder process, and
+its memory does not grow with the song.
 """
 
 import math
@@ -10,13 +10,13 @@ import numpy as np
 
 from msaas_worker.audio.decoded import Audio
 
-#: What `julius.resample_frac` does by default.
+#: Defaults of `julius.resample_frac`.
 _ZERO_CROSSINGS = 24
 _ROLLOFF = 0.945
 
 
 class Resampler:
-    """Turns blocks `[channels, n]` at `source_hz` into blocks at `target_hz`; the edges are replicated."""
+    """Resamples blocks `[channels, n]` from `source_hz` to `target_hz`. The edges are replicated."""
 
     def __init__(self, source_hz: int, target_hz: int) -> None:
         divisor = math.gcd(source_hz, target_hz)
@@ -26,7 +26,7 @@ class Resampler:
         self._taken = self._given = 0
 
     def feed(self, block: Audio) -> Audio:
-        """Return what is final after this block."""
+        """Return the samples that are final after this block."""
         if self._old == self._new or not block.shape[-1]:
             return block
         self._taken += block.shape[-1]
@@ -37,7 +37,7 @@ class Resampler:
         return self._filter(block)
 
     def flush(self) -> Audio | None:
-        """Return the end of the song, None when there is none to come."""
+        """Return the last samples of the song, None if there are none."""
         if self._waiting is None:
             return None
         owed = self._taken * self._new // self._old - self._given
@@ -56,7 +56,7 @@ class Resampler:
 
 
 def _kernel(old: int, new: int) -> tuple[Audio, int]:
-    """Return the taps of each of the `new` phases as columns, and how far they reach to the left."""
+    """Return the taps of the `new` phases as columns, and their number of samples to the left."""
     rate = min(old, new) * _ROLLOFF
     width = math.ceil(_ZERO_CROSSINGS * old / rate)
     at = np.arange(-width, width + old)[:, None] / old - np.arange(new)[None, :] / new

@@ -57,7 +57,7 @@ class JobHandler:
         with attempt.pause_watchdog():
             separator = self.separators.get(model)
         attempt.report_progress()
-        attempt.set_model(model=separator.model, device=separator.device)
+        attempt.set_model(model=separator.model, requested=model, device=separator.device)
         # A model may run in place of the one that was asked for.
         if separator.model != model and (manifest := self._find(job, recipe, separator.model)):
             return Result(manifest.model, "", tuple(manifest.stems))

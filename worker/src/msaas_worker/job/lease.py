@@ -52,6 +52,7 @@ class LeasedAttempt:
         self._watchdog = Watchdog(limit=policy.stall_renewals, on_stall=lambda: on_stall(**self._facts()))
         self._progress = 0.0
         self._model: str | None = None
+        self._requested_model: str | None = None
         self._device: str | None = None
         self._fragments: Fragments | None = None
         self._started = time.monotonic()
@@ -83,9 +84,11 @@ class LeasedAttempt:
     def pause_watchdog(self) -> AbstractContextManager[None]:
         return self._watchdog.pause()
 
-    def set_model(self, *, model: str, device: str) -> None:
+    def set_model(self, *, model: str, requested: str, device: str) -> None:
         bind_log(model=model, device=device)
-        self._model, self._device = model, device
+        if model != requested:
+            log.info("model_stands_in", requested_model=requested)
+        self._model, self._requested_model, self._device = model, requested, device
         self._has_news.set()
 
     def report_progress(self, share: float | None = None) -> None:
@@ -158,6 +161,7 @@ class LeasedAttempt:
                 self.claim,
                 progress=self._progress,
                 model=self._model,
+                requested_model=self._requested_model,
                 device=self._device,
                 fragments=fragments,
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 import demucs
 
+from msaas.logs import get_logger
 from msaas_worker.audio.decoded import Audio, DecodedSong
 from msaas_worker.separators import OnProgress, Precision
 from msaas_worker.separators.bag import Bag, align
@@ -15,6 +16,8 @@ from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
 
 #: Segments computed at once. A single segment does not keep a GPU busy.
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
+
+log = get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,20 @@ def make_runner(network: Any, build: BuildNetwork | None, *, device: str, precis
         device=device,
         batch=max(prepared.batch, _MIN_BATCH[device]),
         arithmetic=prepared.arithmetic,
+        snr_db=prepared.snr_db,
     )
+
+
+def log_precision(separator: BagSeparator) -> None:
+    """Log the arithmetic of a model whose error was measured, with the ratio of its worst network."""
+    ratios = [runner.snr_db for runner in separator.runners if runner.snr_db is not None]
+    if ratios:
+        log.info(
+            "precision_chosen",
+            model=separator.model,
+            arithmetic=separator.arithmetic,
+            snr_db=round(min(ratios), 1),
+        )
 
 
 @dataclass

@@ -76,7 +76,8 @@ class Hub:
         cache, *_ = self._caches()
         if _is_writable(cache):
             return cache
-        self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="msaas-model-")
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="msaas-model-", ignore_cleanup_errors=True)
         return Path(self._temporary.name)
 
     def _download(self, repository: str, filename: str) -> Path:

@@ -134,14 +134,15 @@ class Library:
     def _fetch_missing(self) -> None:
         """Download the missing models that are due. The next `get` loads them."""
         for model, miss in list(self._missing.items()):
-            if miss.retry_at > time.monotonic():
+            began = time.monotonic()
+            if miss.retry_at > began:
                 continue
             try:
                 self._family_of(model).fetch(model)
             except ModelUnavailable as error:
                 if error.detail != miss.reason:
                     log.info("model_fetch_failed", model=model, reason=error.detail)
-                self._missing[model] = _Miss(error.detail, miss.retry_at)
+                self._missing[model] = _Miss(error.detail, began + self._retry_s)
             else:
                 log.info("model_found", model=model)
                 del self._missing[model]

@@ -111,6 +111,7 @@ class Runner:
     batch: int = 1
     #: As in `htdemucs.Prepared`.
     arithmetic: str = "plain"
+    snr_db: float | None = None
 
     def regions(self, mixture: Mixture, *, on_segments: Callable[[int], None]) -> Iterator[Tensor]:
         """Yield the estimates `[stems, 2, n]` in order, one region for each batch of segments."""

@@ -99,6 +99,7 @@ class InMemoryConsumer:
         *,
         progress: float,
         model: str | None = None,
+        requested_model: str | None = None,
         device: str | None = None,
         fragments: Fragments | None = None,
     ) -> None:
@@ -109,6 +110,7 @@ class InMemoryConsumer:
             record.status,
             progress=min(progress, NEARLY_DONE),
             model=model or record.status.model,
+            requested_model=requested_model or record.status.requested_model,
             device=device or record.status.device,
             fragments=fragments or record.status.fragments,
         )

@@ -145,6 +145,7 @@ class RedisConsumer:
         *,
         progress: float,
         model: str | None = None,
+        requested_model: str | None = None,
         device: str | None = None,
         fragments: Fragments | None = None,
     ) -> None:
@@ -163,6 +164,7 @@ class RedisConsumer:
                 "lease": self._policy.lease_s,
                 "progress": f"{min(progress, NEARLY_DONE):.4f}",
                 "model": model or "",
+                "requested_model": requested_model or "",
                 "device": device or "",
                 "tag": fragments.tag if fragments else "",
                 "fragments": fragments.encode() if fragments else "",

@@ -35,6 +35,7 @@ def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
         state=JobState(fields.get("state", JobState.QUEUED)),
         progress=float(fields.get("progress", 0)),
         model=fields.get("model"),
+        requested_model=fields.get("requested_model"),
         device=fields.get("device"),
         attempts=int(fields.get("attempts", 0)),
         stems=tuple(json.loads(fields.get("stems", "[]"))),

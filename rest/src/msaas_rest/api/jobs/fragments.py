@@ -1,4 +1,4 @@
-"""Fragments of stems whose job still runs, by number."""
+"""Fragments of the stems of a running job, by number."""
 
 import re
 
@@ -16,7 +16,7 @@ def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
     """Return the fragments of the running attempt. Raises `InvalidId` or `FragmentNotFound`."""
     status = queue.status(parse_id(job_id))
     if status is None or status.fragments is None or not status.fragments.count:
-        raise FragmentNotFound(f"Job {job_id} has no fragments: it has none yet, or has ended.")
+        raise FragmentNotFound(f"Job {job_id} has no fragments: it has not made one yet, or has ended.")
     return status.fragments
 
 

@@ -20,5 +20,6 @@ def find_status(job_id: str, *, queue: JobQueue, song_store: SongStore) -> JobSt
         state=JobState.DONE,
         progress=1.0,
         model=manifest.model,
+        requested_model=manifest.options.get("model"),
         stems=tuple(manifest.stems),
     )

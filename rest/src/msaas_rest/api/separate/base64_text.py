@@ -10,8 +10,8 @@ _CHUNK_CHARACTERS = 1024 * 1024
 _LINE_BREAKS = b"\r\n"
 
 
-def write_decoded(text: str, file: BinaryIO) -> None:
-    """Decode the text into the file.
+def write_decoded(text: str, file: BinaryIO, *, chunk_characters: int = _CHUNK_CHARACTERS) -> None:
+    """Decode the text into the file, `chunk_characters` at a time.
 
     Raises:
         InvalidBase64: there is a foreign character, or padding is wrong or in the middle of the text.
@@ -19,8 +19,8 @@ def write_decoded(text: str, file: BinaryIO) -> None:
     if text[:5].lower() == "data:":
         raise InvalidBase64("The song is a data: URL. Send only the base64 behind its comma.")
     left = b""
-    for start in range(0, len(text), _CHUNK_CHARACTERS):
-        left += _ascii(text[start : start + _CHUNK_CHARACTERS]).translate(None, _LINE_BREAKS)
+    for start in range(0, len(text), chunk_characters):
+        left += _ascii(text[start : start + chunk_characters]).translate(None, _LINE_BREAKS)
         whole = len(left) // 4 * 4
         # The end stays for the last chunk: only there is padding allowed.
         whole = max(0, whole - 4)

@@ -38,7 +38,7 @@ def read_submission(
     default_model: str,
     request_id: str | None = None,
 ) -> Iterator[Submission]:
-    """Yield the submission; the file of its song ends with the context.
+    """Yield the submission. The file of its song ends with the context.
 
     Raises:
         MalformedRequest, UnsupportedEncoding, SongTooLarge, TooBusy: the body cannot be read.

@@ -1,4 +1,4 @@
-"""Submission of a song: stored before its job is announced; a finished song is not separated again."""
+"""Submission of a song. It is stored before its job is announced. A finished song is not separated again."""
 
 from dataclasses import dataclass
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""`GET /apiv1/track/…` serves a stem, `GET` and `DELETE /apiv1/remove/…` remove one; each has two forms."""
+"""`GET /apiv1/track/…` serves a stem, `GET` and `DELETE /apiv1/remove/…` remove one. Each has two forms."""
 
 from contextlib import suppress
 

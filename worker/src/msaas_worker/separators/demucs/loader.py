@@ -14,7 +14,7 @@ from msaas.models import MODELS
 from msaas_worker.separators import Separator
 from msaas_worker.separators.bag import Bag
 from msaas_worker.separators.demucs.repository import Repository
-from msaas_worker.separators.engine import BagSeparator, make_runner
+from msaas_worker.separators.engine import BagSeparator, log_precision, make_runner
 from msaas_worker.separators.families import LoadOptions
 from msaas_worker.separators.htdemucs.support import htdemucs_network
 from msaas_worker.separators.overlap_add import Runner
@@ -42,7 +42,11 @@ class DemucsFamily:
             if not each.is_verified:
                 log.info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
         self._options.hub.drop_temporary_files()
-        return BagSeparator(model=model, bag=bag, runners=runners, weights_sha256=join_checksums(checksums))
+        separator = BagSeparator(
+            model=model, bag=bag, runners=runners, weights_sha256=join_checksums(checksums)
+        )
+        log_precision(separator)
+        return separator
 
     def fetch(self, model: str) -> None:
         self._repository.fetch(model)

@@ -1,6 +1,5 @@
 """Turns a loaded model into a function of segments, as fast as the machine and the precision allow."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -8,7 +7,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from msaas.logs import get_logger
 from msaas_worker.separators import Precision
 from msaas_worker.separators.htdemucs import precision as precisions
 from msaas_worker.separators.htdemucs.operators import Arithmetic
@@ -19,8 +17,6 @@ Forward = Callable[[Tensor], Tensor]
 #: Numbers of outer levels in float32, the fastest choice first. An outer level adds more error than an inner
 #: one.
 _EXACT_LEVELS = (0, 1, 3, 4)
-
-log = get_logger()
 
 
 class Network(Protocol):
@@ -67,17 +63,13 @@ def prepare(
     `build` builds the fast form of the model, which may be deleted afterwards. Without it the model itself
     runs.
     """
-    device, began = torch.device(device), time.perf_counter()
+    device = torch.device(device)
     if build is None:
-        prepared = Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
-    else:
-        prepared = _choose_network(model, build, precision, device)
-        if device.type == "cpu" and threads > 1:
-            forward = SegmentThreads(prepared.forward, threads=threads)
-            prepared = replace(prepared, forward=forward, batch=threads)
-    facts = {} if prepared.snr_db is None else {"snr_db": round(prepared.snr_db, 1)}
-    seconds = round(time.perf_counter() - began, 2)
-    log.info("network_prepared", arithmetic=prepared.arithmetic, seconds=seconds, **facts)
+        return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
+    prepared = _choose_network(model, build, precision, device)
+    if device.type == "cpu" and threads > 1:
+        forward = SegmentThreads(prepared.forward, threads=threads)
+        return replace(prepared, forward=forward, batch=threads)
     return prepared
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from msaas.models import MODELS, STARTER
 from msaas_worker.separators import Precision, Separator
 from msaas_worker.separators.bag import Bag
-from msaas_worker.separators.engine import BagSeparator, make_runner
+from msaas_worker.separators.engine import BagSeparator, log_precision, make_runner
 from msaas_worker.separators.families import LoadOptions, ModelMissing
 from msaas_worker.separators.starter.model import Starter
 from msaas_worker.separators.starter.network import starter_network
@@ -21,7 +21,9 @@ class StarterFamily:
         self._options = options
 
     def load(self, model: str) -> Separator:
-        return load_starter(WEIGHTS, device=self._options.device, precision=self._options.precision)
+        separator = load_starter(WEIGHTS, device=self._options.device, precision=self._options.precision)
+        log_precision(separator)
+        return separator
 
     def fetch(self, model: str) -> None:
         _check_file(WEIGHTS)
@@ -31,7 +33,7 @@ def open_family(options: LoadOptions) -> StarterFamily:
     return StarterFamily(options)
 
 
-def load_starter(weights: Path, *, device: str = "cpu", precision: Precision = "auto") -> Separator:
+def load_starter(weights: Path, *, device: str = "cpu", precision: Precision = "auto") -> BagSeparator:
     """Load the weights of the package, or those of a training. Raises `ModelUnavailable`."""
     _check_file(weights)
     checksum = verify_checksum(weights)

@@ -1,52 +1,49 @@
-"""Three songs made by none of the means of the training set: no soundfont, no speech engine, no vocoder."""
-
-from __future__ import annotations
+"""Three songs that are unlike the training songs: without soundfonts, speech engines and vocoder."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas_training.notes import SAMPLE_RATE_HZ
-
 Wave = NDArray[np.float64]
+SAMPLE_RATE_HZ = 44_100
 SONG_S = 12.0
 #: Root mean square of every stem.
 LOUDNESS = 0.08
 _SAMPLES = int(SONG_S * SAMPLE_RATE_HZ)
-#: First two formants of a, e, i, o, u, Hz.
+#: First two formants of a, e, i, o, u in Hz.
 _VOWELS_HZ = ((800, 1150), (400, 2000), (300, 2300), (450, 800), (325, 700))
 
 
 def songs() -> dict[str, NDArray[np.float32]]:
-    """`[4, 2, samples]` each: drums, bass, other, vocals."""
-    return {"campfire": campfire(), "arcade": arcade(), "garage": garage()}
+    """Return the stems of each song, `[4, 2, samples]`: drums, bass, other, vocals."""
+    return {"campfire": make_campfire(), "arcade": make_arcade(), "garage": make_garage()}
 
 
-def campfire() -> NDArray[np.float32]:
-    """Plucked strings, brushes, a round bass and one singer who takes her time."""
+def make_campfire() -> NDArray[np.float32]:
+    """Render plucked strings, brushes, a soft bass and slow singing."""
     rng = np.random.default_rng(41)
     beat_s = 0.6
     strings = sum(
         (
             _pluck(48 + step, at_s=beat_s * i / 2, rng=rng)
-            for i, step in enumerate(_pattern((0, 7, 12, 16, 19, 16, 12, 7), 40))
+            for i, step in enumerate(_repeat((0, 7, 12, 16, 19, 16, 12, 7), 40))
         ),
         np.zeros(_SAMPLES),
     )
     brushes = _hits(lambda: _noise(0.12, rng=rng) * 0.6, every_s=beat_s, offset_s=beat_s)
     kicks = _hits(lambda: _thump(70, 45), every_s=2 * beat_s)
-    bass = _line(_round, pitches=(36, 36, 43, 41), each_s=2 * beat_s)
+    bass = _line(_soft, pitches=(36, 36, 43, 41), each_s=2 * beat_s)
     return _mix(
         brushes + kicks, bass, strings, _voice((60, 62, 64, 67, 65, 64, 62, 60), each_s=1.2, rest=0.15)
     )
 
 
-def arcade() -> NDArray[np.float32]:
-    """A game console: two square waves, a triangle, and noise; then a voice over it."""
+def make_arcade() -> NDArray[np.float32]:
+    """Render square waves, a triangle and noise, as in a game console, and a voice."""
     rng = np.random.default_rng(42)
     beat_s = 0.4
-    squares = _line(_square, pitches=_pattern((60, 64, 67, 72, 67, 64), 120), each_s=beat_s / 4)
+    squares = _line(_square, pitches=_repeat((60, 64, 67, 72, 67, 64), 120), each_s=beat_s / 4)
     snares = _hits(lambda: _noise(0.09, rng=rng), every_s=2 * beat_s, offset_s=beat_s)
     ticks = _hits(lambda: 0.4 * _noise(0.02, rng=rng), every_s=beat_s / 2)
     kicks = _hits(lambda: _thump(160, 50), every_s=2 * beat_s)
@@ -54,12 +51,12 @@ def arcade() -> NDArray[np.float32]:
     return _mix(snares + ticks + kicks, bass, squares, _voice((72, 71, 67, 69, 72, 74), each_s=0.8, rest=0.3))
 
 
-def garage() -> NDArray[np.float32]:
-    """Overdriven fifths, a loud kit, a picked bass and a low, rough voice."""
+def make_garage() -> NDArray[np.float32]:
+    """Render distorted fifths, loud drums, a picked bass and a low, rough voice."""
     rng = np.random.default_rng(43)
     beat_s = 0.45
     chords = sum(
-        (_line(_square, pitches=_transposed((45, 48, 43, 41), by), each_s=4 * beat_s) for by in (0, 7, 12)),
+        (_line(_square, pitches=_transpose((45, 48, 43, 41), by), each_s=4 * beat_s) for by in (0, 7, 12)),
         np.zeros(_SAMPLES),
     )
     guitars = np.tanh(4 * chords)
@@ -71,7 +68,7 @@ def garage() -> NDArray[np.float32]:
     )
     bass = _line(
         _picked,
-        pitches=_pattern((33, 33, 33, 33, 36, 36, 36, 36, 31, 31, 31, 31, 29, 29, 29, 29), 32),
+        pitches=_repeat((33, 33, 33, 33, 36, 36, 36, 36, 31, 31, 31, 31, 29, 29, 29, 29), 32),
         each_s=beat_s,
     )
     rough = np.tanh(3 * _voice((50, 52, 53, 52, 48, 45), each_s=0.9, rest=0.25))
@@ -79,18 +76,18 @@ def garage() -> NDArray[np.float32]:
 
 
 def _mix(drums: Wave, bass: Wave, other: Wave, vocals: Wave) -> NDArray[np.float32]:
-    """Equal loudness; the other instruments a little to one side, with a short echo on the far one."""
+    """Mix stems at equal level, with `other` off-centre and a short echo on one channel."""
     level = [stem / (np.sqrt((stem**2).mean()) + 1e-9) * LOUDNESS for stem in (drums, bass, other, vocals)]
     sides = [np.stack([stem, stem]) for stem in level]
     sides[2] = np.stack([1.2 * level[2], 0.7 * np.roll(level[2], 700)])
     return np.stack(sides).astype(np.float32)
 
 
-def _pattern(pitches: tuple[int, ...], count: int) -> tuple[int, ...]:
+def _repeat(pitches: tuple[int, ...], count: int) -> tuple[int, ...]:
     return tuple(pitches[i % len(pitches)] for i in range(count))
 
 
-def _transposed(pitches: tuple[int, ...], by: int) -> tuple[int, ...]:
+def _transpose(pitches: tuple[int, ...], by: int) -> tuple[int, ...]:
     return tuple(pitch + by for pitch in pitches)
 
 
@@ -111,9 +108,9 @@ def _hits(sound: Callable[[], Wave], *, every_s: float, offset_s: float = 0.0) -
 
 
 def _line(sound: Callable[[float, float], Wave], *, pitches: tuple[int, ...], each_s: float) -> Wave:
-    """Notes one after another, over and over."""
+    """Render notes of equal length one after another and repeat them."""
     out, count = np.zeros(_SAMPLES), int(SONG_S / each_s)
-    for index, pitch in enumerate(_pattern(pitches, count)):
+    for index, pitch in enumerate(_repeat(pitches, count)):
         note, start = sound(_hz(pitch), each_s * 0.9), int(index * each_s * SAMPLE_RATE_HZ)
         out[start : start + note.size] += note * np.clip(np.arange(note.size)[::-1] / 400, 0, 1)
     return out
@@ -131,7 +128,7 @@ def _noise(length_s: float, *, rng: np.random.Generator) -> Wave:
 
 
 def _pluck(pitch: int, *, at_s: float, rng: np.random.Generator) -> Wave:
-    """A string after Karplus and Strong: noise that runs round a loop and is load_average each time."""
+    """Render a plucked string (Karplus and Strong 1983): noise in a low-passed delay line."""
     period = int(SAMPLE_RATE_HZ / _hz(pitch))
     loop, turns = rng.uniform(-1, 1, period), []
     for _ in range(int(1.5 * SAMPLE_RATE_HZ / period)):
@@ -142,7 +139,7 @@ def _pluck(pitch: int, *, at_s: float, rng: np.random.Generator) -> Wave:
     return out
 
 
-def _round(frequency_hz: float, length_s: float) -> Wave:
+def _soft(frequency_hz: float, length_s: float) -> Wave:
     time = _time(length_s)
     return (np.sin(2 * np.pi * frequency_hz * time) + 0.3 * np.sin(4 * np.pi * frequency_hz * time)) * np.exp(
         -time
@@ -164,9 +161,9 @@ def _triangle(frequency_hz: float, length_s: float) -> Wave:
 
 
 def _voice(pitches: tuple[int, ...], *, each_s: float, rest: float) -> Wave:
-    """Harmonics weighted by two moving resonances, with vibrato; each note is a vowel, each rest a breath."""
+    """Render harmonics with two moving formants and vibrato. Each note is a vowel."""
     out = np.zeros(_SAMPLES)
-    for index, pitch in enumerate(_pattern(pitches, int(SONG_S / each_s))):
+    for index, pitch in enumerate(_repeat(pitches, int(SONG_S / each_s))):
         note, start = (
             _vowel(pitch, index=index, length_s=each_s * (1 - rest)),
             int(index * each_s * SAMPLE_RATE_HZ),

@@ -1,0 +1,36 @@
+"""The table of errors in README.md agrees with the code."""
+
+import re
+from pathlib import Path
+
+from msaas import errors
+from msaas_rest.http.statuses import status_of
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+#: Errors that never leave the service, or stand in the status of a failed job only.
+_INTERNAL = {
+    *(errors.MsaasError, errors.NotFound, errors.Unauthorized, errors.Unavailable),
+    *(errors.DamagedStem, errors.ObjectNotFound, errors.ObjectChanged, errors.SongMissing),
+    *(errors.MalformedJob, errors.ClaimRefused, errors.LeaseLost, errors.AttemptsExhausted),
+    *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),
+    errors.MalformedSettings,
+}
+
+
+def documented() -> dict[str, int]:
+    """Return the status of each code in the table."""
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]*) \|", README, flags=re.MULTILINE)
+    return {code: int(status) for status, codes in rows for code in re.findall(r"`([a-z0-9_]+)`", codes)}
+
+
+def answered() -> dict[str, int]:
+    """Return the status of each error that a client can see."""
+    found: list[errors.MsaasError] = []
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.MsaasError) and kind not in _INTERNAL:
+            found.append(kind())
+    return {error.code: status_of(error).value for error in found}
+
+
+def test_table_lists_every_error_with_its_status() -> None:
+    assert documented() == answered()
