@@ -106,17 +106,6 @@ class ServiceProcess:
         assert self.exit_code(timeout_s=timeout_s) == 0, self.output()[-3000:]
         return time.monotonic() - began
 
-    def further_heaps(self) -> list[str]:
-        """Return the mappings of glibc's arenas other than the main one: 64 MiB each, in part without access."""
-        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
-        lines = [line.split() for line in maps.splitlines()]
-        places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
-        return [
-            " ".join(line)
-            for line, (start, end), (next_start, next_end) in zip(lines, places, places[1:], strict=False)
-            if start % _HEAP_BYTES == 0 and end == next_start and next_end == start + _HEAP_BYTES
-        ]
-
 
 class WorkerProcess(ServiceProcess):
     """`python -m msaas_worker`, or another command that runs a worker.
@@ -136,6 +125,17 @@ class KeeperProcess(ServiceProcess):
 
     def __init__(self, *, environment: dict[str, str], log: Path) -> None:
         super().__init__([sys.executable, "-m", "msaas_keeper"], environment=environment, log=log)
+
+
+def further_heaps(pid: int) -> list[str]:
+    """Return the mappings of glibc's arenas but the main one: 64 MiB each, in part without access."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
+    return [
+        " ".join(line)
+        for line, (start, end), (next_start, next_end) in zip(lines, places, places[1:], strict=False)
+        if start % _HEAP_BYTES == 0 and end == next_start and next_end == start + _HEAP_BYTES
+    ]
 
 
 def _mount(disk: str | None) -> list[str]:

@@ -24,8 +24,8 @@ def unchanged(chunk: bytes) -> bytes:
 class TcpProxy:
     """A TCP proxy on a free port of 127.0.0.1.
 
-    `requests` and `replies` filter the traffic, `delay_s` delays every chunk; `mend()` brings back the first filters.
-    `silence()` passes nothing and keeps connections open, as a machine does that lost its network.
+    `requests` and `replies` filter the traffic, `delay_s` delays every chunk. `silence()` passes nothing and
+    keeps connections open, as a machine does that lost its network. `mend()` brings back the first filters.
     """
 
     def __init__(self, host: str, port: int, *, replies: Filter = unchanged) -> None:
@@ -120,7 +120,7 @@ def _reset(each: socket.socket) -> None:
 
 
 class LoseReply:
-    """Makes a proxy cut the connection after the server ran a command with `marker`, before its reply arrives."""
+    """Cuts the connection after the server ran a command with `marker`, before its reply arrives."""
 
     def __init__(self, proxy: TcpProxy, *, marker: bytes = b"") -> None:
         self._proxy = proxy

@@ -105,7 +105,9 @@ class WorkerPool:
 
 
 @contextlib.contextmanager
-def open_pool(system: System, folder: Path, *, command: tuple[str, ...] = QUICK_WORKER) -> Iterator[WorkerPool]:
+def open_pool(
+    system: System, folder: Path, *, command: tuple[str, ...] = QUICK_WORKER
+) -> Iterator[WorkerPool]:
     """Yield a pool without processes; kill those that it has in the end."""
     folder.mkdir(parents=True, exist_ok=True)
     pool = WorkerPool(system, folder, command)

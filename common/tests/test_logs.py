@@ -17,7 +17,7 @@ from msaas.logs import bind_log, configure_logging, get_logger, log_context
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.log_list import LIST_CAP, RedisLogHandler, contract_line
 from tests.servers import RedisServer, free_port, wait_until
-from tests.wire import wire
+from tests.tcp_proxy import tcp_proxy
 
 log = get_logger()
 
@@ -177,7 +177,7 @@ def test_unreachable_redis_neither_fails_nor_delays(capsys: pytest.CaptureFixtur
 
 
 def test_silent_redis_neither_fails_nor_delays(redis_server: RedisServer) -> None:
-    with wire("127.0.0.1", redis_server.port) as proxy:
+    with tcp_proxy("127.0.0.1", redis_server.port) as proxy:
         proxy.silence()
         configure(RedisAddress(proxy.host, proxy.port))
         began = time.monotonic()
@@ -187,7 +187,7 @@ def test_silent_redis_neither_fails_nor_delays(redis_server: RedisServer) -> Non
 
 
 def test_lines_are_pushed_again_after_an_outage(redis_server: RedisServer) -> None:
-    with wire("127.0.0.1", redis_server.port) as proxy:
+    with tcp_proxy("127.0.0.1", redis_server.port) as proxy:
         configure(RedisAddress(proxy.host, proxy.port))
         proxy.refuse()
         log_info("lost")

@@ -55,9 +55,7 @@ def test_pending_delivery_can_be_redelivered_now(bench: QueueBench) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_redelivery_during_an_attempt_is_sent_after_it(
-    bench: QueueBench, attempts: int
-) -> None:
+def test_redelivery_during_an_attempt_is_sent_after_it(bench: QueueBench, attempts: int) -> None:
     delivery_id = bench.outbox.add(CALLBACK, job_id=SONG)
     for _ in range(attempts):
         under_way = bench.outbox.receive(visibility_s=60)

@@ -13,7 +13,7 @@ from msaas.queue.redis.clients import RedisAddress, our_errors
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.outbox import RedisOutbox
 from tests.servers import RedisServer, free_port
-from tests.wire import wire
+from tests.tcp_proxy import tcp_proxy
 
 SONG = "a" * 64
 #: An API call has this long to report an unreachable queue.
@@ -41,7 +41,7 @@ def test_refused_connection_is_reported_soon() -> None:
 
 
 def test_silent_server_is_reported_within_two_seconds(redis_server: RedisServer) -> None:
-    with wire("127.0.0.1", redis_server.port) as between:
+    with tcp_proxy("127.0.0.1", redis_server.port) as between:
         queue = RedisQueue(RedisAddress(between.host, between.port))
         queue.ping()
         between.silence()

@@ -30,7 +30,7 @@ from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from tests.servers import RedisServer
-from tests.wire import LoseReply, TcpProxy
+from tests.tcp_proxy import LoseReply, TcpProxy
 
 POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=50)
 KEYS = Keys()
@@ -303,7 +303,7 @@ class QueueMachine(RuleBasedStateMachine):
     # Tools
 
     def ask(self, end: Any, call: Callable[[], Any], *, lost: bool) -> Outcome:
-        """Call one side of the real queue; if `lost`, the server executes the call and its reply is dropped."""
+        """Call one side of the real queue. With `lost`, the reply of the server is dropped."""
         if not lost:
             return outcome(call)
         losing = LoseReply(self.between, marker=b"EVALSHA")

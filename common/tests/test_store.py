@@ -101,9 +101,7 @@ def test_short_data_stores_no_object(store: ObjectStore, bucket: str) -> None:
     assert list(store.list(bucket)) == []
 
 
-def test_failing_data_keeps_the_old_object(
-    store: ObjectStore, bucket: str
-) -> None:
+def test_failing_data_keeps_the_old_object(store: ObjectStore, bucket: str) -> None:
     put(store, bucket, b"old")
 
     class Breaking(io.BytesIO):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from ipaddress import ip_network
 
@@ -52,7 +52,9 @@ class Scripted:
             raise error
 
 
-def dispatcher_of(outbox: Outbox, *script: Exception | None, backoff_s: tuple[float, ...] = BACKOFF_S) -> Dispatcher:
+def dispatcher_of(
+    outbox: Outbox, *script: Exception | None, backoff_s: tuple[float, ...] = BACKOFF_S
+) -> Dispatcher:
     return Dispatcher(outbox=outbox, send=Scripted(*script), backoff_s=backoff_s)
 
 
@@ -322,7 +324,9 @@ def test_receiver_can_verify_the_sender(secret: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "signs"), [(None, OWN_SECRET), (SECRET_OF_REQUEST, SECRET_OF_REQUEST)], ids=["own", "of request"]
+    ("secret", "signs"),
+    [(None, OWN_SECRET), (SECRET_OF_REQUEST, SECRET_OF_REQUEST)],
+    ids=["own", "of request"],
 )
 def test_secret_of_a_request_replaces_that_of_the_service(
     secret: str | None, signs: str, outbox: Outbox

@@ -73,7 +73,9 @@ def test_lines_are_printed_oldest_first(redis_server: RedisServer, logs: Callabl
     assert redis_server.client().llen("logging") == 0
 
 
-def test_printing_continues_after_an_outage_of_redis(own_redis: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_printing_continues_after_an_outage_of_redis(
+    own_redis: RedisServer, logs: Callable[..., Logs]
+) -> None:
     expected = push(own_redis, "before")
     service = logs(own_redis.port)
     wait_until(lambda: service.lines() == expected)
@@ -119,7 +121,9 @@ def test_name_of_the_list_is_a_setting(redis_server: RedisServer, logs: Callable
     wait_until(lambda: service.lines() == ["n2.rest.info:hello"])
 
 
-def test_invalid_utf8_is_printed_with_replacements(redis_server: RedisServer, logs: Callable[..., Logs]) -> None:
+def test_invalid_utf8_is_printed_with_replacements(
+    redis_server: RedisServer, logs: Callable[..., Logs]
+) -> None:
     service = logs(redis_server.port)
     redis_server.client().lpush("logging", b"\xff\xfe")
     expected = push(redis_server, "next")

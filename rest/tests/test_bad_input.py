@@ -14,7 +14,7 @@ from rest.tests.conftest import Start
 from rest.tests.in_memory import client_on, send
 from rest.tests.service import SONG, Service
 
-from tests.wire import wire
+from tests.tcp_proxy import tcp_proxy
 
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -262,7 +262,7 @@ def test_too_large_song_is_413_in_every_form(small_limits: Service, times: int) 
 
 def test_client_that_still_uploads_reads_the_refusal(small_limits: Service) -> None:
     """On a slow line, a reset would overtake the answer if the service did not read on."""
-    with wire("127.0.0.1", small_limits.settings.port) as line:
+    with tcp_proxy("127.0.0.1", small_limits.settings.port) as line:
         line.delay_s = 0.001
         for _ in range(30):
             answer = requests.post(
@@ -281,7 +281,7 @@ def test_song_of_exactly_the_limit_is_read(small_limits: Service) -> None:
 
 @pytest.mark.parametrize("kind", ["audio/mpeg", "application/json"])
 def test_endless_body_is_413_and_memory_stays_bounded(shared: Start, kind: str) -> None:
-    limit_mb = 16
+    limit_mb = 8
     service = shared(MAX_UPLOAD_MB=str(limit_mb))
     before_bytes = peak_bytes = service.serving.memory_info().rss
 

@@ -13,7 +13,7 @@ from rest.tests.service import Service
 from msaas.queue.memory import InMemoryQueue
 from msaas.songs import song_hash
 from tests.servers import RcloneServer, RedisServer, S3Access, redis_running, wait_until
-from tests.wire import TcpProxy, wire
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 _ANSWER_S = 2.0
 _PATHS = ["/apiv1/queue", "/apiv1/job/abc", "/readyz"]
@@ -101,7 +101,7 @@ def test_full_redis_is_503_and_nothing_is_enqueued(
 @pytest.fixture(scope="module")
 def _s3_wire(_rclone: RcloneServer) -> Iterator[TcpProxy]:
     host, port = _rclone.access.host.split(":")
-    with wire(host, int(port)) as proxy:
+    with tcp_proxy(host, int(port)) as proxy:
         yield proxy
 
 

@@ -15,7 +15,7 @@ from msaas.models import FOUR_STEMS
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.song_store import SongStore
 from tests.servers import S3Access
-from tests.wire import TcpProxy
+from tests.tcp_proxy import TcpProxy
 
 JOB = "a" * 64
 BASS = stem_bytes("bass")

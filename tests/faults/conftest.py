@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.songs import TUNES, song
-from tests.unattended import stems_of
 from tests.receiver import Receiver
 from tests.servers import RedisServer, redis_running
 from tests.system import System, open_system
+from tests.unattended import stems_of
 from tests.worker_pool import WorkerPool, open_pool
 
 

@@ -15,7 +15,7 @@ _SEGMENT_S = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class QuickSeparator:
-    """Implements `Separator`. Another gain gives other stems; `pace` is the time for a second of song, in s."""
+    """Implements `Separator`. Another gain gives other stems. `pace`: time for a second of song, in s."""
 
     model: str
     gain: float = 1.0

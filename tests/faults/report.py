@@ -14,7 +14,7 @@ _ROW, _FIGURE = "fault_row", "fault_figure"
 class FaultTable:
     """A pytest plugin: `@pytest.mark.fault("R1")` puts a test into a row, the fixture `figure` a number.
 
-    Both travel in the properties of the test's report, which a process of pytest-xdist sends to the controller.
+    Both are properties of the report of the test, which a process of pytest-xdist sends to the controller.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,9 @@ class FaultTable:
         rows = [value for name, value in report.user_properties if name == _ROW]
         for row in rows:
             self._results[str(row)].append(report.outcome)
-            self._figures[str(row)] += [str(value) for name, value in report.user_properties if name == _FIGURE]
+            self._figures[str(row)] += [
+                str(value) for name, value in report.user_properties if name == _FIGURE
+            ]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if not self._results:

@@ -52,8 +52,8 @@ FAULTS: dict[str, Fault] = {
         "decode child over its memory",
         "worker lives; a named error",
         also=(
-            "worker/tests/test_decoding.py::test_a_decoder_that_runs_out_of_memory_harms_nobody",
-            "worker/tests/test_decoding.py::test_a_decoder_that_never_ends_is_ended",
+            "worker/tests/test_decoding.py::test_decoder_beyond_its_memory_is_an_undecodable_song",
+            "worker/tests/test_decoding.py::test_decoder_beyond_its_cpu_time_is_killed",
         ),
     ),
     "U1": Fault(

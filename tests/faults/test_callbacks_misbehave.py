@@ -246,7 +246,7 @@ def test_dead_receiver_slows_no_job(
 ) -> None:
     """Batches with and without a dead receiver, in turn.
 
-    Other processes of the machine do not change the CPU time of the worker; but a job that waits costs wall time
+    Other processes of the machine do not change the CPU time of the worker. A job that waits costs wall time
     only, 10 s a callback.
     """
     receiver.answers = [silence]

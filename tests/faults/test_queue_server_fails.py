@@ -168,9 +168,7 @@ class LoseOne:
 
 @pytest.mark.fault("R9")
 @pytest.mark.parametrize("step", LOST)
-def test_lost_reply_leaves_nothing_stuck(
-    system: System, pool: WorkerPool, figure: Figure, step: str
-) -> None:
+def test_lost_reply_leaves_nothing_stuck(system: System, pool: WorkerPool, figure: Figure, step: str) -> None:
     proxy = TcpProxy("127.0.0.1", system.redis.port)
     first = system.send(song(100))
     pool.start(REDIS_PORT=str(proxy.port))

@@ -48,7 +48,9 @@ class Havoc(threading.Thread):
 
     def _victims(self) -> list[ServiceProcess]:
         """Return one worker that claimed a job, if there is one."""
-        busy = [each for each in self._pool.alive() if each is not self._spared and each.has_logged("job_claimed")]
+        busy = [
+            each for each in self._pool.alive() if each is not self._spared and each.has_logged("job_claimed")
+        ]
         return [self._chance.choice(busy)] if busy else []
 
     def _kill(self) -> int:

@@ -1,4 +1,4 @@
-"""Files that are not songs, songs that lie about themselves, and a full disk: the worker survives and names the error."""
+"""Files that are not songs, forged songs and a full disk: the worker survives and names the error."""
 
 import resource
 import shutil

@@ -1,4 +1,4 @@
-"""The store is down, fails, is slow or cuts uploads: jobs wait for it, and no partial object is ever served."""
+"""The store is down, fails, is slow or cuts uploads: jobs wait, and no partial object is ever served."""
 
 import time
 from collections.abc import Callable, Iterator

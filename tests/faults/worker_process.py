@@ -1,7 +1,7 @@
 """`python -m tests.faults.worker_process`: a real worker with a quick engine, a policy and planned faults.
 
-Environment: `ENGINE_GAIN` and `ENGINE_PACE` (see `quick_engine`), `WORKER_POLICY`, the fields of `WorkerPolicy` as JSON,
-`FAULTS`, injections with commas between, and `FAULTS_MET`, a folder.
+Environment: `ENGINE_GAIN` and `ENGINE_PACE` (see `quick_engine`), `WORKER_POLICY` (its fields as
+JSON), `FAULTS` (injections with commas between) and `FAULTS_MET` (a folder).
 """
 
 import json

@@ -69,10 +69,10 @@ def test_table_has_a_row_for_each_stem():
         "| vocals, `far` (3 songs) | 3.0 |",
         "| vocals, `near-recast` (3 songs) | 6.0 |",
         "| vocals, `far-recast` (3 songs) | 5.5 |",
-        "| vocals lost to unseen voices, `near` | 2.0 |",
-        "| vocals lost to unseen voices, `far` | 2.5 |",
-        "| SNR of the sum, dB | exact |",
-        "| seconds of song per CPU-second | 7 |",
+        "| loss through `near` voices, median over songs | 2.0 |",
+        "| loss through `far` voices, median over songs | 2.5 |",
+        "| SNR of the sum of the stems, dB | exact |",
+        "| seconds of song in a CPU-second | 7 |",
     ]
 
 

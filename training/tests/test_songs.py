@@ -31,11 +31,11 @@ def noise_tracks(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("recast_name", RECASTS)
-def test_recast_keeps_the_instruments_and_changes_the_vocals(noise_tracks, recast_name):
+@pytest.mark.parametrize("set_name", RECASTS)
+def test_recast_keeps_the_instruments_and_changes_the_vocals(noise_tracks, set_name):
     original, recast = (
         songs.make_song(seed=(1, 2), palette=PALETTES[name], duration_s=1.0).stems
-        for name in (RECASTS[recast_name], recast_name)
+        for name in (RECASTS[set_name], set_name)
     )
     scale = recast[0, 0, 0] / original[0, 0, 0]
     np.testing.assert_allclose(recast[:3], original[:3] * scale, rtol=1e-4, atol=1e-6)

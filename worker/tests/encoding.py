@@ -22,7 +22,12 @@ def encode_stem(audio: Audio, folder: Path, *, block: int = _BLOCK) -> bytes:
 
 
 def encode_stems(
-    song: Audio, stems: tuple[str, ...], folder: Path, *, observer: StemObserver, region: int = 10 * SAMPLERATE
+    song: Audio,
+    stems: tuple[str, ...],
+    folder: Path,
+    *,
+    observer: StemObserver,
+    region: int = 10 * SAMPLERATE,
 ) -> dict[str, bytes]:
     """Encode the song as each of the stems, observed."""
     folder.mkdir(exist_ok=True)

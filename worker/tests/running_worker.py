@@ -81,13 +81,18 @@ def running_worker(queue: InMemoryQueue, handle: Handle, **fields: Any) -> Itera
 def status_after(
     queue: InMemoryQueue, handle: Handle, until: Callable[[JobStatus], bool], **fields: Any
 ) -> JobStatus:
-    """Run the job `ID` until its status satisfies the condition; return the status. Delayed jobs come back."""
+    """Run the job `ID` until its status satisfies the condition; return it. Delayed jobs come back."""
     queue.enqueue(Job(job_id=ID))
     return status_of_queued(queue, handle, until, **fields)
 
 
 def status_of_queued(
-    queue: InMemoryQueue, handle: Handle, until: Callable[[JobStatus], bool], *, job_id: str = ID, **fields: Any
+    queue: InMemoryQueue,
+    handle: Handle,
+    until: Callable[[JobStatus], bool],
+    *,
+    job_id: str = ID,
+    **fields: Any,
 ) -> JobStatus:
     """As `status_after`, with the job in the queue already."""
 

@@ -68,7 +68,14 @@ def test_mean_and_deviation_are_those_of_the_mono_downmix(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0" * 4096, b"ID3" + b"\x04" * 30, b"not a song at all " * 100, b"RIFF" + b"\0" * 40, b"\xff\xfb"],
+    [
+        b"",
+        b"\0" * 4096,
+        b"ID3" + b"\x04" * 30,
+        b"not a song at all " * 100,
+        b"RIFF" + b"\0" * 40,
+        b"\xff\xfb",
+    ],
     ids=["empty", "zeros", "33 bytes of ID3", "text", "RIFF", "two bytes"],
 )
 def test_other_files_are_undecodable(content: bytes, tmp_path: Path) -> None:
@@ -119,7 +126,8 @@ def decoder_with(sphn_code: str, folder: Path, **limits: float) -> DecoderProces
     modules.mkdir()
     (modules / "sphn.py").write_text(sphn_code)
     code = (
-        f"import sys, runpy; sys.path.insert(0, {str(modules)!r}); sys.argv[0] = 'msaas_worker.audio.decoder';"
+        f"import sys, runpy; sys.path.insert(0, {str(modules)!r});"
+        "sys.argv[0] = 'msaas_worker.audio.decoder';"
         "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
     process = DecoderProcess()

@@ -17,6 +17,7 @@ def test_failing_layer_leaves_one_error_line_with_traceback_and_context(
     status = system.wait_for_end(job_id)
     assert status.error
     assert (status.state, status.error.code) == (JobState.FAILED, "separation_failed")
+    worker.wait_for_event("job_failed")
     [line] = worker.events(level="error")
     assert (line["event"], line["job_id"]) == ("job_failed", job_id)
     assert (line["model"], line["device"]) == ("htdemucs", "cpu")
@@ -26,4 +27,3 @@ def test_failing_layer_leaves_one_error_line_with_traceback_and_context(
     assert not worker.events(level="warning")
     # Nothing else is written beside the lines of the log.
     assert all(text.startswith("{") for text in worker.output().splitlines())
-

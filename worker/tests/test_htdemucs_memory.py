@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from worker.tests.service import further_heaps
+
+from tests.processes import further_heaps
 
 #: Fixed thresholds, because glibc raises its own thresholds during a run.
 _FIXED_THRESHOLDS = {

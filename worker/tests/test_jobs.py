@@ -9,7 +9,7 @@ import pytest
 from worker.tests.songs import song_mp3
 
 from msaas.jobs import Job, JobState
-from tests.processes import WorkerProcess
+from tests.processes import WorkerProcess, further_heaps
 from tests.servers import wait_until
 from tests.system import System
 from tests.worker_pool import WorkerPool
@@ -84,7 +84,7 @@ def test_manifest_is_that_of_the_golden_file(system: System) -> None:
 
 
 def hashes_in(manifest: dict[str, Any]) -> dict[str, str]:
-    """Return the values that differ between machines: the samples of a random model depend on its arithmetic."""
+    """Return the values that differ between machines, as the samples of a random model do."""
     stems = {f"sha256 of {stem}": entry["sha256"] for stem, entry in manifest["stems"].items()}
     return {"songhash": manifest["songhash"], "sha256 of the weights": manifest["weights_sha256"], **stems}
 
@@ -180,4 +180,4 @@ def test_job_leaves_no_file_on_the_disk(system: System, shared_pool: WorkerPool)
 def test_all_threads_of_a_worker_share_one_heap(system: System, worker: WorkerProcess) -> None:
     """Memory freed in one heap cannot be used by another: a thread once kept 58 MB."""
     assert system.wait_for_end(system.send(song_mp3(1, seed=8))).state is JobState.DONE
-    assert worker.further_heaps() == []
+    assert further_heaps(worker.process.pid) == []

@@ -54,7 +54,9 @@ def test_progress_is_published_between_renewals(running: RunningAttempt) -> None
         attempt.set_model(model="htdemucs", requested="htdemucs", device="cpu")
         attempt.report_progress(0.5)
         wait_until(
-            lambda: (found := running.queue.status(JOB_ID)) and (found.progress, found.model) == (0.5, "htdemucs")
+            lambda: (
+                (found := running.queue.status(JOB_ID)) and (found.progress, found.model) == (0.5, "htdemucs")
+            )
         )
 
 

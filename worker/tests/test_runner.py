@@ -57,9 +57,7 @@ def log_lines() -> Iterator[list[EventDict]]:
 
 def failures(lines: list[EventDict]) -> list[tuple[str, str]]:
     """Return level and event of the lines that `LOG_LEVEL=warning` shows."""
-    return [
-        (line["log_level"], line["event"]) for line in lines if line["log_level"] in ("warning", "error")
-    ]
+    return [(line["log_level"], line["event"]) for line in lines if line["log_level"] in ("warning", "error")]
 
 
 # Errors of a job
@@ -214,9 +212,7 @@ def test_job_claimed_in_the_moment_of_the_signal_is_released(
     assert failures(log_lines) == []
 
 
-def test_worker_without_its_scratch_ends_and_releases_its_job(
-    queue: InMemoryQueue, tmp_path: Path
-) -> None:
+def test_worker_without_its_scratch_ends_and_releases_its_job(queue: InMemoryQueue, tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
     for folder in tmp_path.iterdir():
         shutil.rmtree(folder)

@@ -1,13 +1,11 @@
 """The starter runs in place of a missing model, under its own name."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sphn
-from worker.tests.service import Service
 
 from msaas.jobs import Job, JobState
 from msaas.models import FOUR_STEMS
@@ -18,6 +16,8 @@ from msaas_worker.audio.decoding import decode
 from msaas_worker.separators import Separator
 from msaas_worker.separators.starter.loader import WEIGHTS, load_starter
 from tests.servers import redis_running
+from tests.system import open_system
+from tests.worker_pool import REAL_WORKER, WorkerPool, open_pool
 
 _DELAY = 1105
 SONG = Path(__file__).parents[2] / "data" / "engine-room.mp3"
@@ -38,26 +38,29 @@ def test_stems_add_up_to_the_song(starter: Separator, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def fallback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def fallback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     """A worker whose model is missing has separated one song."""
     folder = tmp_path_factory.mktemp("fallback")
-    with redis_running(folder / "redis") as server, closing(Service(server, folder, Path())) as service:
-        service.start_worker(MODEL_REPO="", MODEL_FALLBACK="starter")
-        service.wait_for_end(service.enqueue(SONG.read_bytes()), timeout_s=180)
-        yield service
+    offline = {"HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "PRECISION": "exact"}
+    with redis_running(folder / "redis") as server:
+        system = open_system(folder, server, MODEL_FALLBACK="starter", **offline)
+        with open_pool(system, folder / "pool", command=REAL_WORKER) as pool:
+            pool.start(ready=False)
+            system.wait_for_end(system.send(SONG.read_bytes()))
+            yield pool
 
 
-def test_log_job_and_manifest_name_the_model_that_runs(fallback: Service) -> None:
-    (replaced,) = [line for line in fallback.workers[0].events() if line["event"] == "model_replaced"]
+def test_log_job_and_manifest_name_the_model_that_runs(fallback: WorkerPool) -> None:
+    (replaced,) = fallback.workers[0].events("model_replaced")
     assert (replaced["model"], replaced["runs"]) == ("htdemucs", "starter")
     assert "MODEL_REPO is not set" in replaced["reason"]
-    status, manifest = fallback.status(ID), fallback.manifest(ID)
+    status, manifest = fallback.system.status(ID), fallback.system.manifest(ID)
     assert (status.state, status.model, manifest.model) == (JobState.DONE, "starter", "starter")
     assert not manifest.answers(Recipe(), model="htdemucs")
 
 
-def test_stored_stems_add_up_to_the_song(fallback: Service) -> None:
-    stems = [_read_stem(fallback, file.file) for file in fallback.manifest(ID).stems.values()]
+def test_stored_stems_add_up_to_the_song(fallback: WorkerPool, tmp_path: Path) -> None:
+    stems = [_decode_stem(mp3, tmp_path) for mp3 in fallback.system.stems(ID).values()]
     mixture, _ = sphn.read(str(SONG))
     # LAME and its decoder delay each stem by the same time.
     total = np.sum(stems, axis=0)[:, _DELAY : _DELAY + mixture.shape[-1]].astype(np.float64)
@@ -65,17 +68,20 @@ def test_stored_stems_add_up_to_the_song(fallback: Service) -> None:
     assert 10 * np.log10(np.square(song).sum() / np.square(song - total).sum()) > 15
 
 
-def test_its_results_do_not_answer_requests_for_the_other_model(fallback: Service, model_repo: Path) -> None:
+def test_its_results_do_not_answer_requests_for_the_other_model(
+    fallback: WorkerPool, model_repo: Path
+) -> None:
+    system = fallback.system
     fallback.workers[0].terminate(timeout_s=10)
-    fallback.start_worker(MODEL_REPO=str(model_repo), MODEL_FALLBACK="starter")
-    fallback.queue.enqueue(Job(job_id=ID))
-    fallback.wait_for_end(ID, timeout_s=180)
-    assert fallback.manifest(ID).model == "htdemucs"
+    fallback.start(MODEL_REPO=str(model_repo), ready=False)
+    system.queue.enqueue(Job(job_id=ID))
+    system.wait_for_end(ID)
+    assert system.manifest(ID).model == "htdemucs"
 
 
-def _read_stem(service: Service, key: str) -> Audio:
-    path = service.scratch / key
-    path.write_bytes(b"".join(service.song_store.store.get("output-tracks", key)))
+def _decode_stem(mp3: bytes, folder: Path) -> Audio:
+    path = folder / "stem.mp3"
+    path.write_bytes(mp3)
     samples, _ = sphn.read(str(path))
     decoded: Audio = samples
     return decoded

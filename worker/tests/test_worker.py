@@ -146,9 +146,7 @@ def test_command_line_never_starts_the_service(
 def test_invalid_setting_is_named_at_the_start(service: str, setting: str) -> None:
     environment = {setting: "roughly", "PATH": ""}
     command = [sys.executable, "-m", service]
-    run = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 1
     assert f"{setting}: " in run.stderr
     assert "Traceback" not in run.stderr

@@ -1,4 +1,4 @@
-"""Reaper: returns the jobs of workers whose lease expired, and delayed jobs that are due."""
+"""Reaper: requeues the jobs of expired leases, and delayed jobs that are due."""
 
 from msaas.jobs import JobState
 from msaas.logs import get_logger

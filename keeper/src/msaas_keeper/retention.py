@@ -30,7 +30,7 @@ class Retention:
         return min(self.age_s / 10, _MAX_PAUSE_S)
 
     def sweep(self) -> int:
-        """Delete what is too old. Return the number of deleted objects. Raises `Unavailable`."""
+        """Delete old objects. Return the number of deleted objects. Raises `Unavailable`."""
         before = time.time() - self.age_s
         results = self._old_results(before)
         songs = [song.key for song in self.song_store.songs() if song.modified_at < before]

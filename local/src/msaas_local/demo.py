@@ -84,7 +84,7 @@ def _separate(song: Path, stack: Stack, stopping: threading.Event) -> list[Row]:
 
 
 def _describe_models(status: dict[str, Any], settings: LocalSettings) -> str:
-    asked, ran = settings.demucs_model, status["model"]
+    asked, ran = status["requested_model"] or settings.demucs_model, status["model"]
     return f"separated by {ran}" if asked == ran else f"asked for {asked}, separated by {ran}"
 
 

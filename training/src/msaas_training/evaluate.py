@@ -104,11 +104,17 @@ def format_table(results: Mapping[str, Mapping[str, Scores]]) -> list[str]:
         )
     for name in HELD_OUT:
         gaps = [voice_gap_db(r, name=name) for r in results.values()]
-        lines.append(format_row(f"vocals lost to unseen voices, `{name}`", [f"{gap:.1f}" for gap in gaps]))
+        lines.append(
+            format_row(f"loss through `{name}` voices, median over songs", [f"{gap:.1f}" for gap in gaps])
+        )
     sums = [np.median(np.concatenate([r[s].sum_db for s in HELD_OUT])) for r in results.values()]
-    lines.append(format_row("SNR of the sum, dB", [f"{s:.0f}" if s < _EXACT_DB else "exact" for s in sums]))
+    lines.append(
+        format_row(
+            "SNR of the sum of the stems, dB", [f"{s:.0f}" if s < _EXACT_DB else "exact" for s in sums]
+        )
+    )
     speeds = [f"{r['far'].times_real_time:.0f}" for r in results.values()]
-    return [*lines, format_row("seconds of song per CPU-second", speeds)]
+    return [*lines, format_row("seconds of song in a CPU-second", speeds)]
 
 
 def median_vocals_db(scores: Scores) -> float:

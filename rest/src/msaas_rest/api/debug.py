@@ -28,7 +28,7 @@ def routes(deps: Dependencies) -> Blueprint:
         check_changing_get(request)
         song_store.prepare()
         song_store.delete_contents()
-        log.warning("store_emptied")
+        log.info("store_emptied")
         return {"reason": "Contents deleted"}
 
     return blueprint

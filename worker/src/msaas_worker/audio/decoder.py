@@ -2,7 +2,7 @@
 
     python -m msaas_worker.audio.decoder SONG.mp3 FRAMES.f32 MAX_SAMPLES CPU_S
 
-It writes interleaved stereo float32 at 44.1 kHz, and one line of JSON on stdout: facts of the song, or the error.
+It writes interleaved stereo float32 at 44.1 kHz, and on stdout one line of JSON: facts, or the error.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Resampling in blocks by the windowed sinc of J. O. Smith that demucs uses (`julius.resample_frac`).
 
-demucs resamples a whole song with torch. This is the same filter on NumPy: it runs in the decoder process, and
+demucs resamples a whole song with torch. This is the same filter on NumPy. It runs in the decoder process and
 its memory does not grow with the song.
 """
 
