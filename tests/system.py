@@ -1,4 +1,4 @@
-"""The queue, the store and the outbox of a system under test, and what a client asks of them."""
+"""The queue, the store and the outbox of a system under test, and the requests of its clients."""
 
 import io
 import time

@@ -81,7 +81,18 @@ def test_every_make_command_of_the_readme_is_a_target() -> None:
 
 def test_make_help_lists_every_documented_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "demo", "up", "test", "test-fast", "train-test", "check", "bench", "chaos", "cluster-test"):
+    for target in (
+        "setup",
+        "demo",
+        "up",
+        "test",
+        "test-fast",
+        "train-test",
+        "check",
+        "bench",
+        "chaos",
+        "cluster-test",
+    ):
         assert f"make {target} " in shown
 
 

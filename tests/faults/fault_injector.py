@@ -36,7 +36,7 @@ class Injection:
 
     @classmethod
     def parse(cls, text: str) -> "Injection":
-        """Read what `str` writes. Raises `ValueError`."""
+        """Read the text of `str`. Raises `ValueError`."""
         damage, step, number, job_id = text.split(":")
         return cls(Damage(damage), Step(step), int(number), job_id)
 

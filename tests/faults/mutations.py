@@ -46,7 +46,7 @@ def _spliced(whole: bytes, chance: random.Random) -> Iterator[tuple[str, bytes]]
 
 
 def _forged_xing(whole: bytes, chance: random.Random) -> Iterator[tuple[str, bytes]]:
-    """A header frame that promises what is not there: frames, bytes, padding."""
+    """A header frame that promises too many frames and bytes, and padding."""
     for name in (b"Xing", b"Info"):
         for frames in (0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1):
             header = bytearray(whole[:417])

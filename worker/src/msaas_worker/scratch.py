@@ -25,7 +25,7 @@ class Scratch:
         root = parent or Path(tempfile.gettempdir())
         _remove_abandoned(root)
         unlocked = Path(tempfile.mkdtemp(prefix=_UNLOCKED_PREFIX, dir=root))
-        self._lock = open(unlocked / _LOCK, "w")  # noqa: SIM115 - held as long as the process lives
+        self._lock = open(unlocked / _LOCK, "w")  # noqa: SIM115 - held until the process ends
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._folder = unlocked.rename(root / (_PREFIX + unlocked.name.removeprefix(_UNLOCKED_PREFIX)))
 

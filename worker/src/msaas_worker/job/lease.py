@@ -130,7 +130,7 @@ class LeasedAttempt:
         self._on_step(step, job_id=self.job_id)
 
     def eta_s(self) -> float:
-        """Return the estimated time to the end in s; infinity without progress."""
+        """Return the estimated time to the end in s, infinity without progress."""
         if not self._progress:
             return float("inf")
         return (time.monotonic() - self._started) * (1 - self._progress) / self._progress

@@ -204,7 +204,7 @@ class JobRunner:
         return Ending(outcome=Outcome.RELEASED, error=error, delay_s=delay_s)
 
     def _report(self, claim: Claim, ending: Ending) -> Ending:
-        """Report the ending until the queue acknowledges it; return what the queue made of it.
+        """Report the ending until the queue acknowledges it. Return it, or a lost one.
 
         Each step is idempotent. Raises `QueueUnavailable` when the worker stops meanwhile.
         """

@@ -1,4 +1,4 @@
-"""Watchdog: ends a process whose job makes no progress."""
+"""Watchdog: ends a process if its job makes no progress."""
 
 import logging
 import os
