@@ -70,7 +70,7 @@ def _send_samples(settings: LocalSettings) -> None:
 
 
 def _separate(song: Path, stack: Stack, stopping: threading.Event) -> list[Row]:
-    """Wait for the stems of a song and save them; return a row for each, none if the job failed."""
+    """Wait for the stems of a song and save them. Return a row for each, none if the job failed."""
     job_id = song_hash(song.read_bytes())
     status = _wait(job_id, stack, stopping, title=song.name)
     if status["state"] != JobState.DONE:
@@ -93,7 +93,7 @@ def _to_unix(rfc3339: str) -> float:
 
 
 def _wait(job_id: str, stack: Stack, stopping: threading.Event, *, title: str) -> dict[str, Any]:
-    """Show the progress of a job until it ends; return its status."""
+    """Show the progress of a job until it ends. Return its status."""
     url = f"{stack.settings.url}/apiv1/job/{job_id}"
     with tqdm(total=100, desc=title, unit="%", bar_format="{desc:<24} {bar:40} {n:3.0f} % {elapsed}") as bar:
         while not stopping.wait(_POLL_S):

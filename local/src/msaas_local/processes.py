@@ -94,7 +94,7 @@ def _service_env(connection: Connection) -> dict[str, str]:
 
 
 def _queue(settings: LocalSettings, connection: Connection) -> Process:
-    """Redis protocol; every write is on disk before its answer (AOF `always`)."""
+    """Redis protocol. Every write is on disk before its answer (AOF `always`)."""
     options = {
         "port": str(connection.redis_port),
         "bind": "127.0.0.1",

@@ -33,7 +33,7 @@ class StartReport:
         self.say(f"starting {names}")
 
     def update(self) -> bool:
-        """Say what has changed since the last call; return whether the stack is ready."""
+        """Say what has changed since the last call. Return whether the stack is ready."""
         if not self.is_ready:
             self._report(self.stack.live_workers())
         return self.is_ready
@@ -94,7 +94,7 @@ def _redis_cli(connection: Connection) -> str:
 
 
 def describe_model(stack: Stack) -> list[str]:
-    """Return the model that runs; if it is not the one that was asked for, the reason as a second text."""
+    """Return the model that runs. If it is not the one that was asked for, the reason as a second text."""
     asked, runs = stack.settings.demucs_model, stack.stand_in()
     reason = _reason(_log_of_first_worker(stack), model=asked)
     if runs:
@@ -118,7 +118,7 @@ def _reason(log: Path, *, model: str) -> str | None:
 
 
 def _read_json_lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines that are JSON objects; libraries may print others."""
+    """Yield the lines that are JSON objects. Libraries may print others."""
     for text in log.read_text(errors="replace").splitlines():
         try:
             line = json.loads(text)
