@@ -4,8 +4,10 @@ import io
 import os
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source tree of the previous release."""
+    """The Python of an environment with the previous release and the same libraries."""
     found = subprocess.run(["git", "archive", PREVIOUS], cwd=ROOT, capture_output=True)
     if found.returncode:
         assert not os.environ.get("CI"), f"the clone lacks commit {PREVIOUS}: {found.stderr.decode()}"
@@ -36,7 +38,13 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("previous")
     with tarfile.open(fileobj=io.BytesIO(found.stdout)) as tree:
         tree.extractall(folder, filter="data")
-    return folder
+    venv.create(folder / "venv", symlinks=True)
+    site_packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
+    sources = [folder / part / "src" for part in ("common", "rest", "worker")]
+    # The decoder runs isolated: it ignores PYTHONPATH, and must not find the modules of this release.
+    paths = [*map(str, sources), sysconfig.get_path("purelib")]
+    (site_packages / "previous.pth").write_text("\n".join(paths))
+    return folder / "venv" / "bin" / "python"
 
 
 @dataclass
@@ -49,11 +57,10 @@ class Mixed:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, service: str, *, old: bool, **settings: str) -> subprocess.Popen[bytes]:
-        sources = [self.previous / part / "src" for part in ("common", "rest", "worker")] if old else []
+        python = str(self.previous) if old else sys.executable
         environment = {
             "PATH": os.environ["PATH"],
             "TMPDIR": str(self.folder),
-            "PYTHONPATH": os.pathsep.join(map(str, sources)),
             "REDIS_HOST": self.redis.address.host,
             "REDIS_PORT": str(self.redis.address.port),
             "STORE_DIR": str(self.folder / "store"),
@@ -65,7 +72,7 @@ class Mixed:
         log = self.folder / f"{service}-{len(self.processes)}.log"
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"msaas_{service}"], env=environment, stdout=output, stderr=output
+                [python, "-m", f"msaas_{service}"], env=environment, stdout=output, stderr=output
             )
         self.processes.append(process)
         return process
@@ -132,7 +139,7 @@ def test_both_releases_of_rest_see_the_jobs_of_either_worker(mixed: Mixed, worke
     ids = [send(old, song(1)), send(new, song(2))]
     for job_id in ids:
         seen_by_new = wait_for(new, job_id, lambda told: told.get("state") == "done")
-        assert status(old, job_id) == seen_by_new
+        assert status(old, job_id).items() <= seen_by_new.items()
         for name in FOUR_STEMS:
             assert stem(old, job_id, name) == stem(new, job_id, name)
     # A finished song is finished for both.
