@@ -74,8 +74,7 @@ def redis_address(redis_server: RedisServer) -> RedisAddress:
     return redis_server.address
 
 
-# One for each module: after a whole run a server was seen to keep a processor busy.
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
     with rclone_running(tmp_path_factory.mktemp("rclone")) as server:
         yield server

@@ -13,7 +13,7 @@ import pytest
 from common.tests.goldens import golden
 from msaas import log_debug, log_info
 from msaas.background import spawn
-from msaas.logs import bind_log, configure_logging, get_logger, log_context
+from msaas.logs import bind_log, clear_log, configure_logging, get_logger, log_context
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.log_list import LIST_CAP, RedisLogHandler, contract_line
 from tests.servers import RedisServer, free_port, wait_until
@@ -24,6 +24,8 @@ log = get_logger()
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
+    # Tests that ran before in this thread may have bound fields.
+    clear_log()
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     yield

@@ -54,6 +54,7 @@ def watch_until(supervisor: Supervisor, condition: Callable[[], object], *, time
     return time.monotonic() - started_at
 
 
+@pytest.mark.alone
 def test_killed_process_restarts_within_a_second(supervisor: Supervisor, messages: list[str]) -> None:
     supervisor.start([Process("sleeper", SLEEP)])
     watch_until(supervisor, lambda: running(SLEEP))

@@ -112,10 +112,11 @@ def test_keeper_killed_during_a_delivery_loses_no_callback(
 
 
 @pytest.mark.fault("K2")
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.chaos)])
 def test_keepers_killed_at_random_instants_lose_nothing(
-    system: System, pool: WorkerPool, receiver: Receiver, figure: Figure
+    system: System, pool: WorkerPool, receiver: Receiver, figure: Figure, kills: int
 ) -> None:
-    chance, kills = random.Random(3), 4
+    chance = random.Random(3)
     ids = [system.send(song(number)) for number in range(4)]
     bodies = add_callbacks(system, receiver.url, number=200)
     faults = [Injection(Damage.KILL, Step.SONG_SEPARATED, job_id=job_id) for job_id in ids[:2]]

@@ -1,6 +1,8 @@
 """Jobs of a running worker with a real model: songs, and every other entry of the queue."""
 
 import json
+import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ import pytest
 from worker.tests.songs import song_mp3
 
 from msaas.jobs import Job, JobState
+from msaas_worker.attempt import Step
+from tests.faults.fault_injector import Damage, Injection, as_settings
 from tests.processes import WorkerProcess, further_heaps
 from tests.servers import wait_until
 from tests.system import System
-from tests.worker_pool import WorkerPool
+from tests.worker_pool import QUICK_WORKER, WorkerPool
 
 GOLDEN = Path(__file__).parent / "golden" / "manifest.json"
 STEPS = [
@@ -168,6 +172,33 @@ def test_removed_stem_is_made_again_with_the_same_bytes(system: System) -> None:
     system.queue.enqueue(Job(job_id=job_id))
     wait_until(lambda: "bass" in system.manifest(job_id).stems)
     assert system.manifest(job_id) == before
+
+
+def test_second_attempt_makes_the_same_bytes(system: System, shared_pool: WorkerPool) -> None:
+    """The first attempt dies when half of its stems are stored."""
+    song, worker = song_mp3(2, seed=9), shared_pool.workers[0]
+    job_id = system.send(song)
+    system.wait_for_end(job_id)
+    manifest = system.manifest(job_id)
+    system.delete_results()
+    shared_pool.start_keeper(ready=False)
+    scratches = set(shared_pool.scratch.glob("msaas-worker-*"))
+    worker.signal(signal.SIGSTOP)
+    try:
+        dying = shared_pool.start(
+            *QUICK_WORKER, ENGINE="real", **as_settings(Injection(Damage.KILL, Step.STEM_STORED, number=2))
+        )
+        system.send(song)
+        assert dying.exit_code() == -signal.SIGKILL
+        assert len(list(system.song_store.results())) == 2
+    finally:
+        worker.signal(signal.SIGCONT)
+    status = system.wait_for_end(job_id)
+    assert (status.state, status.attempts) == (JobState.DONE, 2)
+    assert system.manifest(job_id) == manifest
+    # The next worker to start would do this.
+    for scratch in set(shared_pool.scratch.glob("msaas-worker-*")) - scratches:
+        shutil.rmtree(scratch)
 
 
 def test_job_leaves_no_file_on_the_disk(system: System, shared_pool: WorkerPool) -> None:

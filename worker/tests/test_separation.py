@@ -1,5 +1,6 @@
 """`separate_song` runs without a queue and without a store, and with a lease."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from msaas.errors import LeaseLost, SongTooLong, UndecodableSong
 from msaas.models import FOUR_STEMS
 from msaas.recipe import Recipe
 from msaas_worker.attempt import Attempt, Step, UnattendedAttempt
+from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.separation import SeparatedSong, separate_song
 from msaas_worker.separators.library import open_library
 from tests.faults.quick_engine import QuickSeparator
@@ -98,6 +100,20 @@ def test_lost_lease_ends_the_work_before_the_next_stem(tmp_path: Path) -> None:
     with running.attempt as attempt, pytest.raises(LeaseLost):
         separate(SONG, tmp_path, sink, attempt)
     assert tuple(sink.stems) == FOUR_STEMS[:1]
+
+
+def test_no_stem_is_stored_while_the_lease_cannot_be_verified(tmp_path: Path) -> None:
+    running, sink = RunningAttempt(tmp_path, policy=WorkerPolicy(queue_retry_s=0.01)), MemorySink()
+    with running.attempt as attempt:
+        running.queue.away = True
+        thread = threading.Thread(target=separate, args=(SONG, tmp_path, sink, attempt), daemon=True)
+        thread.start()
+        thread.join(2)
+        assert thread.is_alive()
+        assert sink.stems == {}
+        running.queue.away = False
+        thread.join(20)
+    assert tuple(sink.stems) == FOUR_STEMS
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ print(separator.engine, best)
 """
 
 
+@pytest.mark.alone
 def test_five_seconds_of_song_take_at_most_a_cpu_second(tmp_path):
     """The best of up to twelve runs counts, because other processes slow down a core."""
     command = [sys.executable, "-c", _SPEED, str(DATA / "engine-room.mp3"), str(tmp_path / "song")]

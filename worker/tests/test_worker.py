@@ -1,72 +1,43 @@
-"""Worker processes: start, stop, kill, and an outage of the queue."""
+"""Worker processes: start and stop."""
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import torch
+from structlog.testing import capture_logs
 from worker.tests.songs import song_mp3
 
+from msaas.errors import ModelUnavailable
 from msaas.jobs import JobState
+from msaas.queue.memory import InMemoryQueue
 from msaas.songs import song_hash
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.song_store import SongStore
+from msaas_worker.__main__ import bootstrap
+from msaas_worker.scratch import Scratch
+from msaas_worker.separators import Separator, Separators
+from msaas_worker.settings import WorkerSettings
 from tests.processes import ROOT
-from tests.servers import redis_running, wait_until
-from tests.system import System, open_system, redis_keys
-from tests.worker_pool import WorkerPool, open_pool
+from tests.servers import wait_until
+from tests.system import System, redis_keys
+from tests.worker_pool import WorkerPool
 
-#: Long enough for a test to act in the middle of its separation by the tiny model.
-LONG = song_mp3(15)
-QUICK = song_mp3(4)
-
-
-def test_further_attempt_makes_the_same_bytes_and_sigterm_releases_a_job(
-    system: System, real_pool: WorkerPool
-) -> None:
-    job_id = system.send(LONG)
-    real_pool.start_keeper(ready=False)
-    killed = real_pool.start()
-    system.wait_for_progress(job_id)
-    killed.kill()
-    left = set(real_pool.scratch.glob("msaas-worker-*"))
-    worker = real_pool.start()
-    status = system.wait_for_end(job_id)
-    assert (status.state, status.attempts) == (JobState.DONE, 2)
-    assert left
-    assert not left & set(real_pool.scratch.iterdir())
-
-    manifest = system.manifest(job_id)
-    system.delete_results()
-    system.send(LONG)
-    wait_until(lambda: system.song_store.whole_manifest(job_id), timeout_s=240)
-    assert system.manifest(job_id) == manifest
-
-    other = system.send(LONG + bytes(1))
-    system.wait_for_progress(other)
-    assert worker.terminate() < 5
-    status = system.status(other)
-    assert (status.state, status.attempts) == (JobState.QUEUED, 0)
-    assert system.queue.waiting() == [other]
+SONG = song_mp3(4)
 
 
 def test_job_that_fits_into_the_drain_time_is_finished(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(QUICK)
+    job_id = system.send(SONG)
     worker = pool.start(ENGINE_PACE="0.5", DRAIN_SECONDS="600")
     system.wait_for_progress(job_id)
     worker.terminate()
     assert system.status(job_id).state is JobState.DONE
 
 
-def test_job_released_five_times_is_finished(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(QUICK)
-    system.redis.client().hset(f"job:{job_id}", "give_backs", 5)
-    worker = pool.start(ENGINE_PACE="0.5")
-    system.wait_for_progress(job_id)
-    worker.terminate()
-    assert system.status(job_id).state is JobState.DONE
-
-
 def test_only_status_log_and_worker_name_stay_in_redis(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(QUICK)
+    job_id = system.send(SONG)
     pool.start_keeper(ready=False)
     worker = pool.start()
     system.wait_for_end(job_id)
@@ -76,77 +47,94 @@ def test_only_status_log_and_worker_name_stay_in_redis(system: System, pool: Wor
     assert redis_keys(system) == {"logging", f"job:{job_id}", "toWorkers:workers"}
 
 
-def test_nothing_is_stored_while_the_lease_cannot_be_verified(tmp_path: Path) -> None:
-    with redis_running(tmp_path / "redis", aof=True) as redis:
-        system = open_system(tmp_path, redis)
-        with open_pool(system, tmp_path / "pool") as pool:
-            job_id = system.send(QUICK)
-            worker = pool.start(ENGINE_PACE="0.5")
-            system.wait_for_progress(job_id)
-            redis.kill()
-            worker.wait_for_event("song_separated")
-            assert list(system.song_store.results()) == []
-            redis.start()
-            assert system.wait_for_end(job_id).state is JobState.DONE
+# Start, in this process
 
 
-def test_missing_model_is_logged_and_fails_jobs_with_advice(system: System, real_pool: WorkerPool) -> None:
-    job_id = system.send(QUICK)
-    worker = real_pool.start(MODEL_REPO="")
-    status = system.wait_for_end(job_id)
-    [line] = worker.events("model_unavailable", level="warning")
-    assert status.error
-    assert status.error.code == "model_unavailable"
-    for advice in ("MODEL_REPO", "htdemucs.yaml", "MODEL_FALLBACK=starter"):
-        assert advice in line["reason"]
-        assert advice in status.error.detail
+class Missing:
+    """Implements `Separators`: no model is available."""
+
+    def get(self, model: str) -> Separator:
+        raise ModelUnavailable(f"Set MODEL_REPO to a folder with {model}.yaml.")
 
 
-def test_absent_device_ends_the_start(system: System, real_pool: WorkerPool) -> None:
-    worker = real_pool.start(ready=False, DEVICE="cuda", CUDA_VISIBLE_DEVICES="")
-    assert worker.exit_code() == 1
-    assert worker.has_logged("worker_not_started", level="error")
+def start(folder: Path, separators: Separators | None = None, **settings: str) -> None:
+    queue = InMemoryQueue()
+    bootstrap(
+        WorkerSettings(**settings),  # type: ignore[arg-type]
+        Scratch(folder),
+        threading.Event(),
+        name="worker",
+        queue=queue,
+        outbox=queue.outbox,
+        song_store=SongStore(InMemoryStore()),
+        separators=separators,
+    )
 
 
-def test_scripts_start_a_worker_and_push_a_job(system: System, real_pool: WorkerPool, tmp_path: Path) -> None:
-    (tmp_path / "song.mp3").write_bytes(QUICK)
-    push = [sys.executable, str(ROOT / "worker" / "send-request.py"), str(tmp_path / "song.mp3")]
-    pushed = subprocess.run(push, env=system.environment, capture_output=True, text=True, check=True)
-    job_id = song_hash(QUICK)
+def test_missing_default_model_is_a_warning_with_advice(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        start(tmp_path, Missing())
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("warning", "model_unavailable"),
+        ("info", "worker_started"),
+    ]
+    assert "MODEL_REPO" in lines[0]["reason"]
+    assert "htdemucs.yaml" in lines[0]["reason"]
+
+
+def test_absent_device_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with capture_logs() as lines, pytest.raises(SystemExit, match="DEVICE=cuda"):
+        start(tmp_path, device="cuda")
+    assert [(line["log_level"], line["event"]) for line in lines if line["log_level"] != "info"] == [
+        ("error", "worker_not_started")
+    ]
+
+
+# Command lines
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_script_stores_a_song_and_pushes_its_job(system: System, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(SONG)
+    pushed = run(str(ROOT / "worker" / "send-request.py"), str(tmp_path / "song.mp3"), **system.environment)
+    job_id = song_hash(SONG)
     assert pushed.stdout == f"{job_id} queued: song.mp3\n"
-    real_pool.start(str(ROOT / "worker" / "worker-server.py"), ready=False)
-    assert system.wait_for_end(job_id).state is JobState.DONE
+    assert system.queue.waiting() == [job_id]
+    assert [found.key for found in system.song_store.songs()] == [f"{job_id}.mp3"]
+
+
+@pytest.mark.process
+def test_script_runs_a_worker() -> None:
+    assert run(str(ROOT / "worker" / "worker-server.py"), "--help").stdout.startswith(
+        "usage: python -m msaas_worker"
+    )
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("service", ["msaas_worker", "msaas_keeper"])
-@pytest.mark.parametrize(
-    ("arguments", "code", "text"),
-    [
-        (["--help"], 0, "usage: python -m msaas_"),
-        (["--version"], 0, "0."),
-        (["--nonsense"], 2, "unrecognized arguments: --nonsense"),
-        (["nonsense"], 2, "unrecognized arguments: nonsense"),
-    ],
-    ids=["help", "version", "unknown option", "unknown argument"],
-)
-def test_command_line_never_starts_the_service(
-    service: str, arguments: list[str], code: int, text: str
-) -> None:
-    command = [sys.executable, "-m", service, *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert run.returncode == code
-    assert text in (run.stderr if code else run.stdout)
+def test_unknown_argument_exits_with_2(service: str) -> None:
+    ended = run("-m", service, "--nonsense")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "unrecognized arguments: --nonsense" in ended.stderr
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("service", "setting"), [("msaas_worker", "PRECISION"), ("msaas_keeper", "RETENTION_HOURS")]
-)
-def test_invalid_setting_is_named_at_the_start(service: str, setting: str) -> None:
-    environment = {setting: "roughly", "PATH": ""}
-    command = [sys.executable, "-m", service]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert run.returncode == 1
-    assert f"{setting}: " in run.stderr
-    assert "Traceback" not in run.stderr
+@pytest.mark.parametrize("service", ["msaas_worker", "msaas_keeper"])
+def test_version_is_printed(service: str) -> None:
+    ended = run("-m", service, "--version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("0.")
+
+
+@pytest.mark.process
+def test_invalid_setting_is_named_at_the_start() -> None:
+    ended = run("-m", "msaas_keeper", RETENTION_HOURS="soon")
+    assert ended.returncode == 1
+    assert "RETENTION_HOURS: " in ended.stderr
+    assert "Traceback" not in ended.stderr

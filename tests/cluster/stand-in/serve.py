@@ -22,7 +22,7 @@ async def main() -> None:
 
 def _command() -> list[str]:
     keys = f"{os.environ['MINIO_ROOT_USER']},{os.environ['MINIO_ROOT_PASSWORD']}"
-    fresh = ["--dir-cache-time", "0", "--vfs-cache-mode", "off"]
+    fresh = ["--dir-cache-time", "1ms", "--vfs-cache-mode", "off"]
     address = f"127.0.0.1:{_RCLONE}"
     rclone = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", "--addr", address]
     return [*rclone, "--auth-key", keys, *fresh, "--config", os.devnull, str(_DATA)]
