@@ -36,7 +36,7 @@ test: $(STAMP) ## all tests but the long ones, JOBS at a time, and the slowest 2
 	$(BIN)/python -m pytest -m "alone and not chaos"
 
 test-fast: $(STAMP) ## the tests that start no process and no server, in less than a minute
-	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not alone and not chaos and not cluster and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not slow and not alone and not chaos and not cluster and not bench"
 
 train-test: $(STAMP) ## the tests of training/, with its own requirements
 	$(BIN)/pip install --quiet -c constraints.txt -e ./training

@@ -23,6 +23,7 @@ __all__ = ["figure"]
 _MARKERS = (
     "server: uses a real server or a service process, by its fixtures",
     "process: starts processes of its own",
+    "slow: computes for seconds",
 )
 #: A test with one of these among its fixtures is marked `server`.
 _SERVER_FIXTURES = {

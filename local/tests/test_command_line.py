@@ -9,6 +9,8 @@ import pytest
 
 from msaas_local.ports import free_port
 
+pytestmark = pytest.mark.process
+
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

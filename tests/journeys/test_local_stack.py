@@ -19,6 +19,8 @@ import requests
 from msaas.songs import song_hash
 from tests.servers import free_port, wait_until
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 SONGS = sorted((ROOT / "data").glob("*.mp3"))
 STEMS = ("vocals", "drums", "bass", "other")

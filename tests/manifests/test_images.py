@@ -11,6 +11,8 @@ import yaml
 from tests.manifests.policies import SETTINGS, complaint_of_image, names_of_settings
 from tests.manifests.rendering import KUSTOMIZATIONS, ROOT, Manifest, rendered
 
+pytestmark = pytest.mark.process
+
 DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 #: Variables that are no settings of a service.

@@ -21,6 +21,8 @@ from tests.manifests import policies
 from tests.manifests.policies import POLICIES, of_kind
 from tests.manifests.rendering import COMPONENTS, KUSTOMIZATIONS, ROOT, SYSTEMS, Manifest, rendered
 
+pytestmark = pytest.mark.process
+
 #: Kinds of other projects: their schemas are not part of Kubernetes.
 FOREIGN = {
     "ScaledObject": "keda.sh/v1alpha1",

@@ -9,6 +9,8 @@ import yaml
 
 from tests.manifests.rendering import ROOT, kustomize, render_folder
 
+pytestmark = pytest.mark.process
+
 SCRIPTS = [*sorted(ROOT.glob("*.sh")), ROOT / ".ci" / "run"]
 DEPLOY = ROOT / "deploy-all.sh"
 

@@ -1,5 +1,6 @@
 """Songs made on the spot: tones and noise, encoded by LAME."""
 
+from functools import cache
 from pathlib import Path
 
 import lameenc
@@ -27,6 +28,7 @@ def mp3(audio: Audio, *, samplerate: int = SAMPLERATE, bit_rate: int = 128, qual
     return bytes(encoder.encode(pcm) + encoder.flush())
 
 
+@cache
 def song_mp3(seconds: float, *, seed: int = 0) -> bytes:
     return mp3(noise(int(seconds * SAMPLERATE), seed=seed))
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from bench.model_stage import findings, measure
 from bench.random_htdemucs import SMALL, random_htdemucs
+
+pytestmark = pytest.mark.process
 
 
 def test_candidates_are_compared_with_the_gates(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from tests.system import System, redis_keys
 from tests.tcp_proxy import Cut
 from tests.worker_pool import WorkerPool
 
-LONG, SHORT = song_mp3(14), song_mp3(7)
+#: Durations in s.
+LONG, SHORT = 14, 7
 
 
 def start_slow_worker(pool: WorkerPool, **settings: str) -> WorkerProcess:
@@ -69,7 +70,7 @@ def play(system: System, job_id: str) -> dict[str, bytes]:
 def test_fragments_are_the_beginning_of_the_stems_and_are_collected(system: System, pool: WorkerPool) -> None:
     pool.start_keeper(ready=False)
     start_slow_worker(pool)
-    job_id = system.send(LONG)
+    job_id = system.send(song_mp3(LONG))
     played = play(system, job_id)
     assert published(system, job_id) is None
     for stem in FOUR_STEMS:
@@ -90,11 +91,12 @@ class WaitingSink:
         wait_until(lambda: len(self._store.joined(stem)) >= len(self.stems[stem]))
 
 
+@pytest.mark.process
 def test_joined_fragments_of_a_real_engine_are_the_stems(tmp_path: Path) -> None:
     repo = write_repo(tmp_path / "models", [random_model()])
     library = open_library(default="htdemucs", repo=repo, fallback="", device="cpu", precision="exact")
     running, song = RunningAttempt(tmp_path), tmp_path / "song.mp3"
-    song.write_bytes(SHORT)
+    song.write_bytes(song_mp3(SHORT))
     sink = WaitingSink(running)
     with running.attempt as attempt:
         separate_song(song, Recipe(), library.get("htdemucs"), sink, attempt, max_duration_s=60)
@@ -103,7 +105,7 @@ def test_joined_fragments_of_a_real_engine_are_the_stems(tmp_path: Path) -> None
 
 
 def test_second_attempt_shows_nothing_of_the_first(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(LONG)
+    job_id = system.send(song_mp3(LONG))
     pool.start_keeper(ready=False)
     killed = start_slow_worker(pool)
     first = wait_until_published(system, job_id)
@@ -138,7 +140,7 @@ def test_store_that_refuses_fragments_costs_fragments_only(
     system: System, pool: WorkerPool, s3: RcloneServer
 ) -> None:
     s3.proxy.requests = cut_fragments
-    job_id = system.send(SHORT)
+    job_id = system.send(song_mp3(SHORT))
     pool.start_keeper(ready=False)
     worker = start_slow_worker(pool)
     worker.wait_for_event("fragments_stopped", level="warning")

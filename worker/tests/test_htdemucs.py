@@ -105,6 +105,7 @@ def test_edge_inputs_stay_finite(model: HTDemucs, edge: Tensor, arithmetic: Arit
     assert bool(HTDemucsNetwork(model, arithmetic=arithmetic)(edge).isfinite().all())
 
 
+@pytest.mark.slow
 def test_batch_on_threads_equals_its_segments_one_by_one(model: HTDemucs) -> None:
     segments = torch.randn(3, 2, SAMPLES)
     alone, threaded = (
@@ -135,6 +136,7 @@ def quiet_model() -> HTDemucs:
     return random_htdemucs(SMALL, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_is_used_if_it_passes_gate_b(quiet_model: HTDemucs, mixture: Tensor) -> None:
     prepared = prepare_htdemucs(quiet_model, precision="auto")
@@ -144,6 +146,7 @@ def test_bfloat16_is_used_if_it_passes_gate_b(quiet_model: HTDemucs, mixture: Te
     assert signal_to_noise_db(run_model(quiet_model, mixture), prepared(mixture)) >= GATE_B_DB
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bfloat16")
 def test_more_levels_are_float32_if_bfloat16_fails_gate_b(model: HTDemucs, mixture: Tensor) -> None:
     rough = HTDemucsNetwork(model, arithmetic=BFLOAT16)(mixture)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.processes import further_heaps
 
+pytestmark = pytest.mark.process
+
 #: Fixed thresholds, because glibc raises its own thresholds during a run.
 _FIXED_THRESHOLDS = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"

@@ -65,6 +65,7 @@ def test_cut_download_is_retried(hub: HubServer, tmp_path: Path) -> None:
     assert sum(line.startswith("GET") and line.endswith(".safetensors") for line in hub.requests) == 2
 
 
+@pytest.mark.slow
 def test_download_that_is_always_cut_leaves_no_model(hub: HubServer, tmp_path: Path) -> None:
     hub.cuts = 100
     with pytest.raises(ModelUnavailable, match="MODEL_REPO"):

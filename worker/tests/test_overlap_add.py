@@ -74,12 +74,14 @@ def test_samples_of_a_bag_equal_demucs(weights: list[list[float]] | None, tmp_pa
     assert np.array_equal(stream(bag, song), run_demucs(bag, song))
 
 
+@pytest.mark.slow
 def test_models_of_a_bag_may_have_different_segments(tmp_path: Path) -> None:
     bag = BagOfModels([tiny(seed=1), tiny(seed=2, segment=Fraction(3, 10))])
     song = decoded(noise(2 * SEGMENT + 99), tmp_path / "song")
     assert np.array_equal(stream(bag, song), run_demucs(bag, song))
 
 
+@pytest.mark.slow
 def test_samples_of_a_model_for_any_length_equal_demucs(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = HDemucs(STEMS, channels=8, depth=6, segment=2).eval()
@@ -138,6 +140,7 @@ def test_exception_of_on_progress_ends_the_separation_at_once(tmp_path: Path) ->
         next(regions)
 
 
+@pytest.mark.process
 def test_hour_needs_as_much_memory_as_five_minutes(tmp_path: Path) -> None:
     five, sixty = measure_peak_mib(tmp_path, minutes=5), measure_peak_mib(tmp_path, minutes=60)
     assert sixty < five * 1.1

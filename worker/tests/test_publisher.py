@@ -21,6 +21,7 @@ from msaas_worker.audio.encoder import BYTES_PER_S, NullObserver, open_encoders
 from msaas_worker.audio.publisher import FragmentPublisher, spans
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.slow
 STEMS = ("drums", "vocals")
 #: A segment of htdemucs makes this number of samples final.
 REGION = int(0.75 * 7.8 * SAMPLERATE)
@@ -53,7 +54,7 @@ def events(lines: list[EventDict]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("seconds", "region"),
-    [(0.5, REGION), (5.12, 100_003), (16, REGION), (16, 100_003)],
+    [(0.5, REGION), (5.12, 100_003), (11, REGION), (11, 100_003)],
     ids=["short", "one fragment", "regions of htdemucs", "small regions"],
 )
 def test_joined_fragments_are_the_stem(
@@ -72,18 +73,17 @@ def test_joined_fragments_are_the_stem(
 
 
 def test_publication_does_not_change_the_stems(running: RunningAttempt, tmp_path: Path) -> None:
-    for gain in (SOFT, LOUD):
-        song = noise(6 * SAMPLERATE, gain=gain)
-        with publisher_of(running) as publisher:
-            published = encode_stems(song, STEMS, tmp_path / "published", observer=publisher)
-        assert set(published.values()) == {as_demucs_encodes(song, tmp_path)}
-        assert published == encode_stems(song, STEMS, tmp_path / "unpublished", observer=NullObserver())
+    song = noise(6 * SAMPLERATE, gain=LOUD)
+    with publisher_of(running) as publisher:
+        published = encode_stems(song, STEMS, tmp_path / "published", observer=publisher)
+    assert set(published.values()) == {as_demucs_encodes(song, tmp_path)}
+    assert published == encode_stems(song, STEMS, tmp_path / "unpublished", observer=NullObserver())
 
 
 def test_fragments_of_a_clipping_stem_are_clipped_at_the_same_bytes(
     running: RunningAttempt, tmp_path: Path
 ) -> None:
-    song = noise(12 * SAMPLERATE, gain=SOFT)
+    song = noise(6 * SAMPLERATE, gain=SOFT)
     song[:, -1000:] *= 40
     with publisher_of(running) as publisher:
         stems = encode_stems(song, STEMS, tmp_path / "job", observer=publisher)
@@ -121,9 +121,9 @@ def test_attempt_without_publication_starts_no_thread(tmp_path: Path) -> None:
 
 
 def test_every_fragment_begins_with_a_frame(tmp_path: Path) -> None:
-    stem = encode_stem(noise(30 * SAMPLERATE, gain=SOFT), tmp_path, block=REGION)
+    stem = encode_stem(noise(21 * SAMPLERATE, gain=SOFT), tmp_path, block=REGION)
     starts = [start for start, _ in itertools.takewhile(lambda span: span[0] < len(stem), spans())]
-    assert len(starts) == 6
+    assert len(starts) == 5
     assert {stem[start : start + 2] for start in starts} == {b"\xff\xfb"}
 
 
@@ -150,13 +150,13 @@ def test_each_fragment_is_registered_before_the_next_is_stored(
 
     running.store.on_fragment = note
     with publisher_of(running) as publisher:
-        encode_stems(noise(12 * SAMPLERATE, gain=SOFT), STEMS, tmp_path / "job", observer=publisher)
+        encode_stems(noise(11 * SAMPLERATE, gain=SOFT), STEMS, tmp_path / "job", observer=publisher)
         wait_until_published(publisher)
     assert len(counts) == 6
     assert all(number == count + 1 for number, count in counts)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("Turned off."), OSError("No space left"), RuntimeError()])
+@pytest.mark.parametrize("error", [StoreUnavailable("Turned off."), RuntimeError()])
 def test_store_error_ends_the_publication_only(
     running: RunningAttempt, tmp_path: Path, log_lines: list[EventDict], error: Exception
 ) -> None:
@@ -196,7 +196,7 @@ def test_unavailable_queue_ends_the_publication_only(
 def test_hanging_store_delays_no_job(running: RunningAttempt, tmp_path: Path) -> None:
     hangs, go_on = threading.Event(), threading.Event()
     running.store.on_fragment = lambda key: (hangs.set(), go_on.wait())
-    song = noise(11 * SAMPLERATE, gain=SOFT)
+    song = noise(6 * SAMPLERATE, gain=SOFT)
     with publisher_of(running) as publisher:
         stems = encode_stems(song, STEMS, tmp_path / "job", observer=publisher)
     assert hangs.wait(10)

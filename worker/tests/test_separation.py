@@ -18,7 +18,10 @@ from tests.faults.quick_engine import QuickSeparator
 from tests.servers import wait_until
 from tests.unattended import MemorySink
 
-SONG = song_mp3(2)
+pytestmark = pytest.mark.process
+
+#: Duration in s.
+SECONDS = 2
 
 
 class NotedAttempt(UnattendedAttempt):
@@ -47,7 +50,7 @@ def separate(
 
 def test_song_is_separated_without_queue_and_store(tmp_path: Path) -> None:
     sink, attempt = MemorySink(), NotedAttempt()
-    separated = separate(SONG, tmp_path, sink, attempt)
+    separated = separate(song_mp3(SECONDS), tmp_path, sink, attempt)
     assert (separated.stems, tuple(sink.stems)) == (FOUR_STEMS, FOUR_STEMS)
     assert separated.duration_s == pytest.approx(2, abs=0.1)
     assert attempt.steps == [Step.SONG_DECODED, Step.SONG_SEPARATED, *[Step.STEM_STORED] * 4]
@@ -58,7 +61,7 @@ def test_song_is_separated_without_queue_and_store(tmp_path: Path) -> None:
 def test_starter_separates_without_queue_and_store(tmp_path: Path) -> None:
     library = open_library(default="starter", repo=None, fallback="", device="cpu", precision="exact")
     song, sink = tmp_path / "song.mp3", MemorySink()
-    song.write_bytes(SONG)
+    song.write_bytes(song_mp3(SECONDS))
     separate_song(song, Recipe(), library.get("starter"), sink, UnattendedAttempt(), max_duration_s=60)
     assert set(sink.stems) == set(FOUR_STEMS)
     assert len(set(sink.stems.values())) == 4
@@ -66,16 +69,16 @@ def test_starter_separates_without_queue_and_store(tmp_path: Path) -> None:
 
 def test_lease_and_no_lease_give_the_same_stems(tmp_path: Path) -> None:
     unattended, leased = MemorySink(), MemorySink()
-    separate(SONG, tmp_path, unattended, UnattendedAttempt())
+    separate(song_mp3(SECONDS), tmp_path, unattended, UnattendedAttempt())
     with RunningAttempt(tmp_path).attempt as attempt:
-        separate(SONG, tmp_path, leased, attempt)
+        separate(song_mp3(SECONDS), tmp_path, leased, attempt)
     assert leased.stems == unattended.stems
 
 
 def test_progress_reaches_the_queue(tmp_path: Path) -> None:
     running = RunningAttempt(tmp_path)
     with running.attempt as attempt:
-        separate(SONG, tmp_path, MemorySink(), attempt)
+        separate(song_mp3(SECONDS), tmp_path, MemorySink(), attempt)
         attempt.verify()
         status = running.queue.status(running.attempt.job_id)
     assert status
@@ -98,7 +101,7 @@ def test_lost_lease_ends_the_work_before_the_next_stem(tmp_path: Path) -> None:
     running = RunningAttempt(tmp_path)
     sink = LosingSink(running)
     with running.attempt as attempt, pytest.raises(LeaseLost):
-        separate(SONG, tmp_path, sink, attempt)
+        separate(song_mp3(SECONDS), tmp_path, sink, attempt)
     assert tuple(sink.stems) == FOUR_STEMS[:1]
 
 
@@ -106,7 +109,9 @@ def test_no_stem_is_stored_while_the_lease_cannot_be_verified(tmp_path: Path) ->
     running, sink = RunningAttempt(tmp_path, policy=WorkerPolicy(queue_retry_s=0.01)), MemorySink()
     with running.attempt as attempt:
         running.queue.away = True
-        thread = threading.Thread(target=separate, args=(SONG, tmp_path, sink, attempt), daemon=True)
+        thread = threading.Thread(
+            target=separate, args=(song_mp3(SECONDS), tmp_path, sink, attempt), daemon=True
+        )
         thread.start()
         thread.join(2)
         assert thread.is_alive()
@@ -116,15 +121,12 @@ def test_no_stem_is_stored_while_the_lease_cannot_be_verified(tmp_path: Path) ->
     assert tuple(sink.stems) == FOUR_STEMS
 
 
-@pytest.mark.parametrize(
-    ("mp3", "error"), [(b"not a song", UndecodableSong), (SONG, SongTooLong)], ids=["text", "long"]
-)
-def test_song_that_cannot_be_separated_is_a_named_error(
-    mp3: bytes, error: type[Exception], tmp_path: Path
-) -> None:
+def test_song_that_cannot_be_separated_is_a_named_error(tmp_path: Path) -> None:
     sink = MemorySink()
-    with pytest.raises(error):
-        separate(mp3, tmp_path, sink, UnattendedAttempt(), max_duration_s=1)
+    with pytest.raises(UndecodableSong):
+        separate(b"not a song", tmp_path, sink, UnattendedAttempt())
+    with pytest.raises(SongTooLong):
+        separate(song_mp3(SECONDS), tmp_path, sink, UnattendedAttempt(), max_duration_s=1)
     assert sink.stems == {}
 
 

@@ -18,6 +18,8 @@ from worker.tests.stem_quality import correlation, crest_db, sdr_db, separate, s
 from msaas_worker.separators.starter.loader import WEIGHTS, load_starter
 from msaas_worker.separators.starter.model import make_maps
 
+pytestmark = pytest.mark.process
+
 DATA = Path(__file__).parents[2] / "data"
 RATE_HZ = 44_100
 STEMS = ("drums", "bass", "other", "vocals")

@@ -25,11 +25,12 @@ from tests.servers import wait_until
 from tests.system import System, redis_keys
 from tests.worker_pool import WorkerPool
 
-SONG = song_mp3(4)
+#: Duration in s.
+SONG = 4
 
 
 def test_job_that_fits_into_the_drain_time_is_finished(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(SONG)
+    job_id = system.send(song_mp3(SONG))
     worker = pool.start(ENGINE_PACE="0.5", DRAIN_SECONDS="600")
     system.wait_for_progress(job_id)
     worker.terminate()
@@ -37,7 +38,7 @@ def test_job_that_fits_into_the_drain_time_is_finished(system: System, pool: Wor
 
 
 def test_only_status_log_and_worker_name_stay_in_redis(system: System, pool: WorkerPool) -> None:
-    job_id = system.send(SONG)
+    job_id = system.send(song_mp3(SONG))
     pool.start_keeper(ready=False)
     worker = pool.start()
     system.wait_for_end(job_id)
@@ -101,9 +102,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_script_stores_a_song_and_pushes_its_job(system: System, tmp_path: Path) -> None:
-    (tmp_path / "song.mp3").write_bytes(SONG)
+    (tmp_path / "song.mp3").write_bytes(song_mp3(SONG))
     pushed = run(str(ROOT / "worker" / "send-request.py"), str(tmp_path / "song.mp3"), **system.environment)
-    job_id = song_hash(SONG)
+    job_id = song_hash(song_mp3(SONG))
     assert pushed.stdout == f"{job_id} queued: song.mp3\n"
     assert system.queue.waiting() == [job_id]
     assert [found.key for found in system.song_store.songs()] == [f"{job_id}.mp3"]
