@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -158,10 +159,13 @@ PUBLIC = [
 
 @pytest.fixture
 def connected_to(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every address that a connection is tried to; each try fails."""
+    """Every address that this thread tries to connect to; each try fails."""
     addresses: list[Any] = []
+    thread, connect_really = threading.get_ident(), socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:
+        if threading.get_ident() != thread:
+            return connect_really(self, address)
         addresses.append(address)
         raise OSError("this test has no network")
 

@@ -69,7 +69,7 @@ class Mixed:
             "LEASE_SECONDS": "4",
             **settings,
         }
-        log = self.folder / f"{service}-{len(self.processes)}.log"
+        log = self.folder / f"{len(self.processes)}.log"
         with open(log, "wb") as output:
             process = subprocess.Popen(
                 [python, "-m", f"msaas_{service}"], env=environment, stdout=output, stderr=output
@@ -79,10 +79,14 @@ class Mixed:
 
     def start_rest(self, *, old: bool) -> str:
         port = free_port()
-        self.start("rest", old=old, PORT=str(port))
+        process = self.start("rest", old=old, PORT=str(port))
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: is_up(url), timeout_s=_WAIT_S)
+        wait_until(lambda: is_up(url) or process.poll() is not None, timeout_s=_WAIT_S)
+        assert process.poll() is None, self.log_of(process)
         return url
+
+    def log_of(self, process: subprocess.Popen[bytes]) -> str:
+        return (self.folder / f"{self.processes.index(process)}.log").read_text()
 
     def close(self) -> None:
         for process in self.processes:

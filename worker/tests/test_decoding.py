@@ -164,7 +164,8 @@ def test_sleeping_decoder_is_killed_with_its_children(tmp_path: Path) -> None:
     process = decoder_with(asleep, tmp_path, wall_per_cpu_s=0.5)
     with pytest.raises(UndecodableSong, match="did not end"):
         decode_bytes(b"\0", tmp_path, process=process)
-    assert is_gone(int((tmp_path / "child").read_text()))
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: is_gone(child))
 
 
 def is_gone(pid: int) -> bool:
