@@ -1,6 +1,6 @@
 # MSaaS: every command does its own set-up. `make help` lists them.
 PYTHON ?= python3
-# Another index for torch, for example https://download.pytorch.org/whl/cpu; empty: the default one.
+# Another index for torch, for example https://download.pytorch.org/whl/cpu. Empty: the default one.
 TORCH_INDEX ?=
 # Tests that run at once.
 JOBS ?= 2
@@ -11,7 +11,7 @@ STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast train-test check bench chaos cluster-test clean
+.PHONY: help setup demo up test test-fast train-test check attack bench chaos cluster-test clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(STAMP): constraints.txt requirements-dev.txt $(PARTS:%=%/pyproject.toml)
 	$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt $(PARTS:%=-e ./%)
 	touch $@
 
-up: $(STAMP) ## the local stack in the foreground; WORKERS=n PORT=p DEMUCS_MODEL=m MODEL_FALLBACK=starter
+up: $(STAMP) ## the local stack in the foreground, with WORKERS=n PORT=p DEMUCS_MODEL=m MODEL_FALLBACK=starter
 	@exec $(BIN)/python -m msaas_local
 
 demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under output/
@@ -46,16 +46,19 @@ check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=training/src $(BIN)/lint-imports
 
 chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
 	$(BIN)/python -m pytest -m "(chaos or fault) and not cluster and not bench"
 
-bench: $(STAMP) ## speed and memory against demucs and the goals; BENCH="--long --json FILE"
+attack: $(STAMP) ## hostile clients against the API, with their figures
+	$(BIN)/python -m pytest -m "not cluster and not bench" tests/attacks
+
+bench: $(STAMP) ## speed and memory against demucs and the goals, with BENCH="--long --json FILE"
 	$(BIN)/python -m bench $(BENCH)
 
 cluster-test: $(STAMP) ## against the cluster KUBECONFIG points to
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-clean: ## remove what was built and the local state
+clean: ## remove build outputs and the local state
 	rm -rf $(VENV) .msaas output build .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

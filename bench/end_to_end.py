@@ -36,7 +36,7 @@ class Cli:
         program = Path(sys.executable).with_name("demucs")
         command: list[str | Path] = [program, "--mp3", "--shifts", "0", "-n", "htdemucs"]
         command += ["--repo", self.repo, "-o", self.out, song]
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
+        subprocess.run(command, check=True, capture_output=True)
 
     def stems(self, song: Path) -> dict[str, Path]:
         return {path.stem: path for path in (self.out / "htdemucs" / song.stem).glob("*.mp3")}

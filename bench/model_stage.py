@@ -176,7 +176,7 @@ def main() -> None:
             segments=options.segments,
             threads=options.threads,
         )
-    print(found.text())  # noqa: T201
+    print(found.text())
     if options.json:
         options.json.write_text(json.dumps(found.as_json(), indent=1), encoding="utf-8")
 

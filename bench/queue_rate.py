@@ -19,7 +19,7 @@ from tests.servers import redis_running
 
 #: A job of some minutes publishes its progress about this often.
 _RENEWALS = 20
-_RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+_RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
 
 
 def run_jobs(address: RedisAddress, *, client: int, jobs: int) -> None:

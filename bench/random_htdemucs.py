@@ -128,7 +128,7 @@ def main() -> None:
         submodels=len(STEMS) if options.bag else 1,
         residual_scale=LOUD_RESIDUALS if options.loud else None,
     )
-    print(*sorted(path.name for path in folder.iterdir()), sep="\n")  # noqa: T201
+    print(*sorted(path.name for path in folder.iterdir()), sep="\n")
 
 
 if __name__ == "__main__":

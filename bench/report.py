@@ -108,7 +108,7 @@ def machine() -> dict[str, Any]:
 
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 

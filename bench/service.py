@@ -98,7 +98,7 @@ def running_service(home: Path, *, repo: Path) -> Iterator[Service]:
     output = home.with_suffix(".out")
     with open(output, "wb") as file:
         command = [sys.executable, "-m", "msaas_local"]
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)  # noqa: S603
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     api = Api(f"http://127.0.0.1:{port}")
     try:
         wait_until(lambda: _is_up(process, api.url, output), timeout_s=_READY_S, every_s=0.1)

@@ -57,9 +57,9 @@ class RecordingStore(InMemoryStore):
         self.keys.add(key)
         return super().stat(bucket, key)
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
         self.keys.add(key)
-        super().put(bucket, key, data, size_bytes=size_bytes)
+        super().put(bucket, key, data, size_bytes=size_bytes, if_match=if_match)
 
     def delete(self, bucket: str, key: str) -> None:
         self.keys.add(key)

@@ -81,9 +81,7 @@ class Service:
 
     @property
     def serving(self) -> psutil.Process:
-        """The process that serves; the other one only watches it."""
-        (child,) = psutil.Process(self.process.pid).children()
-        return child
+        return psutil.Process(self.process.pid)
 
     def work(self, *, model: str = "htdemucs") -> Job:
         """Do the part of the worker for the next job. The bytes of each stem name it."""
@@ -93,7 +91,7 @@ class Service:
         job = Job.decode(payload)
         claim = consumer.claim(job, payload=payload)
         self.store_stems(job.job_id, model=model, options=dict(job.options))
-        consumer.finish(claim, Result(model, "cpu", FOUR_STEMS))
+        consumer.finish(claim, Result(model=model, device="cpu", stems=FOUR_STEMS))
         return job
 
     def store_stems(
@@ -110,11 +108,8 @@ class Service:
             return False
 
     def kill(self) -> None:
-        """End both processes: a killed parent leaves its child behind for a moment."""
         if self.process.poll() is None:
-            children = psutil.Process(self.process.pid).children(recursive=True)
-            for process in (self.process, *children):
-                process.kill()
+            self.process.kill()
             self.process.wait()
 
 

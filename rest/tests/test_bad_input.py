@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import requests
 from rest.tests.conftest import Start
-from rest.tests.in_memory import client_on, send
 from rest.tests.service import SONG, Service
 
 from tests.tcp_proxy import tcp_proxy
@@ -299,17 +298,6 @@ def test_endless_body_is_413_and_memory_stays_bounded(shared: Start, kind: str) 
     assert 'status="413"' in service.get("/metrics").text
     assert peak_bytes - before_bytes <= 2 * limit_mb * 1024 * 1024
     assert service.get("/healthz").ok
-
-
-def test_uploads_beyond_the_memory_limit_are_503_and_release_it(song: bytes) -> None:
-    client = client_on(max_in_flight_mb=2)
-    text = base64.b64encode(song * 2).decode()
-    for _ in range(3):
-        answer = client.post("/apiv1/separate", json={"mp3": text})
-        assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:too_busy")  # type: ignore[index]
-        assert int(answer.headers["Retry-After"]) > 0
-    assert "msaas_upload_bytes 0.0" in client.get("/metrics").text
-    assert send(client, b"small, and not a song").status_code == 415
 
 
 HALF = SONG.read_bytes()[: SONG.stat().st_size // 2]

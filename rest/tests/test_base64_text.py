@@ -15,9 +15,11 @@ from msaas_rest.api.separate.base64_text import write_decoded
 chunks = st.sampled_from([1024 * 1024, 7, 4, 1])
 
 
-def decode(text: str, chunk_characters: int = 1024 * 1024) -> bytes:
-    file = io.BytesIO()
-    write_decoded(text, file, chunk_characters=chunk_characters)
+def decode(text: str, chunk_bytes: int = 1024 * 1024) -> bytes:
+    file, encoded = io.BytesIO(), text.encode(errors="replace")
+    write_decoded(
+        (encoded[start : start + chunk_bytes] for start in range(0, len(encoded), chunk_bytes)), file
+    )
     return file.getvalue()
 
 

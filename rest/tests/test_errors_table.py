@@ -1,4 +1,4 @@
-"""The table of errors in README.md agrees with the code."""
+"""The table of errors in docs/api.md agrees with the code."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from msaas import errors
 from msaas_rest.http.statuses import status_of
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs/api.md").read_text()
 #: Errors that never leave the service, or stand in the status of a failed job only.
 _INTERNAL = {
     *(errors.MsaasError, errors.NotFound, errors.Unauthorized, errors.Unavailable),
@@ -17,13 +17,13 @@ _INTERNAL = {
 }
 
 
-def documented() -> dict[str, int]:
+def read_documented_codes() -> dict[str, int]:
     """Return the status of each code in the table."""
-    rows = re.findall(r"^\| (\d{3}) \| ([^|]*) \|", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]*) \|", DOCUMENT, flags=re.MULTILINE)
     return {code: int(status) for status, codes in rows for code in re.findall(r"`([a-z0-9_]+)`", codes)}
 
 
-def answered() -> dict[str, int]:
+def list_answered_errors() -> dict[str, int]:
     """Return the status of each error that a client can see."""
     found: list[errors.MsaasError] = []
     for kind in vars(errors).values():
@@ -33,4 +33,4 @@ def answered() -> dict[str, int]:
 
 
 def test_table_lists_every_error_with_its_status() -> None:
-    assert documented() == answered()
+    assert read_documented_codes() == list_answered_errors()

@@ -16,11 +16,12 @@ from msaas.jobs import Job
 from msaas.models import FOUR_STEMS
 from msaas.queue.memory import InMemoryQueue
 from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
-from msaas.storage.song_store import SongStore, fragment_file
+from msaas.storage.names import fragment_file
+from msaas.storage.song_store import SongStore
 
 SONG = "a" * 64
 FRAGMENTS = Fragments(job_id=SONG, tag="0123456789ab", stems=FOUR_STEMS, count=2, until_s=10.24)
-RESULT = Result("htdemucs", "cpu", FOUR_STEMS)
+RESULT = Result(model="htdemucs", device="cpu", stems=FOUR_STEMS)
 
 
 def begin_attempt(queue: JobQueue) -> tuple[Consumer, Claim]:
@@ -59,7 +60,7 @@ def test_player_gets_fragments_in_order_until_the_job_is_done(service_on_each_st
     assert service.get(f"/apiv1/job/{SONG}").json()["playable_until_s"] is None
 
 
-def test_replies_about_fragments(service: Service) -> None:
+def test_replies_about_fragments_are_those_of_the_golden_files(service: Service) -> None:
     begin_attempt(service.queue)
     assert_golden("pieces.txt", describe(service.get(f"/apiv1/job/{SONG}/pieces")))
     missing = service.get(f"/apiv1/job/{SONG}/pieces/vocals/3")
@@ -122,6 +123,8 @@ def running() -> Running:
     return Running(client_on(store=store, queue=queue), store)
 
 
+#: 200 is the list of fragments, to which an empty part and an empty number lead.
+_ALLOWED = {200, 400, 404, 422}
 STORED = {fragment_file(FRAGMENTS, stem, number=number) for stem in FOUR_STEMS for number in (1, 2)}
 _nasty = st.text(st.sampled_from("./\\-_%\0\n 0129é\u202e٣:*?") | st.characters(codec="utf-8"), max_size=60)
 
@@ -143,7 +146,7 @@ def test_any_path_asks_the_store_for_announced_fragments_only(
 ) -> None:
     path = "/".join(quote(text, safe="") for text in (job_id, "pieces", part, number))
     answer = running.client.get("/apiv1/job/" + path, follow_redirects=True)
-    assert answer.status_code in (400, 404, 422) or answer.is_json, answer.text
+    assert answer.status_code in _ALLOWED, answer.text
     assert all(key in STORED or (KEY.fullmatch(key) and ".." not in key) for key in running.store.keys)
 
 

@@ -18,7 +18,7 @@ def song() -> bytes:
     return FRAME * 100
 
 
-def test_replies_about_a_song(service: Service, song: bytes) -> None:
+def test_replies_about_a_song_are_those_of_the_golden_files(service: Service, song: bytes) -> None:
     job_id = song_hash(song)
     assert_golden("separate.txt", describe(service.send(song)))
     assert_golden("separate-variant.txt", describe(service.send(song, query="?model=htdemucs_6s")))
@@ -31,7 +31,7 @@ def test_replies_about_a_song(service: Service, song: bytes) -> None:
     assert_golden("delete-contents.txt", describe(service.get("/apiv1/delete_contents")))
 
 
-def test_replies_without_a_song(service: Service) -> None:
+def test_replies_without_a_song_are_those_of_the_golden_files(service: Service) -> None:
     assert_golden("home.txt", describe(service.get("/")))
     assert_golden("models.txt", describe(service.get("/apiv1/models")))
     assert_golden("healthz.txt", describe(service.get("/healthz")))
@@ -53,14 +53,18 @@ def test_replies_without_a_song(service: Service) -> None:
         ("missing-song", "POST", "/apiv1/separate"),
     ],
 )
-def test_problems(service: Service, song: bytes, name: str, method: str, path: str) -> None:
+def test_refused_request_gets_the_problem_of_the_golden_file(
+    service: Service, song: bytes, name: str, method: str, path: str
+) -> None:
     body = song if "?" in path else b""
     answer = service.call(method, path, data=body, headers={"Content-Type": "audio/mpeg"})
     assert_golden(f"problem-{name}.txt", describe(answer))
     assert answer.content.endswith(b"}\n")
 
 
-def test_job_messages(service: Service, song: bytes, redis_server: RedisServer) -> None:
+def test_messages_of_jobs_are_those_of_the_golden_file(
+    service: Service, song: bytes, redis_server: RedisServer
+) -> None:
     service.send(song, headers=TAGGED)
     callback = '{"url": "http://localhost:5000", "data": {"mine": 1}}'
     service.send_as_form({"mp3": song}, data={"model": "mdx", "callback": callback}, headers=TAGGED)
@@ -68,7 +72,9 @@ def test_job_messages(service: Service, song: bytes, redis_server: RedisServer) 
     assert_golden("job-messages.txt", "\n".join(message.decode() for message in messages))
 
 
-def test_lines_of_the_log_list(service: Service, song: bytes, redis_server: RedisServer) -> None:
+def test_log_list_has_the_lines_of_the_golden_file(
+    service: Service, song: bytes, redis_server: RedisServer
+) -> None:
     redis = redis_server.client()
     service.send(song, headers=TAGGED)
     wait_until(lambda: b"job_enqueued" in b"".join(redis.lrange("logging", 0, -1)))
@@ -78,7 +84,7 @@ def test_lines_of_the_log_list(service: Service, song: bytes, redis_server: Redi
     )
 
 
-def test_lines_of_stdout(service: Service, song: bytes) -> None:
+def test_stdout_has_the_lines_of_the_golden_file(service: Service, song: bytes) -> None:
     headers = {"X-Request-ID": "golden-2"}
     service.send(song, headers=headers)
     service.send(b"not a song", headers=headers)

@@ -74,13 +74,13 @@ def test_finished_song_is_not_done_again_and_its_callback_is_due(service: Servic
 def test_result_of_a_fallback_is_made_again_once_the_model_runs(service: Service, song: bytes) -> None:
     job_id = service.send(song).json()["hash"]
     service.work(model="starter")
-    service.queue.set_stand_in("htdemucs", runs="starter")
+    service.queue.consumer("w1").announce_models({"htdemucs": "starter"})
     before = service.get(f"/apiv1/job/{job_id}").json()
     service.send(song)
     assert service.queue.waiting() == []
     assert service.get(f"/apiv1/job/{job_id}").json() == before
     assert (before["state"], before["device"], before["model"]) == ("done", "cpu", "starter")
-    service.queue.set_stand_in("htdemucs", runs=None)
+    service.queue.consumer("w1").announce_models({"htdemucs": "htdemucs"})
     service.send(song)
     assert service.queue.waiting() == [job_id]
 

@@ -150,15 +150,17 @@ def test_full_disk_is_503_and_logged_as_an_error() -> None:
     assert (answer.status_code, answer.json["type"]) == (503, "urn:msaas:error:too_busy")  # type: ignore[index]
     assert "Retry-After" in answer.headers
     (failure,) = [line for line in lines if line["log_level"] == "error"]
-    assert failure["event"] == "disk_full"
+    assert failure["event"] == "disk_filled"
     assert isinstance(failure["exc_info"], OSError)
 
 
 def test_unexpected_exception_is_500_without_its_text() -> None:
     with structlog.testing.capture_logs() as lines:
-        answer = client_on(queue=CrashingQueue()).get("/apiv1/queue")
+        answer = client_on(queue=CrashingQueue()).get("/apiv1/queue", headers={"X-Request-ID": "crash-1"})
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
-    assert answer.json["detail"] == "Something went wrong."  # type: ignore[index]
+    assert answer.json is not None
+    assert answer.json["title"] == "Internal Server Error"
+    assert answer.json["detail"] == "The service failed. Its log has the cause under request id crash-1."
     assert "secret" not in answer.text
     (failure,) = [line for line in lines if line["log_level"] == "error"]
     assert (failure["event"], failure["path"]) == ("request_crashed", "/apiv1/queue")

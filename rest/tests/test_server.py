@@ -1,22 +1,25 @@
 """The process: command line, start, slow clients, malformed requests, graceful shutdown."""
 
 import http.client
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 
-import psutil
 import pytest
 from rest.tests.conftest import Start
 from rest.tests.service import ROOT, Service
 
-from msaas_rest.http.server import THREADS
 from tests.servers import wait_until
 
+JOB = "a" * 64
 COMMANDS = [["rest/rest-server.py"], ["-m", "msaas_rest"]]
 
 
@@ -93,60 +96,148 @@ def test_slow_clients_do_not_delay_others(service: Service) -> None:
     try:
         for client in slow:
             client.sendall(f"{head}Content-Length: 99\r\n\r\nx".encode())
-        serving = service.serving
-        wait_until(lambda: serving.num_threads() > 100)
+        wait_until(lambda: "msaas_uploads 100.0" in service.get("/metrics").text)
         times = sorted(service.get("/apiv1/queue").elapsed.total_seconds() for _ in range(100))
         assert times[98] <= 1.0
     finally:
         for client in slow:
             client.close()
-    assert THREADS >= 256
 
 
 IMPATIENT = """
-from msaas_rest.http.server import Server
+from msaas_rest.http.protocol import ConnectionPolicy
+from msaas_rest.http.receiving import ReceivingPolicy
+from msaas_rest.http.server import serve
 from msaas_rest.settings import RestSettings
-Server(RestSettings.from_env(), idle_s=1).run()
+serve(
+    RestSettings.from_env(),
+    connection_policy=ConnectionPolicy(head_s=0.5, stalled_s=0.5, refused_s=0.5),
+    receiving_policy=ReceivingPolicy(grace_s=0.5, min_bytes_per_s=1000),
+)
 """
 
 
-@pytest.mark.parametrize("sent", ["GET / HT", "POST /apiv1/separate HTTP/1.1\r\nContent-Length: 99\r\n\r\nx"])
-def test_silent_clients_are_disconnected(shared: Start, sent: str) -> None:
-    service = shared(command=("-c", IMPATIENT))
-    silent = [socket.create_connection(("127.0.0.1", service.settings.port)) for _ in range(THREADS + 10)]
-    try:
-        for client in silent:
-            client.sendall(sent.encode())
-        serving = service.serving
-        wait_until(lambda: serving.num_threads() >= THREADS)
-        assert service.get("/healthz", timeout=10).ok
-    finally:
-        for client in silent:
-            client.close()
+@pytest.fixture
+def impatient(shared: Start) -> Service:
+    """A service that waits half a second for its clients."""
+    return shared(command=("-c", IMPATIENT))
+
+
+def receive_all(client: socket.socket) -> bytes:
+    """Return everything until the service closes the connection."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while chunk := client.recv(65536):
+            received += chunk
+    return received
+
+
+def trickle(client: socket.socket) -> None:
+    """Send a byte now and then, for 5 s."""
+    for _ in range(100):
+        client.sendall(b"A")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: "])
+def test_client_without_a_whole_head_is_disconnected(impatient: Service, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
+        client.sendall(sent)
+        assert receive_all(client) == b""
+
+
+def test_head_that_trickles_is_disconnected(impatient: Service) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client,
+        pytest.raises(ConnectionError),
+    ):
+        trickle(client)
+
+
+SLOW_UPLOAD = b"POST /apiv1/separate HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/mpeg\r\n"
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 9999\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"]
+)
+def test_body_below_the_minimum_rate_is_408(impatient: Service, framing: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
+        client.sendall(SLOW_UPLOAD + framing)
+        answer = receive_all(client)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"urn:msaas:error:upload_too_slow" in answer
+    assert "msaas_upload_bytes 0.0" in impatient.get("/metrics").text
+
+
+def test_body_above_the_minimum_rate_may_take_longer(impatient: Service, song: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
+        client.sendall(SLOW_UPLOAD + f"Content-Length: {len(song)}\r\n\r\n".encode())
+        for start in range(0, len(song), len(song) // 10):
+            client.sendall(song[start : start + len(song) // 10])
+            time.sleep(0.1)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_refused_client_that_sends_on_is_disconnected(impatient: Service) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
+        client.sendall(SLOW_UPLOAD.replace(b"audio/mpeg", b"audio/mpeg\r\nContent-Encoding: gzip"))
+        client.sendall(b"Content-Length: 99999999\r\n\r\n")
+        answer = client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 415 ")
+        with pytest.raises(ConnectionError):
+            trickle(client)
+
+
+def test_client_that_only_sends_no_more_gets_its_answer(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(b"GET /apiv1/queue HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert receive_all(client).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("closes", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_client_that_leaves_during_a_download_costs_nothing(start: Start, closes: int) -> None:
+    service = start()
+    service.store_stems(JOB)
+    manifest = service.song_store.manifest(JOB)
+    assert manifest is not None
+    large = service.song_store.put_stem(JOB, "bass", io.BytesIO(bytes(20_000_000)))
+    service.song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": large}))
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(f"GET /apiv1/track/{JOB}/bass HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert client.recv(9) == b"HTTP/1.1 "
+        client.shutdown(closes)
+        before_s = sum(service.serving.cpu_times()[:2])
+        time.sleep(1)
+        assert sum(service.serving.cpu_times()[:2]) - before_s < 0.5
+        assert service.get("/healthz").ok
 
 
 # Malformed requests
+
+
+def exchange(service: Service, sent: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send these bytes, and return the answer and its body."""
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(sent)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return answer, answer.read()
 
 
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
         ("GET\r\n\r\n", 400),
-        ("GET / HTTP/9.9\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nAuthorization Bearer the-key-of-a-client\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nAuthorization: Bearer the-key-of-a-client\0\r\n\r\n", 400),
-        (f"GET /{'a' * 9000} HTTP/1.1\r\n\r\n", 414),
-        (f"GET / HTTP/1.1\r\nX: {'a' * 9000}\r\n\r\n", 431),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: cow\r\n\r\n", 501),
     ],
-    ids=["line", "version", "header", "value", "long line", "long header", "coding"],
+    ids=["line", "header", "value", "no host", "coding"],
 )
 def test_malformed_request_is_a_problem_and_not_repeated(service: Service, sent: str, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
-        client.sendall(sent.encode())
-        answer = http.client.HTTPResponse(client)
-        answer.begin()
-        body = answer.read()
+    answer, body = exchange(service, sent.encode())
     problem = json.loads(body)
     assert body.endswith(b"}\n")
     assert (answer.status, problem["status"]) == (status, status)
@@ -154,37 +245,59 @@ def test_malformed_request_is_a_problem_and_not_repeated(service: Service, sent:
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert {"type", "title", "detail", "instance", "reason"} <= set(problem)
-    wait_until(lambda: "http_request_malformed" in service.log.read_text())
+    wait_until(lambda: "http_request_rejected" in service.log.read_text())
     assert "the-key-of-a-client" not in service.log.read_text() + str(problem)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 505),
+        (f"GET /{'a' * 9000} HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        (f"GET /?{'a' * 9000} HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        (f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'a' * 40_000}\r\n\r\n", 431),
+    ],
+    ids=["version", "long path", "long query", "long header"],
+)
+def test_request_beyond_the_limits_of_its_head_is_a_problem(service: Service, sent: str, status: int) -> None:
+    answer, body = exchange(service, sent.encode())
+    assert (answer.status, json.loads(body)["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_endless_head_is_refused(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        with suppress(ConnectionError):
+            for _ in range(1000):
+                client.sendall(b"A" * 4096)
+        assert receive_all(client)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400", b"")
+
+
+def test_script_name_header_changes_nothing(service: Service) -> None:
+    assert service.get("/apiv1/queue", headers={"SCRIPT_NAME": "/x", "Script-Name": "/x"}).status_code == 200
+
+
+def test_broken_chunk_after_a_get_has_one_answer(service: Service) -> None:
+    sent = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(sent)
+        received = client.recv(65536)
+        client.sendall(b"not a chunk\r\n")
+        received += receive_all(client)
+    assert received.count(b"HTTP/1.1 ") == 1
 
 
 # End
 
 
-def test_sigterm_answers_the_request_in_progress_and_leaves_no_process(start: Start, song: bytes) -> None:
+def test_sigterm_answers_the_request_in_progress(start: Start, song: bytes) -> None:
     service = start()
-    children = psutil.Process(service.process.pid).children(recursive=True)
-    assert children
     with socket.create_connection(("127.0.0.1", service.settings.port), timeout=10) as client:
         head = "POST /apiv1/separate HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/mpeg\r\n"
         client.sendall(f"{head}Content-Length: {len(song)}\r\n\r\n".encode() + song[:-1000])
-        wait_until(lambda: "msaas_upload_bytes 0.0" not in service.get("/metrics").text)
+        wait_until(lambda: "msaas_uploads 1.0" in service.get("/metrics").text)
         service.process.send_signal(signal.SIGTERM)
         client.sendall(song[-1000:])
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
     assert service.process.wait(timeout=20) == 0
-    assert not [child for child in children if child.is_running()]
     assert len(service.queue.waiting()) == 1
-
-
-def test_killed_serving_process_is_started_again_and_reported(
-    start: Start,
-) -> None:
-    service = start()
-    killed = service.serving
-    killed.kill()
-    wait_until(lambda: "SIGKILL" in service.log.read_text())
-    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    assert [(line["logger"], line["level"]) for line in lines] == [("gunicorn.error", "error")]
-    wait_until(service.answers)
-    assert service.serving.pid != killed.pid

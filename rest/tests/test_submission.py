@@ -39,7 +39,7 @@ class RecordingQueue(InMemoryQueue):
 
 
 class ReadOnlyStore(InMemoryStore):
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
         raise StoreUnavailable
 
 
@@ -73,7 +73,7 @@ class System:
         assert payload is not None
         claim = consumer.claim(Job.decode(payload), payload=payload)
         store_stems(self.song_store, claim.job.job_id, model=model, options=dict(claim.job.options))
-        consumer.finish(claim, Result(model, "cpu", FOUR_STEMS))
+        consumer.finish(claim, Result(model=model, device="cpu", stems=FOUR_STEMS))
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_result_of_a_stand_in_is_done_at_once_and_status_is_untouched(
 ) -> None:
     job_id = system.send(**options)
     system.work(model="starter")
-    system.queue.set_stand_in(options.get("model", "htdemucs"), runs="starter")
+    system.queue.consumer("w1").announce_models({options.get("model", "htdemucs"): "starter"})
     before = system.queue.status(job_id)
     assert system.send(callback=Callback("http://r/"), **options) == job_id
     assert system.queue.waiting() == []
@@ -184,12 +184,12 @@ def test_result_of_a_stand_in_is_done_at_once_and_status_is_untouched(
     assert system.outbox.receive(visibility_s=60) is not None
 
 
-@pytest.mark.parametrize("stand_in", [None, "mdx"])
-def test_result_of_an_ended_or_other_stand_in_is_made_again(system: System, stand_in: str | None) -> None:
+@pytest.mark.parametrize("runs", ["htdemucs", "mdx"])
+def test_result_of_an_ended_or_other_stand_in_is_made_again(system: System, runs: str) -> None:
     system.send()
     system.work(model="starter")
-    system.queue.set_stand_in("htdemucs", runs="starter")
-    system.queue.set_stand_in("htdemucs", runs=stand_in)
+    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
+    system.queue.consumer("w1").announce_models({"htdemucs": runs})
     system.send()
     assert system.queue.waiting() == [HASH]
 
@@ -197,7 +197,7 @@ def test_result_of_an_ended_or_other_stand_in_is_made_again(system: System, stan
 def test_result_of_the_requested_model_is_a_hit_while_a_stand_in_runs(system: System) -> None:
     system.send()
     system.work(model="htdemucs")
-    system.queue.set_stand_in("htdemucs", runs="starter")
+    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
     system.send()
     assert system.queue.waiting() == []
 
@@ -205,6 +205,6 @@ def test_result_of_the_requested_model_is_a_hit_while_a_stand_in_runs(system: Sy
 def test_stand_in_of_one_model_does_not_answer_for_another(system: System) -> None:
     system.send(model="mdx")
     system.work(model="starter")
-    system.queue.set_stand_in("htdemucs", runs="starter")
+    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
     job_id = system.send(model="mdx")
     assert system.queue.waiting() == [job_id]

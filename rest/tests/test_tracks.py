@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import requests
+from flask.testing import FlaskClient
 from rest.tests.in_memory import RecordingStore, client_on
 from rest.tests.service import Service, stem_bytes, store_stems
 
+from msaas.formats import FORMATS, Format
 from msaas.models import FOUR_STEMS
 from msaas.storage.directory import DirectoryStore
+from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from tests.servers import S3Access
 from tests.tcp_proxy import TcpProxy
@@ -236,6 +239,56 @@ def test_stem_that_is_stored_again_during_a_download_is_served(
     manifest = song_store.manifest(JOB)
     assert manifest is not None
     assert set(manifest.stems) == set(FOUR_STEMS)
+
+
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_stem_removed_during_a_download_is_a_missing_track(tmp_path: Path, is_verified: bool) -> None:
+    store = ReplacingStore(tmp_path)
+    store_stems(SongStore(store), JOB)
+    client = client_on(store=store)
+    if is_verified:
+        assert client.get(PATH).data == BASS
+    store.before_get = lambda: SongStore(DirectoryStore(tmp_path)).remove_stem(JOB, "bass")
+    answer = client.get(PATH)
+    assert store.before_get is None
+    assert (answer.status_code, answer.json["type"]) == (404, "urn:msaas:error:track_not_found")
+    assert f"job {JOB}" in answer.json["detail"]
+    assert "Send the song again." in answer.json["detail"]
+
+
+# Formats
+
+
+@pytest.fixture
+def wav_client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """The bass of the job is a WAV file, as a service with one more format stores it."""
+    monkeypatch.setitem(FORMATS, "wav", Format(name="wav", extension="wav", media_type="audio/wav"))
+    store = InMemoryStore()
+    song_store = SongStore(store)
+    store_stems(song_store, JOB)
+    manifest = song_store.manifest(JOB)
+    assert manifest is not None
+    file = song_store.put_stem(JOB, "bass", io.BytesIO(BASS), extension="wav")
+    song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": file}))
+    return client_on(store=store)
+
+
+@pytest.mark.parametrize("part", ["bass", "bass.wav", "base.wav"])
+def test_stem_is_served_in_the_format_of_its_manifest(wav_client: FlaskClient, part: str) -> None:
+    answer = wav_client.get(f"/apiv1/track/{JOB}/{part}")
+    assert (answer.status_code, answer.data) == (200, BASS)
+    assert answer.headers["Content-Type"] == "audio/wav"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{JOB}-bass.wav"'
+
+
+@pytest.mark.parametrize(("part", "has"), [("bass.mp3", "wav"), ("drums.wav", "mp3")])
+@pytest.mark.parametrize("method", ["track", "remove"])
+def test_stem_of_another_format_is_a_missing_track(
+    wav_client: FlaskClient, part: str, has: str, method: str
+) -> None:
+    answer = wav_client.open(f"/apiv1/{method}/{JOB}/{part}", method="GET")
+    assert (answer.status_code, answer.json["type"]) == (404, "urn:msaas:error:track_not_found")
+    assert answer.json["detail"].endswith(f"is stored as {has}. Ask for that extension, or for none.")
 
 
 # Removal

@@ -7,6 +7,7 @@ from msaas_rest.bootstrap import Dependencies
 from msaas_rest.health.metrics import Metrics, count_requests
 from msaas_rest.health.routes import routes as health_routes
 from msaas_rest.home.routes import routes as home_routes
+from msaas_rest.http.head_checks import check_head
 from msaas_rest.http.origin_checks import SECURITY_HEADERS, check_host, check_site
 from msaas_rest.http.problems import present_problems
 from msaas_rest.http.request_log import tag_requests
@@ -21,7 +22,7 @@ def create_app(deps: Dependencies) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.request_class = UploadRequest
     app.url_map.strict_slashes = False
-    metrics = Metrics(queue=deps.queue, upload_memory=deps.upload_memory)
+    metrics = Metrics(queue=deps.queue, disk_budget=deps.disk_budget)
     tag_requests(app)
     count_requests(app, metrics)
     present_problems(app)
@@ -36,6 +37,7 @@ def create_app(deps: Dependencies) -> Flask:
 def _check_origins(app: Flask, settings: RestSettings) -> None:
     @app.before_request
     def check_origin() -> None:
+        check_head(request)
         if request.path not in _PROBED_PATHS:
             check_host(request.headers.get("Host", ""), allowed=settings.allowed_hosts)
             check_site(request)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from msaas.bootstrap import open_outbox, open_queue, open_song_store
 from msaas.queue.protocol import JobQueue, Outbox
 from msaas.storage.song_store import SongStore
-from msaas_rest.http.upload_memory import UploadMemoryLimit
+from msaas_rest.http.disk_budget import DiskBudget
 from msaas_rest.settings import RestSettings
 
 #: An API call has 2 s to report that the store is unavailable.
@@ -24,7 +24,7 @@ class Dependencies:
     outbox: Outbox
     song_store: SongStore
     uploads: SongStore
-    upload_memory: UploadMemoryLimit
+    disk_budget: DiskBudget
 
 
 def bootstrap(
@@ -41,5 +41,5 @@ def bootstrap(
         outbox=outbox or open_outbox(settings),
         song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),
         uploads=song_store or open_song_store(settings),
-        upload_memory=UploadMemoryLimit(settings.max_in_flight_bytes),
+        disk_budget=DiskBudget(settings.max_in_flight_bytes),
     )

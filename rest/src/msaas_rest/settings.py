@@ -3,12 +3,16 @@
 from typing import Annotated, Any
 
 from limits import parse_many
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
 from pydantic_settings import NoDecode
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import ModelName, Port, StoreSettings
+from msaas.settings import ModelName, Port, QueueSettings, StoreSettings
 from msaas_rest.http.api_keys import ApiKeys, parse_api_keys
+
+_IN_FLIGHT_MB = 4096
+#: The largest upload is in base64 and lies on the disk twice, and one client has half of the space.
+_UPLOADS_IN_FLIGHT = 8
 
 
 def _names(value: Any) -> Any:
@@ -28,7 +32,7 @@ def _rate(text: str) -> str:
     return text
 
 
-class RestSettings(StoreSettings):
+class RestSettings(StoreSettings, QueueSettings):
     host: str = "127.0.0.1"
     port: Port = 5000
     demucs_model: ModelName = DEFAULT_MODEL
@@ -43,8 +47,8 @@ class RestSettings(StoreSettings):
     rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
     #: With this many waiting jobs no further song is accepted.
     max_queued: int | None = Field(default=None, ge=1)
-    #: Memory that all uploads hold together, in MiB. Beyond it clients are asked to come back.
-    max_in_flight_mb: int = Field(default=512, ge=1)
+    #: Disk space of all uploads in progress, in MiB. One client has half of it. Beyond it uploads wait.
+    max_in_flight_mb: int | None = None
 
     @property
     def max_upload_bytes(self) -> int:
@@ -52,4 +56,14 @@ class RestSettings(StoreSettings):
 
     @property
     def max_in_flight_bytes(self) -> int:
-        return self.max_in_flight_mb * 1024 * 1024
+        least_mb = _UPLOADS_IN_FLIGHT * self.max_upload_mb
+        return (self.max_in_flight_mb or max(_IN_FLIGHT_MB, least_mb)) * 1024 * 1024
+
+    @model_validator(mode="after")
+    def _check_in_flight(self) -> "RestSettings":
+        least_mb = _UPLOADS_IN_FLIGHT * self.max_upload_mb
+        if self.max_in_flight_mb is not None and self.max_in_flight_mb < least_mb:
+            raise ValueError(
+                f"MAX_IN_FLIGHT_MB is less than {_UPLOADS_IN_FLIGHT} × MAX_UPLOAD_MB = {least_mb}"
+            )
+        return self

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from msaas.models import MODELS
+from msaas.models import MODELS, Model
 from msaas_rest.bootstrap import Dependencies
 
 
@@ -14,9 +14,18 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/models")
     def list_models() -> dict[str, Any]:
-        return {
-            "default": default,
-            "models": [{"name": row.name, "stems": list(row.stems)} for row in MODELS.values()],
-        }
+        return {"default": default, "models": [_describe(row) for row in MODELS.values()]}
 
     return blueprint
+
+
+def _describe(row: Model) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "family": row.family,
+        "stems": list(row.stems),
+        "samplerate": row.samplerate,
+        "code_license": row.code_license,
+        "weights_license": row.weights_license,
+        "source": row.source,
+    }

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from msaas.errors import Unavailable
 from msaas.metrics import count_build
 from msaas.queue.protocol import JobQueue
-from msaas_rest.http.upload_memory import UploadMemoryLimit
+from msaas_rest.http.disk_budget import DiskBudget
 
 _DURATIONS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 #: Label of requests that match no route.
@@ -24,7 +24,7 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class Metrics:
     """The metrics of one app. Each app has its own registry, so that two can run in one process."""
 
-    def __init__(self, *, queue: JobQueue, upload_memory: UploadMemoryLimit) -> None:
+    def __init__(self, *, queue: JobQueue, disk_budget: DiskBudget) -> None:
         self.registry = CollectorRegistry()
         count_build(self.registry)
         self.requests = Counter(
@@ -37,8 +37,10 @@ class Metrics:
             buckets=_DURATIONS_S,
             registry=self.registry,
         )
-        held = Gauge("msaas_upload_bytes", "Memory that uploads hold", registry=self.registry)
-        held.set_function(lambda: upload_memory.taken_bytes)
+        held = Gauge("msaas_upload_bytes", "Disk space that uploads in progress hold", registry=self.registry)
+        held.set_function(lambda: disk_budget.taken_bytes)
+        uploads = Gauge("msaas_uploads", "Uploads in progress", registry=self.registry)
+        uploads.set_function(lambda: disk_budget.uploads)
         self.registry.register(_QueueDepth(queue))
 
 

@@ -42,7 +42,11 @@ class _StoreCheck:
         self._is_prepared = False
 
     def check(self) -> None:
-        """Raises `StoreUnavailable`."""
+        """Return once the store answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
         if self._is_prepared:
             # The folder of a directory store may have been deleted.
             with suppress(ObjectNotFound):

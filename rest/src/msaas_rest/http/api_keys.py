@@ -35,11 +35,11 @@ class ApiKeys:
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != _BEARER or not key.strip():
-            raise MissingKey("Send the key as `Authorization: Bearer <key>`.")
+            raise MissingKey("The API key is missing. Send it as `Authorization: Bearer <key>`.")
         digest = _digest(key.strip())
         # Compare with all, so that the time shows nothing.
         if not sum(hmac.compare_digest(digest, known) for known in self.digests):
-            raise WrongKey("The key in Authorization is unknown.")
+            raise WrongKey("The API key is unknown. Ask the operator for a valid key.")
         return digest
 
 

@@ -1,59 +1,96 @@
-"""Request bodies: read in chunks that are counted, never waited for without end."""
+"""Request bodies: a handler opens the body, and has it whole, as a file."""
 
-import time
-from contextlib import suppress
-from typing import Any
+import shutil
+from tempfile import TemporaryFile
+from typing import BinaryIO, Protocol
 
-from gunicorn.http.errors import ParseException
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from msaas.errors import MalformedRequest
-from msaas_rest.http.upload_memory import Reservation
+from msaas.errors import MsaasError, SongTooLarge
 
-CHUNK_BYTES = 256 * 1024
-#: A client that still sends when it is refused reads the answer only after its upload.
-_DISCARD_S = 2.0
-_INPUT = "wsgi.input"
+#: Key of the body in the environment of a request.
+BODY = "msaas.body"
 
 
-class MeteredInput:
-    """The body as the server passes it on. Each byte reserves `bytes_per_byte` bytes of memory."""
+class Body(Protocol):
+    """The body of a request. `copies` is the number of times that it will lie on the disk."""
 
-    def __init__(self, environ: dict[str, Any], *, reservation: Reservation, bytes_per_byte: int) -> None:
-        self.raw = environ[_INPUT]
-        self._missing_bytes = int(environ.get("CONTENT_LENGTH") or 0)
-        self._reservation = reservation
-        self._bytes_per_byte = bytes_per_byte
-
-    def read(self, size: int = CHUNK_BYTES) -> bytes:
-        """Return up to `size` bytes.
-
-        Raises:
-            MalformedRequest: the body is cut, or its chunked encoding is invalid.
-            TooBusy: the upload memory is used up.
-        """
-        try:
-            chunk: bytes = self.raw.read(min(size, CHUNK_BYTES))
-        except ParseException as error:
-            raise MalformedRequest(f"The body cannot be read: {type(error).__name__}.") from None
-        if not chunk and self._missing_bytes > 0:
-            raise MalformedRequest(f"The body ended {self._missing_bytes} bytes early.")
-        self._missing_bytes -= len(chunk)
-        self._reservation.take(len(chunk) * self._bytes_per_byte)
-        return chunk
+    def open(self, max_bytes: int, *, copies: int, client: str) -> BinaryIO: ...
 
 
-def meter(environ: dict[str, Any], *, reservation: Reservation, bytes_per_byte: int) -> None:
-    """Count the body of this request."""
-    environ[_INPUT] = MeteredInput(environ, reservation=reservation, bytes_per_byte=bytes_per_byte)
+class BodyWanted(BaseException):
+    """A handler opens a body that was not received yet.
+
+    The server receives it and calls the app again. So a refused request costs no upload, and an upload in
+    progress costs no thread. It derives from `BaseException`, so that no handler catches it.
+    """
+
+    def __init__(self, max_bytes: int, *, copies: int, client: str) -> None:
+        super().__init__()
+        self.max_bytes = max_bytes
+        self.copies = copies
+        self.client = client
 
 
-def discard_rest(environ: dict[str, Any]) -> None:
-    """Read on for a moment after a refusal, so that a client that still sends can read it."""
-    metered = environ[_INPUT]
-    raw = metered.raw if isinstance(metered, MeteredInput) else metered
-    deadline = time.monotonic() + _DISCARD_S
-    if sock := environ.get("gunicorn.socket"):
-        sock.settimeout(_DISCARD_S)
-    with suppress(OSError, ParseException):
-        while raw.read(CHUNK_BYTES) and time.monotonic() < deadline:
-            pass
+class UnreceivedBody:
+    def open(self, max_bytes: int, *, copies: int, client: str) -> BinaryIO:
+        raise BodyWanted(max_bytes, copies=copies, client=client)
+
+
+class ReceivedBody:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def open(self, max_bytes: int, *, copies: int, client: str) -> BinaryIO:
+        if self._file.seek(0, 2) > max_bytes:
+            raise too_large(max_bytes)
+        self._file.seek(0)
+        return self._file
+
+
+class FailedBody:
+    """A body that could not be received."""
+
+    def __init__(self, error: MsaasError | OSError) -> None:
+        self._error = error
+
+    def open(self, max_bytes: int, *, copies: int, client: str) -> BinaryIO:
+        raise self._error
+
+
+def too_large(max_bytes: int) -> SongTooLarge:
+    return SongTooLarge(f"The body is too large. The limit is {max_bytes} bytes.")
+
+
+def open_body(request: Request, *, max_bytes: int, copies: int = 1, client: str) -> BinaryIO:
+    """Return the whole body as a file, which the server closes.
+
+    Args:
+        max_bytes: a longer body is refused.
+        copies: how many times the handler will hold the body on the disk.
+        client: shares the disk with the other clients.
+
+    Raises:
+        SongTooLarge: the body is too large.
+        MalformedRequest: the body is cut.
+        TooSlow, TooBusy: the body takes too long, or the disk has no room for it.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise too_large(max_bytes)
+    body: Body = request.environ.get(BODY) or ReceivedBody(_read(request, max_bytes))
+    file = body.open(max_bytes, copies=copies, client=client)
+    request.environ["wsgi.input"] = file
+    request.environ["wsgi.input_terminated"] = True
+    return file
+
+
+def _read(request: Request, max_bytes: int) -> BinaryIO:
+    """Read the body of a server that passes it on as it arrives, as that of the tests does."""
+    file = TemporaryFile()  # noqa: SIM115 - the request closes it
+    request.max_content_length = max_bytes
+    try:
+        shutil.copyfileobj(request.stream, file)
+    except RequestEntityTooLarge:
+        raise too_large(max_bytes) from None
+    return file

@@ -41,7 +41,9 @@ def check_host(host: str, *, allowed: Iterable[str] = ()) -> None:
     name = _host_name(host)
     if not host or _is_address(name) or name in _LOCAL_NAMES or name in {each.lower() for each in allowed}:
         return
-    raise UnknownHost(f"Host {name[:255]!r} is not in ALLOWED_HOSTS.")
+    raise UnknownHost(
+        f"Host {name[:255]!r} is not accepted. Use an address, or add the name to ALLOWED_HOSTS."
+    )
 
 
 def _host_name(host: str) -> str:
@@ -95,7 +97,13 @@ def _check_origin(request: Request) -> None:
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in ("same-origin", "none"):
-        raise CrossSiteRequest(f"Header Sec-Fetch-Site is {site[:32]!r}.")
+        raise _cross_site(f"Sec-Fetch-Site is {site[:32]!r}")
     origin = request.headers.get("Origin") or request.headers.get("Referer")
     if site is None and origin is not None and _host_of(origin) != request.headers.get("Host"):
-        raise CrossSiteRequest("Header Origin or Referer does not match Host.")
+        raise _cross_site("Origin or Referer does not match Host")
+
+
+def _cross_site(cause: str) -> CrossSiteRequest:
+    return CrossSiteRequest(
+        f"A page of another site sent this request ({cause}). Send it from a program, or from this origin."
+    )

@@ -2,16 +2,14 @@
 
 import errno
 import json
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from msaas.errors import MsaasError, QueueFull, SongTooLarge, TooBusy
 from msaas.logs import get_logger
-from msaas_rest.http.body import discard_rest
 from msaas_rest.http.statuses import status_of
 
 #: Redis and the store are usually back sooner.
@@ -37,8 +35,7 @@ def problem(error: MsaasError) -> Response:
         status,
         kind=f"urn:msaas:error:{error.code}",
         title=error.title,
-        detail=error.detail or error.title,
-        reason=str(error),
+        detail=str(error),
     )
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="msaas"'
@@ -67,10 +64,7 @@ def _from_http_exception(error: HTTPException) -> Response:
     """Present an error of Flask: an unknown route or method, a body that cannot be parsed."""
     if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()  # type: ignore[return-value]
-    detail = _detail(error)
-    response = _problem(
-        HTTPStatus(error.code), kind="about:blank", title=error.name, detail=detail, reason=detail
-    )
+    response = _problem(HTTPStatus(error.code), kind="about:blank", title=error.name, detail=_detail(error))
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
@@ -87,30 +81,29 @@ def _detail(error: HTTPException) -> str:
 
 def _from_os_error(error: OSError) -> Response:
     if error.errno == errno.ENOSPC:
-        log.error("disk_full", exc_info=error)
+        log.error("disk_filled", exc_info=error)
         return problem(TooBusy("The disk of the service is full. Try again later."))
     return _internal_error(error)
 
 
 def _internal_error(error: Exception) -> Response:
-    """Log the error with its traceback. The client learns nothing about it."""
+    """Log the error with its traceback. The client gets the request id, by which the operator finds it."""
     log.error("request_crashed", path=request.path, exc_info=error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    title = "Something went wrong."
-    return _problem(status, kind="about:blank", title=title, detail=title, reason=title)
+    detail = f"The service failed. Its log has the cause under request id {g.request_id}."
+    return _problem(status, kind="about:blank", title=status.phrase, detail=detail)
 
 
 def problem_json(status: HTTPStatus, **fields: Any) -> str:
-    """Return the problem document of RFC 9457, with the `reason` of clients in use."""
+    """Return the problem document of RFC 9457. Older clients read `detail` as `reason`."""
     order = ("type", "title", "status", "detail", "instance", "reason")
-    document = {**fields, "type": fields["kind"], "status": status.value}
+    document = {**fields, "type": fields["kind"], "status": status.value, "reason": fields["detail"]}
     return json.dumps({name: document[name] for name in order}) + "\n"
 
 
 def _problem(status: HTTPStatus, **fields: str) -> Response:
     body = problem_json(status, instance=request.path, **fields)
     response = Response(body, status=status.value, content_type=PROBLEM_TYPE)
-    response.call_on_close(partial(discard_rest, request.environ))
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

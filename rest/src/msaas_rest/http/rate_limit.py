@@ -1,8 +1,6 @@
 """Rate limit: a moving window in Redis, which all pods share."""
 
-import ipaddress
 import time
-from contextlib import suppress
 
 from flask import Request, Response, after_this_request
 from limits import RateLimitItem, parse_many
@@ -11,19 +9,20 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from msaas.bootstrap import redis_address, redis_keys
-from msaas.errors import QueueUnavailable, TooManyRequests, Unauthorized
+from msaas.errors import QueueUnavailable, TooManyRequests
 from msaas.queue.redis.clients import connect
-from msaas.settings import Settings
+from msaas.settings import QueueSettings
 from msaas_rest.http.api_keys import ApiKeys
+from msaas_rest.http.clients import client_of
 
-#: One client has a whole IPv6 network of this size.
-_IPV6_CLIENT_BITS = 64
+#: Key of the environment of a request that is counted already. A request with a body runs twice.
+_COUNTED = "msaas.counted"
 
 
 class RateLimit:
     """The limit of each client's requests, as in `100/minute; 1000/hour`."""
 
-    def __init__(self, rates: str, *, settings: Settings, keys: ApiKeys) -> None:
+    def __init__(self, rates: str, *, settings: QueueSettings, keys: ApiKeys) -> None:
         self._keys = keys
         self._rates = sorted(parse_many(rates))
         storage = RedisStorage(
@@ -44,9 +43,12 @@ class RateLimit:
             TooManyRequests: the answer has the seconds to wait in `Retry-After`.
             QueueUnavailable: Redis does not answer.
         """
+        if request.environ.get(_COUNTED):
+            return
+        request.environ[_COUNTED] = True
         try:
             for rate in self._rates:
-                self._count(rate, client(request, keys=self._keys))
+                self._count(rate, client_of(request, keys=self._keys))
         except StorageError:
             raise QueueUnavailable(
                 "The store of the rate limiter is unavailable. Try again in 5 s."
@@ -64,14 +66,3 @@ def _set_retry_after(seconds: int) -> None:
     def add(response: Response) -> Response:
         response.headers["Retry-After"] = str(seconds)
         return response
-
-
-def client(request: Request, *, keys: ApiKeys) -> str:
-    """Return the key of the caller, or its address. Requests with a wrong key count for the address."""
-    with suppress(Unauthorized):
-        if keys:
-            return keys.check(request.headers.get("Authorization")).hex()
-    address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - compared only
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, _IPV6_CLIENT_BITS), strict=False))
-    return str(address)

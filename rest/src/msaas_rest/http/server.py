@@ -1,92 +1,100 @@
-"""The HTTP server: gunicorn with one process and many threads, most of which wait for a slow client."""
+"""The HTTP server: uvicorn in one process. An event loop waits for clients, threads run the app."""
 
+import resource
+import signal
 import socket
-import struct
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
-from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
+import uvicorn
 
 from msaas.bootstrap import start_logging
-from msaas.logs import configure_logging, get_logger
+from msaas.logs import get_logger
 from msaas_rest.app import create_app
 from msaas_rest.bootstrap import bootstrap
-from msaas_rest.http.malformed_request import malformed_request_response
+from msaas_rest.http.bridge import Bridge
+from msaas_rest.http.protocol import Connection, ConnectionPolicy
+from msaas_rest.http.receiving import ReceivingPolicy
 from msaas_rest.settings import RestSettings
 
-#: A slow client holds a thread.
-THREADS = 256
-#: A client that sends or takes nothing for this long is disconnected.
-IDLE_S = 30
 #: Uploads in progress at SIGTERM have this long. Kubernetes kills after 30 s.
 _GRACE_S = 15
+_KEEP_ALIVE_S = 5
+_BACKLOG = 2048
+#: The kernel holds twice this much for each connection and direction. By default it takes several MiB.
+_SOCKET_BUFFER_BYTES = 128 * 1024
+#: Files beside the connections: of uploads, the store, Redis.
+_OTHER_FILES = 512
 
 log = get_logger()
 
 
-class PatientWorker(ThreadWorker):
-    """Limits the wait for a client, which holds a thread. gunicorn itself waits without end."""
-
-    idle_s = IDLE_S
-
-    def enqueue_req(self, conn: Any) -> None:
-        limit = struct.pack("ll", self.idle_s, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        super().enqueue_req(conn)
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that cannot be parsed. gunicorn would log its text, which may hold a key."""
-        # An error with a request is one of the app.
-        if req is not None or not isinstance(exc, ParseException):
-            return super().handle_error(req, client, addr, exc)
-        log.info("http_request_malformed", reason=type(exc).__name__)
-        with suppress(OSError):
-            client.sendall(malformed_request_response(exc))
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal, and end with status 0. uvicorn itself raises the signal again."""
+        stop = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for each, handler in stop.items():
+                signal.signal(each, handler)
 
 
-class JsonLogger(Logger):
-    """Passes gunicorn's own lines to the handlers of the service."""
+def serve(
+    settings: RestSettings,
+    *,
+    connection_policy: ConnectionPolicy = ConnectionPolicy(),
+    receiving_policy: ReceivingPolicy = ReceivingPolicy(),
+) -> None:
+    """Serve until SIGTERM.
 
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        self.error_log.handlers.clear()
-        self.error_log.propagate = True
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    start_logging(settings, service="rest")
+    listener = _listen(settings)
+    deps = bootstrap(settings)
+    app = Bridge(create_app(deps).wsgi_app, budget=deps.disk_budget, policy=receiving_policy)
+    connection = type("Connection", (Connection,), {"policy": _within_file_limit(connection_policy)})
+    config = uvicorn.Config(
+        app,
+        http=connection,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        log_level="critical",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    log.info("rest_started", host=settings.host, port=listener.getsockname()[1])
+    _Uvicorn(config).run(sockets=[listener])
+    log.info("rest_stopped")
 
 
-class Server(BaseApplication):
-    """Starts one process that serves, and starts it again when it dies."""
-
-    def __init__(self, settings: RestSettings, *, idle_s: int = IDLE_S) -> None:
-        self._settings = settings
-        self._worker = type("PatientWorker", (PatientWorker,), {"idle_s": idle_s})
-        # The process that serves adds the list in Redis to its own logs: a thread does not survive a fork.
-        configure_logging(service="rest", level=settings.log_level)
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in _gunicorn_options(self._settings).items():
-            self.cfg.set(name, value)
-        self.cfg.set("worker_class", self._worker)
-
-    def load(self) -> Any:
-        """Build the app in the process that serves: threads and connections do not survive a fork."""
-        start_logging(self._settings, service="rest")
-        return create_app(bootstrap(self._settings))
+def _listen(settings: RestSettings) -> socket.socket:
+    """Return the listening socket. Accepted ones inherit its buffers."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.create_server(
+        (settings.host, settings.port),
+        family=family,
+        backlog=_BACKLOG,
+        dualstack_ipv6=settings.host == "::" and socket.has_dualstack_ipv6(),
+    )
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
+    return listener
 
 
-def _gunicorn_options(settings: RestSettings) -> dict[str, Any]:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return {
-        "bind": f"{host}:{settings.port}",
-        "workers": 1,
-        "threads": THREADS,
-        "worker_connections": 4 * THREADS,
-        "graceful_timeout": _GRACE_S,
-        "loglevel": "warning",
-        "logger_class": JsonLogger,
-        "control_socket_disable": True,
-    }
+def _within_file_limit(policy: ConnectionPolicy) -> ConnectionPolicy:
+    """Raise the limit of open files to what the system allows, and keep the connections below it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allowed = policy.connections if hard == resource.RLIM_INFINITY else hard - _OTHER_FILES
+    return replace(policy, connections=min(policy.connections, allowed))

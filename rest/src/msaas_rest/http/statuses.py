@@ -16,6 +16,7 @@ _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.SongTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.SongTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotAnMp3: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UnsupportedEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UndecodableSong: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownOption: HTTPStatus.UNPROCESSABLE_ENTITY,

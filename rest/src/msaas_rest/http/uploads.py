@@ -35,7 +35,11 @@ class UploadRequest(Request):
 
 
 def check_content_encoding(request: Request) -> None:
-    """Raises `UnsupportedEncoding`: bodies are not decompressed."""
+    """Refuse a compressed body: bodies are not decompressed.
+
+    Raises:
+        UnsupportedEncoding: `Content-Encoding` names an encoding.
+    """
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding(

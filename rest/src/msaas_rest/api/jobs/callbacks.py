@@ -18,7 +18,11 @@ _DELIVERY_ID = re.compile(r"msg_[0-9a-f]{24}")
 
 
 def find_callbacks(job_id: str, *, queue: JobQueue, outbox: Outbox, song_store: SongStore) -> list[Delivery]:
-    """Raises `InvalidId` or `JobNotFound`."""
+    """Return the callbacks of a job, none if it was sent without.
+
+    Raises:
+        InvalidId, JobNotFound: the job is unknown.
+    """
     found = outbox.deliveries(parse_id(job_id))
     if not found:
         find_status(job_id, queue=queue, song_store=song_store)
@@ -26,7 +30,12 @@ def find_callbacks(job_id: str, *, queue: JobQueue, outbox: Outbox, song_store: 
 
 
 def redeliver(delivery_id: str, *, job_id: str, outbox: Outbox) -> Delivery:
-    """Raises `InvalidId`, `CallbackNotFound` or `CallbackNotReady`."""
+    """Make the callback due again, with all its attempts, and return it.
+
+    Raises:
+        InvalidId, CallbackNotFound: the job has no such callback.
+        CallbackNotReady: its job has not ended, or the callback was skipped.
+    """
     if not _DELIVERY_ID.fullmatch(delivery_id):
         raise CallbackNotFound(f"Job {job_id[:140]!r} has no callback {delivery_id[:140]!r}.")
     return outbox.redeliver(delivery_id, job_id=parse_id(job_id))

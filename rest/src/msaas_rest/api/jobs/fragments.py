@@ -16,7 +16,9 @@ def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
     """Return the fragments of the running attempt. Raises `InvalidId` or `FragmentNotFound`."""
     status = queue.status(parse_id(job_id))
     if status is None or status.fragments is None or not status.fragments.count:
-        raise FragmentNotFound(f"Job {job_id} has no fragments: it has not made one yet, or has ended.")
+        raise FragmentNotFound(
+            f"Job {job_id} has no fragments now: it has not made one yet, or has ended. Ask for its status."
+        )
     return status.fragments
 
 
@@ -26,6 +28,7 @@ def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_
     fragments = find_fragments(job_id, queue=queue)
     if stem not in fragments.stems or not _NUMBER.fullmatch(number) or int(number) > fragments.count:
         raise FragmentNotFound(
+            f"Fragment {number[:20]!r} of {stem} does not exist. "
             f"Job {fragments.job_id} has fragments 1 to {fragments.count} of {', '.join(fragments.stems)}."
         )
     return song_store.fragment(fragments, stem, number=int(number))

@@ -8,7 +8,11 @@ from msaas.storage.song_store import SongStore
 
 
 def find_status(job_id: str, *, queue: JobQueue, song_store: SongStore) -> JobStatus:
-    """Raises `InvalidId` or `JobNotFound`."""
+    """Return the status that the queue keeps, else `done` for a stored result.
+
+    Raises:
+        InvalidId, JobNotFound: neither knows the job.
+    """
     status = queue.status(parse_id(job_id))
     if status:
         return status

@@ -2,46 +2,58 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import BinaryIO
+
+import pybase64
 
 from msaas.errors import InvalidBase64
 
-_CHUNK_CHARACTERS = 1024 * 1024
 _LINE_BREAKS = b"\r\n"
 
 
-def write_decoded(text: str, file: BinaryIO, *, chunk_characters: int = _CHUNK_CHARACTERS) -> None:
-    """Decode the text into the file, `chunk_characters` at a time.
+def write_decoded(chunks: Iterable[bytes], file: BinaryIO) -> None:
+    """Decode the chunks of one text into the file.
 
     Raises:
         InvalidBase64: there is a foreign character, or padding is wrong or in the middle of the text.
     """
-    if text[:5].lower() == "data:":
-        raise InvalidBase64("The song is a data: URL. Send only the base64 behind its comma.")
     left = b""
-    for start in range(0, len(text), chunk_characters):
-        left += _ascii(text[start : start + chunk_characters]).translate(None, _LINE_BREAKS)
-        whole = len(left) // 4 * 4
-        # The end stays for the last chunk: only there is padding allowed.
-        whole = max(0, whole - 4)
-        file.write(_decode(left[:whole], padded=False))
+    is_first = True
+    for chunk in chunks:
+        if is_first and chunk[:5].lower() == b"data:":
+            raise InvalidBase64("The song is a data: URL. Send only the base64 behind its comma.")
+        is_first = False
+        left += _without_line_breaks(chunk)
+        # The last quad stays for the end: only there is padding allowed.
+        whole = max(0, len(left) // 4 * 4 - 4)
+        file.write(_decode(left[:whole]))
         left = left[whole:]
-    file.write(_decode(left, padded=True))
+    file.write(_decode_end(left))
 
 
-def _ascii(chunk: str) -> bytes:
+def _without_line_breaks(chunk: bytes) -> bytes:
+    return chunk.translate(None, _LINE_BREAKS) if b"\n" in chunk or b"\r" in chunk else chunk
+
+
+def _decode(quads: bytes) -> bytes:
+    """Decode quads without padding: three bytes for each."""
+    decoded = _decode_strictly(quads)
+    if len(decoded) * 4 != len(quads) * 3:
+        raise InvalidBase64("The song is not base64: it holds padding in the middle.")
+    return decoded
+
+
+def _decode_end(quads: bytes) -> bytes:
+    """Decode the end, and encode it again: unused bits may hold anything."""
+    decoded = _decode_strictly(quads)
+    if base64.b64encode(decoded) != quads:
+        raise InvalidBase64("The song is not base64: its end is wrong.")
+    return decoded
+
+
+def _decode_strictly(quads: bytes) -> bytes:
     try:
-        return chunk.encode("ascii")
-    except UnicodeEncodeError:
-        raise InvalidBase64("The song is not base64: it holds characters that are not ASCII.") from None
-
-
-def _decode(quads: bytes, *, padded: bool) -> bytes:
-    """Decode and encode again: only the same text was base64."""
-    try:
-        decoded = base64.b64decode(quads)
+        return pybase64.b64decode(quads, validate=True)
     except binascii.Error as error:
         raise InvalidBase64(f"The song is not base64: {error}.") from None
-    if base64.b64encode(decoded) != quads or (b"=" in quads and not padded):
-        raise InvalidBase64("The song is not base64: it holds foreign characters or wrong padding.")
-    return decoded

@@ -22,9 +22,11 @@ def parse_callback(value: Any) -> Callback | None:
     if value is None or value == "" or value == {}:
         return None
     if not isinstance(value, dict):
-        raise InvalidCallback("Field `callback` is not an object.")
+        raise InvalidCallback(
+            "Field `callback` is not an object. Send an object with a `url`, or leave it out."
+        )
     if len(json.dumps(value)) > _MAX_BYTES:
-        raise InvalidCallback(f"Field `callback` has more than {_MAX_BYTES} bytes.")
+        raise InvalidCallback(f"Field `callback` is too long. The limit is {_MAX_BYTES} bytes.")
     url = _parse_url(value)
     return Callback(url, value.get("data"), _parse_secret(value.get("secret"))) if url else None
 
@@ -32,12 +34,14 @@ def parse_callback(value: Any) -> Callback | None:
 def _parse_url(value: dict[str, Any]) -> str:
     """Return an empty text for an empty url, which clients send in place of no callback."""
     if "url" not in value:
-        raise InvalidCallback("Field `callback.url` is missing.")
+        raise InvalidCallback(
+            "Field `callback.url` is missing. Send the URL to call, or leave `callback` out."
+        )
     url = value["url"]
     if url is None:
         return ""
     if not isinstance(url, str):
-        raise InvalidCallback("Field `callback.url` is not a text.")
+        raise InvalidCallback("Field `callback.url` is not a text. Send the URL to call.")
     if any(0xD800 <= ord(character) < 0xE000 for character in url):
         raise InvalidCallback("Field `callback.url` is not Unicode text.")
     return url if url.strip() else ""
@@ -47,5 +51,5 @@ def _parse_secret(secret: Any) -> str | None:
     if secret is None:
         return None
     if not isinstance(secret, str):
-        raise InvalidCallback("Field `callback.secret` is not a text.")
+        raise InvalidCallback("Field `callback.secret` is not a text. Send 24 to 64 bytes as base64.")
     return parse_webhook_secret(secret) if secret else None

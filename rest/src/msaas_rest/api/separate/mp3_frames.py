@@ -17,7 +17,7 @@ _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]", re.DOTALL)
 _HEADER_BYTES = 4
 _TAG_HEADER_BYTES = 10
 _APE_HEADER_BYTES = 32
-#: This many frames in a row are no coincidence.
+#: So many frames in a row are not a coincidence.
 _CHAIN_FRAMES = 3
 #: Padding between the tags and the first frame.
 _LEAD_BYTES = 64 * 1024
@@ -69,7 +69,7 @@ def check_length(file: BinaryIO, *, max_s: float) -> float:
         for frame in _frames(data):
             seconds += frame.samples / frame.rate_hz
             if seconds > max_s:
-                raise SongTooLong(f"The song lasts longer than {max_s:g} s.")
+                raise SongTooLong(f"The song is longer than {max_s:g} s, the limit of this service.")
     return seconds
 
 
@@ -122,7 +122,7 @@ def _behind_tags(data: mmap) -> int:
         if not size:
             return at
         at += size
-    raise NotAnMp3("The song has tags but no audio.")
+    raise NotAnMp3("The song has tags but no audio. Send an MP3 with audio.")
 
 
 def _tag_bytes(data: mmap, at: int) -> int:

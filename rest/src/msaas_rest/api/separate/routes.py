@@ -7,6 +7,7 @@ from flask import Blueprint, g, request
 from msaas_rest.api.separate.reading import read_submission
 from msaas_rest.api.separate.submission import Submitter, check_room
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.clients import client_of
 
 
 def routes(deps: Dependencies) -> Blueprint:
@@ -25,16 +26,13 @@ def routes(deps: Dependencies) -> Blueprint:
     def separate() -> dict[str, Any]:
         # Before the upload: a song that cannot be queued need not be read.
         check_room(deps.queue, max_queued=settings.max_queued)
-        with (
-            deps.upload_memory.reserve() as reservation,
-            read_submission(
-                request,
-                reservation,
-                max_bytes=settings.max_upload_bytes,
-                default_model=settings.demucs_model,
-                request_id=g.request_id,
-            ) as submission,
-        ):
+        with read_submission(
+            request,
+            max_bytes=settings.max_upload_bytes,
+            default_model=settings.demucs_model,
+            client=client_of(request, keys=settings.api_keys),
+            request_id=g.request_id,
+        ) as submission:
             return accepted(submitter.submit(submission))
 
     return blueprint

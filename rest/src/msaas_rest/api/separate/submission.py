@@ -1,5 +1,6 @@
 """Submission of a song. It is stored before its job is announced. A finished song is not separated again."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -27,11 +28,16 @@ class Submission:
 
 
 def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
-    """Raises `QueueFull` when too many jobs wait, `QueueUnavailable` when the queue is unreachable."""
+    """Refuse a song that could not be queued.
+
+    Raises:
+        QueueFull: too many jobs wait.
+        QueueUnavailable: the queue does not answer.
+    """
     depth = queue.depth()
     waiting = depth.waiting + depth.delayed
     if max_queued is not None and waiting >= max_queued:
-        raise QueueFull(f"{waiting} songs wait already. Try again later.")
+        raise QueueFull(f"The queue is full: {waiting} songs wait already. Try again later.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,8 @@ class Submitter:
         job_id = submission.recipe.job_id(song_hash)
         bind_log(job_id=job_id)
         log.info("song_received", size_bytes=submission.size_bytes, duration_s=round(seconds, 1))
-        if self._is_done(job_id, submission.recipe):
+        recipe = submission.recipe
+        if self.song_store.find(job_id, recipe, models=self._models(recipe)):
             log.info("song_already_separated")
             if submission.callback:
                 self.outbox.add(submission.callback, job_id=job_id)
@@ -66,16 +73,12 @@ class Submitter:
             self._enqueue(job_id, submission)
         return job_id
 
-    def _is_done(self, job_id: str, recipe: Recipe) -> bool:
-        """The result of a model that workers run in place of the requested one counts as well."""
+    def _models(self, recipe: Recipe) -> Iterator[str]:
+        """Yield the requested model, and the model that workers run in its place."""
         model = recipe.model or self.default_model
-        manifest = self.song_store.whole_manifest(job_id)
-        if manifest is None:
-            return False
-        if manifest.answers(recipe, model=model):
-            return True
-        stand_in = self.queue.stand_in(model)
-        return stand_in is not None and manifest.answers(recipe, model=stand_in)
+        yield model
+        if stand_in := self.queue.stand_in(model):
+            yield stand_in
 
     def _store(self, song_hash: str, submission: Submission) -> None:
         try:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, request
 
 from msaas.errors import ObjectChanged, TooBusy
+from msaas.formats import format_of_extension
 from msaas.logs import get_logger
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.tracks.track_ref import TrackRef, parse_track, parse_track_name
@@ -47,23 +48,23 @@ def _serve(track: TrackRef, song_store: SongStore) -> Response:
             response = _download(track, song_store)
             log.info("track_served", job_id=track.job_id, stem=track.stem, status=response.status_code)
             return response
-    raise TooBusy(f"Track {track.file_name} is being stored again. Try again later.")
+    raise TooBusy(f"Stem {track.stem} of job {track.job_id} is being stored again. Try again in 5 s.")
 
 
 def _download(track: TrackRef, song_store: SongStore) -> Response:
-    stem = song_store.open_stem(track.job_id, track.stem)
+    stem = song_store.open_stem(track.job_id, track.stem, extension=track.extension)
     return stream(
         request,
         stem.read,
         size_bytes=stem.entry.size_bytes,
         etag=stem.entry.sha256,
-        media_type=track.format.media_type,
-        file_name=track.file_name,
+        media_type=format_of_extension(stem.entry.extension).media_type,
+        file_name=stem.entry.file,
     )
 
 
 def _remove(track: TrackRef, song_store: SongStore) -> dict[str, str]:
     check_changing_get(request)
-    song_store.remove_stem(track.job_id, track.stem)
+    song_store.remove_stem(track.job_id, track.stem, extension=track.extension)
     log.info("track_removed", job_id=track.job_id, stem=track.stem)
     return {"hash": track.job_id, "track": track.part, "reason": "Track removed"}

@@ -1,0 +1,187 @@
+"""Run the app, which is a WSGI app, behind an ASGI server: no thread waits for a client.
+
+The event loop receives bodies and sends answers at the pace of the client. Threads run the app and read the
+chunks of an answer, and are free in between.
+"""
+
+import asyncio
+import io
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from msaas.errors import MsaasError
+from msaas.logs import get_logger
+from msaas_rest.http.body import BODY, BodyWanted, FailedBody, ReceivedBody, UnreceivedBody
+from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.receiving import BodyReceiver, ClientGone, Receive, ReceivingPolicy
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+#: Threads that run the app. It waits for Redis and the store only.
+_THREADS = 32
+#: Threads that store songs, which takes as long as the store needs.
+_UPLOAD_THREADS = 32
+#: Threads for probes, which must be answered while all others wait.
+_PROBE_THREADS = 4
+_PROBES = {"/healthz", "/readyz", "/metrics"}
+#: An answer of this size is read at once.
+_SHORT_BYTES = 64 * 1024
+
+log = get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer of the app. Its chunks are read in threads, one after the other."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+
+    @property
+    def is_short(self) -> bool:
+        length = dict(self.headers).get(b"content-length")
+        return length is not None and int(length) <= _SHORT_BYTES
+
+
+class Bridge:
+    """An ASGI app that runs a WSGI app."""
+
+    def __init__(
+        self, app: WsgiApp, *, budget: DiskBudget, policy: ReceivingPolicy = ReceivingPolicy()
+    ) -> None:
+        self._app = app
+        self._budget = budget
+        self._policy = policy
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
+        self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
+        self._probe_threads = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="probe")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+            await _send_answer(answer, receive, send, threads=self._threads)
+        except ClientGone:
+            log.debug("client_disconnected")
+        except Exception as error:
+            # The app presents its own errors. Such a one ends the connection.
+            log.error("request_crashed", exc_info=error)
+            raise
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive) -> Answer:
+        environ = environ_of(scope)
+        threads = self._probe_threads if scope["path"] in _PROBES else self._threads
+        async with AsyncExitStack() as stack:
+            try:
+                return await self._run(environ, threads)
+            except BodyWanted as wanted:
+                environ[BODY] = await self._receive_body(environ, receive, wanted, stack)
+                return await self._run(environ, self._upload_threads)
+
+    async def _receive_body(
+        self, environ: dict[str, Any], receive: Receive, wanted: BodyWanted, stack: AsyncExitStack
+    ) -> ReceivedBody | FailedBody:
+        length = environ.get("CONTENT_LENGTH")
+        receiver = BodyReceiver(
+            receive,
+            expected_bytes=None if length is None else int(length),
+            budget=self._budget,
+            policy=self._policy,
+        )
+        try:
+            file = await stack.enter_async_context(
+                receiver.received(max_bytes=wanted.max_bytes, copies=wanted.copies, client=wanted.client)
+            )
+        except (MsaasError, OSError) as error:
+            return FailedBody(error)
+        return ReceivedBody(file)
+
+    async def _run(self, environ: dict[str, Any], threads: Executor) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads, _run_app, self._app, environ)
+
+
+def environ_of(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return the WSGI environment of an ASGI scope (PEP 3333, ASGI 3.0)."""
+    client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
+        "REMOTE_ADDR": client[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        BODY: UnreceivedBody(),
+    }
+    return environ | _header_variables(scope["headers"])
+
+
+def _header_variables(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        # `X_Name` and `X-Name` would be one variable.
+        if b"_" in raw_name:
+            continue
+        name = raw_name.decode("latin-1").upper().replace("-", "_")
+        name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+        value = raw_value.decode("latin-1")
+        separator = "; " if name == "HTTP_COOKIE" else ","
+        variables[name] = f"{variables[name]}{separator}{value}" if name in variables else value
+    return variables
+
+
+def _run_app(app: WsgiApp, environ: dict[str, Any]) -> Answer:
+    """Run the app, and read a short answer whole."""
+    started: list[Any] = []
+    result = app(environ, lambda status, headers, exc_info=None: started.extend((status, headers)))
+    status, headers = started
+    answer = Answer(
+        status=int(status.partition(" ")[0]),
+        headers=[(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+        chunks=iter(result),
+        close=getattr(result, "close", lambda: None),
+    )
+    if answer.is_short:
+        answer = replace(answer, chunks=iter([b"".join(answer.chunks)]))
+        answer.close()
+    return answer
+
+
+async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    if answer.is_short:
+        return await send({"type": "http.response.body", "body": next(answer.chunks)})
+    loop = asyncio.get_running_loop()
+    gone = asyncio.ensure_future(_until_gone(receive))
+    try:
+        while (chunk := await loop.run_in_executor(threads, next, answer.chunks, None)) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            # An empty message waits until the client has read most of the chunk.
+            await send({"type": "http.response.body", "more_body": True})
+            if gone.done():
+                raise ClientGone
+        await send({"type": "http.response.body"})
+    finally:
+        gone.cancel()
+        await loop.run_in_executor(threads, answer.close)
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Return when the client closes the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

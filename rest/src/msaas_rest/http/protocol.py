@@ -1,0 +1,116 @@
+"""The connection of a client: HTTP/1.1 by uvicorn and h11, with the deadlines that uvicorn lacks.
+
+h11 refuses what RFC 9112 does not allow, such as HTTP/1.1 without Host.
+"""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from msaas.logs import get_logger
+from msaas_rest.http.malformed_request import malformed_request_response, reason_of
+
+log = get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionPolicy:
+    """Limits of a connection, in seconds, and of their number."""
+
+    #: From the connection, or from the first byte of a later request, to the end of the headers.
+    head_s: float = 10.0
+    #: The client reads nothing of an answer.
+    stalled_s: float = 30.0
+    #: A client that was refused sends on. It reads the answer only after its upload.
+    refused_s: float = 2.0
+    connections: int = 8192
+
+
+class Connection(H11Protocol):
+    """A connection that ends when its client takes too long."""
+
+    policy = ConnectionPolicy()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._has_ended = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.policy.connections:
+            transport.abort()
+        else:
+            self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for deadline in self._deadlines.values():
+            deadline.cancel()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. It may still read: the connection stays open for the answer."""
+        self._has_ended = True
+        if self.conn.their_state is h11.SEND_BODY:
+            # The body is cut. In any other state uvicorn would look at the end for ever.
+            self.data_received(b"")
+        return self.conn.their_state is h11.DONE and not self.transport.is_closing()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch_head()
+
+    def on_response_complete(self) -> None:
+        if self.conn.their_state is h11.SEND_BODY:
+            self._abort_in("refused", self.policy.refused_s)
+        super().on_response_complete()
+        if self._has_ended:
+            self.transport.close()
+        self._abort_unless_flushed()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._abort_unless_flushed()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._abort_in("stalled", self.policy.stalled_s)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel("stalled")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that h11 cannot parse. uvicorn calls this while it handles the error."""
+        error = sys.exception()
+        log.info("http_request_rejected", reason=reason_of(error))
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(malformed_request_response(error))
+        self.transport.close()
+        self._abort_unless_flushed()
+
+    def _watch_head(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            if "head" not in self._deadlines:
+                self._abort_in("head", self.policy.head_s)
+        else:
+            self._cancel("head")
+        if self.conn.their_state is not h11.SEND_BODY:
+            self._cancel("refused")
+
+    def _abort_unless_flushed(self) -> None:
+        """A client that reads nothing would keep a closing connection open."""
+        if self.transport.is_closing():
+            self._abort_in("flush", self.policy.stalled_s)
+
+    def _abort_in(self, name: str, seconds: float) -> None:
+        self._cancel(name)
+        self._deadlines[name] = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel(self, name: str) -> None:
+        if deadline := self._deadlines.pop(name, None):
+            deadline.cancel()

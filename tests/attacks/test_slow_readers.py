@@ -1,0 +1,106 @@
+"""Clients that download slowly: the memory of the service does not grow with what they ask for."""
+
+import asyncio
+import io
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rest.tests.conftest import Start
+from rest.tests.service import Service, store_stems
+
+from msaas.storage.song_store import SongStore
+from tests.attacks.crowd import measure
+from tests.servers import S3Access, wait_until
+
+JOB = "a" * 64
+#: A stem of four minutes at 320 kbit/s.
+STEM_BYTES = 9_600_000
+_HEAD = b"HTTP/1.1 200 "
+
+
+def store_stem(song_store: SongStore, size_bytes: int) -> None:
+    store_stems(song_store, JOB)
+    manifest = song_store.manifest(JOB)
+    assert manifest is not None
+    file = song_store.put_stem(JOB, "bass", io.BytesIO(bytes(size_bytes)))
+    song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": file}))
+
+
+def start_reader(port: int, *, headers: str = "") -> socket.socket:
+    """Ask for the stem, and read nothing of it."""
+    reader = socket.socket()
+    reader.settimeout(60)
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.connect(("127.0.0.1", port))
+    reader.sendall(f"GET /apiv1/track/{JOB}/bass.mp3 HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+    return reader
+
+
+@pytest.mark.fault("T2")
+@pytest.mark.parametrize("readers", [100, pytest.param(1000, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("store", ["directory", "s3"])
+def test_slow_readers_take_little_memory_each(
+    request: pytest.FixtureRequest, start: Start, figure: Callable[[str], None], store: str, readers: int
+) -> None:
+    environment = {}
+    if store == "s3":
+        s3: S3Access = request.getfixturevalue("s3_server")
+        environment = {"STORE_DIR": "", **s3.environment}
+    service = start(**environment)
+    store_stem(service.song_store, STEM_BYTES)
+    assert len(service.get(f"/apiv1/track/{JOB}/bass.mp3").content) == STEM_BYTES
+    before_mib = memory_mib(service)
+    port = service.settings.port
+    crowd: list[socket.socket] = []
+    try:
+        for _ in range(readers):
+            # One after the other: the S3 server of the tests hashes the object at each request.
+            reader = start_reader(port)
+            crowd.append(reader)
+            assert (head := reader.recv(13, socket.MSG_WAITALL)) == _HEAD, head + reader.recv(2000)
+        waits = asyncio.run(measure(port, "/apiv1/queue", requests=50))
+        grown_mib = memory_mib(service) - before_mib
+        assert service.serving.num_threads() < 120
+    finally:
+        for reader in crowd:
+            reader.close()
+    figure(f"{store}, {readers} readers: +{grown_mib:.0f} MiB, others {waits}")
+    assert waits.failed == 0
+    assert grown_mib <= 40 + 0.2 * readers
+    wait_until(lambda: not established(service))
+
+
+@pytest.mark.fault("T2")
+def test_many_ranges_of_a_large_stem_write_nothing(
+    start: Start, figure: Callable[[str], None], tmp_path: Path
+) -> None:
+    """The first request verifies the stem. The others wait for it, and nothing is copied."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    service = start(TMPDIR=str(scratch))
+    store_stem(service.song_store, 288_000_000)
+    before_mib = memory_mib(service)
+    read_before = service.serving.io_counters().read_chars
+    crowd = [start_reader(service.settings.port, headers=f"Range: bytes={at}-{at}\r\n") for at in range(16)]
+    for reader in crowd:
+        assert reader.recv(13, socket.MSG_WAITALL) == b"HTTP/1.1 206 "
+        reader.close()
+    read_bytes = service.serving.io_counters().read_chars - read_before
+    grown_mib = memory_mib(service) - before_mib
+    figure(f"16 ranges of 288 MB: {read_bytes / 1e6:.0f} MB read, +{grown_mib:.0f} MiB")
+    assert read_bytes < 1.1 * 288_000_000
+    assert grown_mib < 32
+    assert list(scratch.iterdir()) == []
+
+
+def memory_mib(service: Service) -> float:
+    return float(service.serving.memory_info().rss) / 2**20
+
+
+def established(service: Service) -> int:
+    connections = service.serving.net_connections("tcp")
+    port = service.settings.port
+    return sum(each.status == "ESTABLISHED" and each.laddr.port == port for each in connections)
