@@ -47,8 +47,11 @@ def shift_times(client: Any, keys: Keys, seconds: float) -> None:
         for member, score in client.zrange(name, 0, -1, withscores=True):
             client.zadd(name, {member: score - seconds})
     for job in client.scan_iter("job:*", _type="HASH"):
-        if until := client.hget(job, "lease_until"):
-            client.hset(job, "lease_until", float(until) - seconds)
+        for field in ("lease_until", "created_at", "enqueued_at"):
+            if at := client.hget(job, field):
+                client.hset(job, field, float(at) - seconds)
+    for lock in client.scan_iter(keys.lock("*")):
+        client.pexpire(lock, max(1, client.pttl(lock) - int(1000 * seconds)))
 
 
 def memory_bench(*, policy: QueuePolicy = POLICY) -> QueueBench:

@@ -4,12 +4,12 @@ from msaas.jobs import Job, JobError, JobState
 from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
 
 SONG, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
-RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
 OOPS = JobError("separation_failed", "The separation failed.", "oops")
 AT_ONCE_S = 0.05
 
 
-def claimed(consumer: Consumer) -> Claim:
+def claim_next(consumer: Consumer) -> Claim:
     payload = consumer.take(timeout_s=AT_ONCE_S)
     assert payload is not None
     return consumer.claim(Job.decode(payload), payload=payload)

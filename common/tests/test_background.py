@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from msaas.background import Tasks
 from msaas.errors import QueueUnavailable
+from msaas.logs import clear_log, log_context
 from tests.servers import wait_until
 
 
@@ -79,3 +81,32 @@ def test_tasks_end_when_stopping_is_set(stopping: threading.Event) -> None:
     stopping.set()
     thread.join(timeout=5)
     assert not thread.is_alive()
+
+
+def test_guarded_heartbeat_is_silent_while_a_task_is_broken(stopping: threading.Event) -> None:
+    task, tasks = Scripted(*(ValueError("oops") for _ in range(5))), Tasks(stopping)
+    beats: list[dict[str, object]] = []
+    beat, wake = tasks.guard(lambda **facts: beats.append(facts)), threading.Event()
+    with capture_logs():
+        tasks.every(3600, task, name="reaper", wake=wake)
+        for runs in range(1, 6):
+            wait_until(lambda runs=runs: task.runs == runs)
+            if runs < 5:
+                beat(runs=runs)
+                wake.set()
+        wait_until(lambda: not tasks.are_healthy())
+        beat(runs=5)
+        wake.set()
+        wait_until(tasks.are_healthy)
+        beat(runs=6)
+    assert beats == [{"runs": runs} for runs in (1, 2, 3, 4, 6)]
+
+
+def test_task_has_no_fields_of_the_job_that_started_it(stopping: threading.Event) -> None:
+    fields: list[dict[str, object]] = []
+    clear_log()
+    with log_context(job_id="aaaa"):
+        Tasks(stopping).every(3600, lambda: fields.append(get_contextvars()), name="models")
+        wait_until(lambda: fields)
+        assert get_contextvars() == {"job_id": "aaaa"}
+    assert fields == [{}]

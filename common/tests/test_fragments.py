@@ -10,8 +10,9 @@ from msaas.errors import FragmentNotFound, LeaseLost
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState, JobStatus
 from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
+from msaas.storage.names import fragment_file, job_of
 from msaas.storage.protocol import ObjectStore
-from msaas.storage.song_store import SongStore, fragment_file, job_of
+from msaas.storage.song_store import SongStore
 
 SONG = "a" * 64
 STEMS = ("drums", "vocals")
@@ -20,13 +21,13 @@ SECOND = Fragments(job_id=SONG, tag="second", stems=STEMS, count=1, until_s=5.12
 OOPS = JobError("separation_failed", "The separation failed.", "oops")
 
 
-def claimed(worker: Consumer) -> Claim:
+def claim_next(worker: Consumer) -> Claim:
     payload = worker.take(timeout_s=0.05)
     assert payload is not None
     return worker.claim(Job.decode(payload), payload=payload)
 
 
-def shown(queue: JobQueue) -> Fragments | None:
+def fragments_of(queue: JobQueue) -> Fragments | None:
     status = queue.status(SONG)
     assert status
     return status.fragments
@@ -35,11 +36,11 @@ def shown(queue: JobQueue) -> Fragments | None:
 def test_status_shows_fragments_of_running_attempt(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
-    assert shown(queue) is None
+    claim = claim_next(worker)
+    assert fragments_of(queue) is None
     worker.renew(claim, progress=0.1, fragments=FIRST)
     worker.renew(claim, progress=0.2)
-    assert shown(queue) == FIRST
+    assert fragments_of(queue) == FIRST
     assert queue.stale_fragments() == []
 
 
@@ -57,8 +58,11 @@ def fall_silent(bench: QueueBench, worker: Consumer, claim: Claim) -> None:
     bench.queue.reap()
 
 
+RESULT = Result(model="htdemucs", device="cpu", stems=STEMS)
 ENDINGS: dict[str, Ending] = {
-    "finish": lambda _, worker, claim: worker.finish(claim, Result("htdemucs", "cpu", STEMS)),
+    "finish": lambda _, worker, claim: worker.finish(
+        claim, Result(model="htdemucs", device="cpu", stems=STEMS)
+    ),
     "fail": lambda _, worker, claim: worker.fail(claim, OOPS),
     "retry": lambda _, worker, claim: worker.retry(claim, OOPS),
     "give back": lambda _, worker, claim: worker.release(claim),
@@ -74,10 +78,10 @@ def test_fragments_of_ended_attempt_are_hidden_and_collectable(bench: QueueBench
     queue = bench.queue
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
+    claim = claim_next(worker)
     worker.renew(claim, progress=0.1, fragments=FIRST)
     ENDINGS[ending](bench, worker, claim)
-    assert shown(queue) is None
+    assert fragments_of(queue) is None
     assert queue.stale_fragments() == [FIRST]
     queue.forget_fragments(FIRST)
     assert queue.stale_fragments() == []
@@ -87,17 +91,17 @@ def test_attempt_without_lease_cannot_publish_fragments(bench: QueueBench) -> No
     queue = bench.queue
     queue.enqueue(Job(job_id=SONG))
     late = queue.consumer("late")
-    stale = claimed(late)
+    stale = claim_next(late)
     fall_silent(bench, late, stale)
     current = queue.consumer("current")
-    claim = claimed(current)
+    claim = claim_next(current)
     with pytest.raises(LeaseLost):
         late.renew(stale, progress=0.9, fragments=FIRST)
-    assert shown(queue) is None
+    assert fragments_of(queue) is None
     current.renew(claim, progress=0.1, fragments=SECOND)
     with pytest.raises(LeaseLost):
         late.renew(stale, progress=0.9, fragments=FIRST)
-    assert shown(queue) == SECOND
+    assert fragments_of(queue) == SECOND
     assert queue.stale_fragments() == []
 
 
@@ -105,11 +109,11 @@ def test_fragments_of_previous_attempt_are_stale_while_next_one_publishes(bench:
     queue = bench.queue
     queue.enqueue(Job(job_id=SONG))
     first, second = queue.consumer("w1"), queue.consumer("w2")
-    first.renew(claimed(first), progress=0.1, fragments=FIRST)
+    first.renew(claim_next(first), progress=0.1, fragments=FIRST)
     bench.pass_time(POLICY.lease_s + 1)
     queue.reap()
-    second.renew(claimed(second), progress=0.1, fragments=SECOND)
-    assert (shown(queue), queue.stale_fragments()) == (SECOND, [FIRST])
+    second.renew(claim_next(second), progress=0.1, fragments=SECOND)
+    assert (fragments_of(queue), queue.stale_fragments()) == (SECOND, [FIRST])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from common.tests.goldens import golden
 from msaas import log_debug, log_info
 from msaas.background import spawn
 from msaas.logs import bind_log, clear_log, configure_logging, get_logger, log_context
-from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.log_list import LIST_CAP, RedisLogHandler, contract_line
 from tests.servers import RedisServer, free_port, wait_until
 from tests.tcp_proxy import tcp_proxy
@@ -70,6 +71,52 @@ def test_contract_line_is_one_line_of_limited_length() -> None:
     line = contract_line(node="n", service="rest", level="info", message="a\nb\r\n\tc")
     assert line == "n.rest.info:a b c"
     assert len(contract_line(node="n", service="rest", level="info", message="x" * 10_000)) == 4096
+
+
+def test_contract_line_is_cut_between_characters_at_its_limit_in_bytes() -> None:
+    line = contract_line(node="n", service="rest", level="info", message="€" * 10_000)
+    assert 4093 < len(line.encode()) <= 4096
+    assert line.endswith("€")
+
+
+def test_contract_line_escapes_lone_surrogates() -> None:
+    line = contract_line(node="n", service="rest", level="info", message="a\ud800b")
+    assert line == "n.rest.info:a\\ud800b"
+
+
+def test_line_that_has_no_utf_8_does_not_end_the_thread(redis_server: RedisServer) -> None:
+    configure(redis_server.address)
+    log_info("first", name="\udcff")
+    log_info("second")
+    wait_until(lambda: len(lines(redis_server)) == 2)
+    assert lines(redis_server) == ["node-1.worker.info:second", "node-1.worker.info:first name=\\udcff"]
+
+
+def test_unforeseen_exception_does_not_end_the_thread_of_the_list(redis_server: RedisServer) -> None:
+    is_broken = threading.Event()
+    is_broken.set()
+
+    def connect_to_broken(address: RedisAddress, **options: Any) -> Any:
+        client = connect(address, **options)
+        pipeline = client.pipeline
+
+        def open_pipeline() -> Any:
+            if is_broken.is_set():
+                is_broken.clear()
+                raise ZeroDivisionError
+            return pipeline()
+
+        client.pipeline = open_pipeline
+        return client
+
+    handler = RedisLogHandler(
+        redis_server.address, key="logging", service="worker", node="node-1", connect=connect_to_broken
+    )
+    configure_logging(service="worker", level="info", handlers=[handler])
+    log_info("lost")
+    wait_until(lambda: not is_broken.is_set())
+    log_info("back")
+    wait_until(lambda: lines(redis_server) == ["node-1.worker.info:back"])
 
 
 def test_newest_line_is_on_the_left_and_levels_are_named(redis_server: RedisServer) -> None:
@@ -191,23 +238,34 @@ def test_silent_redis_neither_fails_nor_delays(redis_server: RedisServer) -> Non
 def test_lines_are_pushed_again_after_an_outage(redis_server: RedisServer) -> None:
     with tcp_proxy("127.0.0.1", redis_server.port) as proxy:
         configure(RedisAddress(proxy.host, proxy.port))
+        log_info("before")
+        wait_until(lambda: lines(redis_server))
         proxy.refuse()
-        log_info("lost")
-        time.sleep(0.2)
+        log_info("refused")
+        wait_until(lambda: proxy.refused)
         proxy.mend()
         log_info("back")
-        wait_until(lambda: "node-1.worker.info:back" in lines(redis_server))
+        wait_until(lambda: lines(redis_server)[0] == "node-1.worker.info:back")
 
 
-def test_full_disk_under_stdout_does_not_end_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_under_stdout_costs_no_line_of_the_list(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Full(io.StringIO):
+        tries = 0
+
         def write(self, text: str) -> int:
+            Full.tries += 1
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", Full())
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    configure()
+    configure(redis_server.address)
     log_info("step")
+    log_info("next step")
+    assert Full.tries == 2
+    wait_until(lambda: len(lines(redis_server)) == 2)
+    assert lines(redis_server) == ["node-1.worker.info:next step", "node-1.worker.info:step"]
 
 
 def test_lines_of_many_threads_keep_their_own_context(capsys: pytest.CaptureFixture[str]) -> None:

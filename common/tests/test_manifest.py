@@ -46,16 +46,34 @@ def test_other_text_is_not_a_manifest(text: bytes) -> None:
         Manifest.decode(text)
 
 
-def test_fields_of_a_newer_version_are_ignored() -> None:
+def newer_manifest() -> bytes:
     stems = json.loads(WHOLE.encode())["stems"]
-    newer = with_json(sample_count=1, stems={name: {**entry, "codec": "x"} for name, entry in stems.items()})
-    assert Manifest.decode(newer) == WHOLE
+    return with_json(sample_count=1, stems={name: {**entry, "codec": "x"} for name, entry in stems.items()})
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    assert Manifest.decode(newer_manifest()) == WHOLE
+
+
+def test_edit_keeps_fields_of_a_newer_version() -> None:
+    before, after = json.loads(newer_manifest()), Manifest.decode(newer_manifest()).without("bass").encode()
+    del before["stems"]["bass"]
+    assert json.loads(after) == before
 
 
 def test_manifest_answers_the_recipe_and_model_it_was_made_with() -> None:
     assert WHOLE.answers(Recipe(), model="htdemucs")
     assert not WHOLE.answers(Recipe(), model="starter")
-    assert not WHOLE.answers(Recipe(model="htdemucs"), model="htdemucs")
+    assert not WHOLE.answers(Recipe(model="mdx"), model="mdx")
+    assert not WHOLE.answers(Recipe(model="mdx"), model="htdemucs")
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "htdemucs"}])
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(model="htdemucs")])
+def test_option_that_names_the_model_that_ran_makes_no_difference(
+    options: dict[str, str], recipe: Recipe
+) -> None:
+    assert Manifest.decode(with_json(options=options)).answers(recipe, model="htdemucs")
 
 
 def test_manifest_without_a_stem_answers_no_recipe() -> None:
@@ -68,5 +86,5 @@ def test_result_with_options_of_a_newer_version_answers_no_known_recipe() -> Non
 
 
 def test_removing_a_missing_stem_fails() -> None:
-    with pytest.raises(UnknownStem):
+    with pytest.raises(UnknownStem, match=f"Job {SONG} has no stem 'piano'"):
         MANIFEST.without("piano")

@@ -107,7 +107,9 @@ def test_secret_of_a_callback_is_stored_and_not_shown(bench: QueueBench) -> None
     worker = bench.queue.consumer("w1")
     payload = worker.take(timeout_s=1)
     assert payload is not None
-    worker.finish(worker.claim(Job.decode(payload), payload=payload), Result("htdemucs", "cpu", ()))
+    worker.finish(
+        worker.claim(Job.decode(payload), payload=payload), Result(model="htdemucs", device="cpu", stems=())
+    )
     bench.queue.enqueue(Job(job_id="b" * 64, callback=CALLBACK))
     bench.outbox.add(CALLBACK, job_id=SONG)
     for delivery in (*bench.outbox.deliveries(SONG), *bench.outbox.deliveries("b" * 64)):
@@ -169,7 +171,7 @@ def test_every_key_of_an_ended_job_expires(redis_server: RedisServer) -> None:
         assert payload is not None
         claim = worker.claim(Job.decode(payload), payload=payload)
         if number:
-            worker.finish(claim, Result("htdemucs", "cpu", ()))
+            worker.finish(claim, Result(model="htdemucs", device="cpu", stems=()))
         else:
             worker.fail(claim, JobError("oops", "Oops.", ""))
         while delivery := outbox.receive(visibility_s=60):

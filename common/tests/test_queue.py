@@ -1,16 +1,16 @@
 """The queue in memory and on each server: enqueue, take, status."""
 
-import time
 from dataclasses import replace
 
 import pytest
 
 from common.tests.backends import QueueBench
-from common.tests.steps import AT_ONCE_S, OTHER, RESULT, SONG, THIRD, claimed, state
+from common.tests.steps import AT_ONCE_S, OTHER, RESULT, SONG, THIRD, claim_next, state
 from msaas.jobs import Job, JobState
 from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.jobs import RedisQueue
-from tests.servers import RedisServer
+from msaas.queue.redis.keys import Keys
+from tests.servers import RedisServer, wait_until
 
 
 def test_ping_succeeds_on_a_reachable_queue(queue: JobQueue) -> None:
@@ -24,7 +24,7 @@ def test_entries_are_taken_oldest_first(queue: JobQueue) -> None:
     worker = queue.consumer("w1")
     taken = []
     while queue.waiting():
-        claim = claimed(worker)
+        claim = claim_next(worker)
         taken.append(claim.job.job_id)
         worker.finish(claim, RESULT)
     assert taken == [SONG, OTHER, THIRD]
@@ -40,7 +40,7 @@ def test_waiting_or_running_job_is_not_enqueued_twice(queue: JobQueue) -> None:
     assert queue.enqueue(Job(job_id=SONG)) is JobState.QUEUED
     assert queue.enqueue(Job(job_id=SONG)) is JobState.QUEUED
     assert queue.waiting() == [SONG]
-    claimed(queue.consumer("w1"))
+    claim_next(queue.consumer("w1"))
     assert queue.enqueue(Job(job_id=SONG)) is JobState.RUNNING
     assert queue.waiting() == []
 
@@ -48,9 +48,9 @@ def test_waiting_or_running_job_is_not_enqueued_twice(queue: JobQueue) -> None:
 def test_finished_job_can_be_enqueued_again(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    worker.finish(claimed(worker), RESULT)
+    worker.finish(claim_next(worker), RESULT)
     assert queue.enqueue(Job(job_id=SONG)) is JobState.QUEUED
-    assert claimed(worker).attempt == 1
+    assert claim_next(worker).attempt == 1
 
 
 def test_state_without_an_entry_does_not_block_enqueue(queue: JobQueue, bench: QueueBench) -> None:
@@ -72,14 +72,14 @@ def test_entry_pushed_by_hand_is_a_job(bench: QueueBench, payload: bytes) -> Non
     bench.push(payload)
     assert bench.queue.waiting() == [SONG]
     worker = bench.queue.consumer("w1")
-    worker.finish(claimed(worker), RESULT)
+    worker.finish(claim_next(worker), RESULT)
     assert state(bench.queue) is JobState.DONE
 
 
 def test_status_shows_progress_and_facts_of_a_running_job(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG, options={"model": "htdemucs_ft"}))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
+    claim = claim_next(worker)
     worker.renew(claim, progress=0.5, model="htdemucs", device="cpu")
     worker.renew(claim, progress=0.75)
     status = queue.status(SONG)
@@ -99,7 +99,7 @@ def test_status_shows_progress_and_facts_of_a_running_job(queue: JobQueue) -> No
 def test_progress_is_one_only_when_the_job_is_done(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
+    claim = claim_next(worker)
     worker.renew(claim, progress=1.0)
     running = queue.status(SONG)
     worker.finish(claim, RESULT)
@@ -111,6 +111,21 @@ def test_progress_is_one_only_when_the_job_is_done(queue: JobQueue) -> None:
     assert done.finished_at
 
 
+@pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        ({}, JobState.QUEUED),
+        ({"lease_until": "2000000000"}, JobState.RUNNING),
+        ({"finished_at": "1700000000"}, JobState.FAILED),
+    ],
+)
+def test_state_of_a_newer_version_becomes_a_known_one(
+    fields: dict[str, str], known: JobState, redis_server: RedisServer
+) -> None:
+    redis_server.client().hset(Keys().job(SONG), mapping={"state": "paused", "progress": "0.5", **fields})
+    assert state(RedisQueue(redis_server.address)) is known
+
+
 def test_alias_entries_are_listed_in_the_order_of_take(redis_server: RedisServer) -> None:
     queue = RedisQueue(redis_server.address)
     queue.enqueue(Job(job_id=SONG))
@@ -118,13 +133,13 @@ def test_alias_entries_are_listed_in_the_order_of_take(redis_server: RedisServer
     assert queue.waiting() == [OTHER, THIRD, SONG]
     assert queue.depth().waiting == 3
     workers = [queue.consumer(f"w{number}") for number in range(3)]
-    assert [claimed(worker).job.job_id for worker in workers] == [OTHER, THIRD, SONG]
+    assert [claim_next(worker).job.job_id for worker in workers] == [OTHER, THIRD, SONG]
 
 
 def test_result_from_before_the_job_has_no_device(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    worker.finish(claimed(worker), replace(RESULT, device=""))
+    worker.finish(claim_next(worker), replace(RESULT, device=""))
     status = queue.status(SONG)
     assert status is not None
     assert (status.state, status.device) == (JobState.DONE, None)
@@ -143,10 +158,10 @@ def test_song_is_referenced_until_all_its_jobs_end(bench: QueueBench) -> None:
     bench.queue.enqueue(Job(job_id=variant))
     bench.push(b"{no job")
     worker = bench.queue.consumer("w1")
-    first = claimed(worker)
+    first = claim_next(worker)
     assert bench.queue.referenced_songs() == {SONG}
     worker.finish(first, RESULT)
-    worker.release(claimed(worker), delay_s=60)
+    worker.release(claim_next(worker), delay_s=60)
     assert bench.queue.referenced_songs() == {SONG}
     bench.pass_time(61)
     bench.queue.reap()
@@ -159,7 +174,20 @@ def test_song_is_referenced_until_all_its_jobs_end(bench: QueueBench) -> None:
 
 
 def test_lock_is_acquired_by_one_of_many(bench: QueueBench) -> None:
-    assert [bench.queue.acquire_lock("sweep", every_s=1.5) for _ in range(3)] == [True, False, False]
-    assert bench.queue.acquire_lock("other", every_s=1.5)
-    time.sleep(1.6)
-    assert bench.queue.acquire_lock("sweep", every_s=1.5)
+    assert [bench.queue.acquire_lock("sweep", every_s=60) for _ in range(3)] == [True, False, False]
+    assert bench.queue.acquire_lock("other", every_s=60)
+    bench.pass_time(50)
+    assert not bench.queue.acquire_lock("sweep", every_s=60)
+    bench.pass_time(11)
+    wait_until(lambda: bench.queue.acquire_lock("sweep", every_s=60), timeout_s=5)
+    assert not bench.queue.acquire_lock("sweep", every_s=60)
+
+
+def test_extended_lock_expires_later(bench: QueueBench) -> None:
+    assert bench.queue.acquire_lock("sweep", every_s=60)
+    bench.queue.extend_lock("sweep", for_s=600)
+    bench.pass_time(500)
+    assert not bench.queue.acquire_lock("sweep", every_s=60)
+    bench.queue.extend_lock("sweep", for_s=30)
+    bench.pass_time(31)
+    wait_until(lambda: bench.queue.acquire_lock("sweep", every_s=60), timeout_s=5)

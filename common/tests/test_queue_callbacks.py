@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.tests.backends import POLICY, QueueBench
-from common.tests.steps import OOPS, RESULT, SONG, claimed
+from common.tests.steps import OOPS, RESULT, SONG, claim_next
 from msaas.jobs import Callback, Job
 
 
@@ -15,7 +15,7 @@ def test_each_accepted_request_has_its_own_callback(bench: QueueBench) -> None:
     assert [each.state for each in bench.outbox.deliveries(SONG)] == ["waiting", "waiting"]
     assert bench.outbox.receive(visibility_s=60) is None
     worker = bench.queue.consumer("w1")
-    worker.finish(claimed(worker), RESULT)
+    worker.finish(claim_next(worker), RESULT)
     delivery = [bench.outbox.receive(visibility_s=60) for _ in range(3)]
     assert sorted(each.body for each in delivery if each) == [b'{"n": 1}', b'{"n": 2}']
     assert delivery[2] is None
@@ -24,7 +24,7 @@ def test_each_accepted_request_has_its_own_callback(bench: QueueBench) -> None:
 def test_callback_without_data_sends_the_state(bench: QueueBench) -> None:
     bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:1")))
     worker = bench.queue.consumer("w1")
-    worker.fail(claimed(worker), OOPS)
+    worker.fail(claim_next(worker), OOPS)
     delivery = bench.outbox.receive(visibility_s=60)
     assert delivery is not None
     assert delivery.body == f'{{"songhash": "{SONG}", "state": "failed"}}'.encode()
@@ -33,7 +33,7 @@ def test_callback_without_data_sends_the_state(bench: QueueBench) -> None:
 def test_callback_with_data_is_skipped_after_a_failure(bench: QueueBench) -> None:
     bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:1", data={"to": "back"})))
     worker = bench.queue.consumer("w1")
-    worker.fail(claimed(worker), OOPS)
+    worker.fail(claim_next(worker), OOPS)
     assert bench.outbox.receive(visibility_s=60) is None
     assert [each.state for each in bench.outbox.deliveries(SONG)] == ["skipped"]
 
@@ -41,17 +41,17 @@ def test_callback_with_data_is_skipped_after_a_failure(bench: QueueBench) -> Non
 def test_callback_survives_the_attempts_of_its_job(bench: QueueBench) -> None:
     bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:1")))
     worker = bench.queue.consumer("w1")
-    worker.retry(claimed(worker), OOPS)
-    worker.release(claimed(worker))
+    worker.retry(claim_next(worker), OOPS)
+    worker.release(claim_next(worker))
     assert bench.outbox.receive(visibility_s=60) is None
-    worker.finish(claimed(worker), RESULT)
+    worker.finish(claim_next(worker), RESULT)
     assert bench.outbox.receive(visibility_s=60)
 
 
 def test_callbacks_of_an_exhausted_job_are_released(bench: QueueBench) -> None:
     bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:1")))
     for attempt in range(POLICY.max_attempts):
-        claimed(bench.queue.consumer(f"victim-{attempt}"))
+        claim_next(bench.queue.consumer(f"victim-{attempt}"))
         bench.pass_time(POLICY.lease_s + 1)
         bench.queue.reap()
     delivery = bench.outbox.receive(visibility_s=60)
@@ -64,7 +64,7 @@ def test_callback_of_a_message_counts_once(bench: QueueBench) -> None:
     worker = bench.queue.consumer("w1")
     for _ in range(3):
         bench.push(message)
-        worker.finish(claimed(worker), RESULT)
+        worker.finish(claim_next(worker), RESULT)
     assert len(bench.outbox.deliveries(SONG)) == 1
     assert bench.outbox.receive(visibility_s=60)
     assert bench.outbox.receive(visibility_s=60) is None
@@ -77,7 +77,7 @@ def test_different_messages_have_different_callbacks(
     for number in (1, 1, 2):
         message = {"songhash": SONG, "callback": {"url": "http://localhost:1"}, "request": number}
         bench.push(json.dumps(message).encode())
-        worker.finish(claimed(worker), RESULT)
+        worker.finish(claim_next(worker), RESULT)
     assert len(bench.outbox.deliveries(SONG)) == 2
 
 

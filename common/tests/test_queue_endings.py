@@ -1,7 +1,7 @@
 """Endings of a job: done, failed, dead, or released without an attempt."""
 
 from common.tests.backends import POLICY, QueueBench
-from common.tests.steps import AT_ONCE_S, OOPS, OTHER, RESULT, SONG, claimed, state
+from common.tests.steps import AT_ONCE_S, OOPS, OTHER, RESULT, SONG, claim_next, state
 from msaas.jobs import Job, JobState
 from msaas.queue.protocol import JobQueue
 
@@ -9,7 +9,7 @@ from msaas.queue.protocol import JobQueue
 def test_finish_is_idempotent(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
+    claim = claim_next(worker)
     worker.finish(claim, RESULT)
     worker.finish(claim, RESULT)
     assert queue.depth().in_flight == 0
@@ -18,7 +18,7 @@ def test_finish_is_idempotent(queue: JobQueue) -> None:
 def test_fail_is_idempotent(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    claim = claimed(worker)
+    claim = claim_next(worker)
     worker.fail(claim, OOPS)
     worker.fail(claim, OOPS)
     worker.retry(claim, OOPS)
@@ -28,7 +28,7 @@ def test_fail_is_idempotent(queue: JobQueue) -> None:
 def test_failed_job_shows_its_error(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     worker = queue.consumer("w1")
-    worker.fail(claimed(worker), OOPS)
+    worker.fail(claim_next(worker), OOPS)
     status = queue.status(SONG)
     assert status is not None
     assert (status.state, status.error) == (JobState.FAILED, OOPS)
@@ -40,7 +40,7 @@ def test_retried_job_is_dead_after_its_last_attempt(bench: QueueBench) -> None:
     queue.enqueue(Job(job_id=SONG))
     for attempt in range(1, POLICY.max_attempts + 1):
         assert state(queue) is JobState.QUEUED
-        claim = claimed(worker)
+        claim = claim_next(worker)
         assert claim.attempt == attempt
         worker.retry(claim, OOPS)
     status = queue.status(SONG)
@@ -53,23 +53,23 @@ def test_released_job_costs_no_attempt(queue: JobQueue) -> None:
     queue.enqueue(Job(job_id=SONG))
     queue.enqueue(Job(job_id=OTHER))
     worker = queue.consumer("w1")
-    worker.release(claimed(worker))
+    worker.release(claim_next(worker))
     assert queue.waiting() == [SONG, OTHER]
-    again = claimed(worker)
+    again = claim_next(worker)
     assert (again.attempt, again.releases) == (1, 1)
 
 
 def test_delayed_job_waits_until_it_is_due(bench: QueueBench) -> None:
     queue, worker = bench.queue, bench.queue.consumer("w1")
     queue.enqueue(Job(job_id=SONG))
-    worker.release(claimed(worker), delay_s=30)
+    worker.release(claim_next(worker), delay_s=30)
     assert queue.reap() == []
     assert queue.depth().delayed == 1
     assert queue.enqueue(Job(job_id=SONG)) is JobState.QUEUED
     assert queue.waiting() == []
     bench.pass_time(31)
     queue.reap()
-    again = claimed(worker)
+    again = claim_next(worker)
     assert (again.attempt, again.releases) == (1, 0)
 
 
@@ -92,7 +92,7 @@ def test_empty_entry_is_dead_lettered(bench: QueueBench) -> None:
     for _ in range(2):
         assert worker.take(timeout_s=AT_ONCE_S) == b""
     worker.dead_letter(b"", reason="It is empty.")
-    assert claimed(worker).job.job_id == SONG
+    assert claim_next(worker).job.job_id == SONG
 
 
 def test_oldest_dead_letters_are_dropped(bench: QueueBench) -> None:

@@ -42,6 +42,13 @@ def test_options_are_read_back() -> None:
     assert Recipe.parse(json.loads(recipe.canonical_json())) == recipe
 
 
+@pytest.mark.parametrize("value", [None, "", []])
+@pytest.mark.parametrize("name", ["stems", "model", "format"])
+def test_empty_options_are_ignored(name: str, value: object) -> None:
+    assert Recipe.parse({name: value}) == Recipe()
+    assert Job.decode(json.dumps({"songhash": SONG, name: value}).encode()).recipe() == Recipe()
+
+
 @pytest.mark.parametrize("name", ["bits", "Model", "mp3", "x" * 1000])
 def test_unknown_option_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownOption, match="Known options: model, format") as refused:
@@ -82,6 +89,17 @@ def test_job_whose_id_names_other_options_is_not_read_as_a_default_job() -> None
     job = Job.decode(f'{{"songhash": "{SONG}.0123456789ab"}}'.encode())
     with pytest.raises(UnknownOption, match="0123456789ab"):
         job.recipe()
+
+
+def test_default_model_of_a_job_without_a_variant_is_not_an_option() -> None:
+    named = Job(job_id=SONG, options={"model": "htdemucs"})
+    assert named.recipe(default_model="htdemucs") == Recipe()
+    assert named.recipe(default_model="mdx") == Recipe(model="htdemucs")
+
+
+def test_variant_keeps_the_model_that_is_the_default_of_this_worker() -> None:
+    recipe = Recipe(model="mdx")
+    assert Job.of(recipe.job_id(SONG), recipe).recipe(default_model="mdx") == recipe
 
 
 @pytest.mark.parametrize("model", VARIANTS)

@@ -5,7 +5,7 @@ import time
 import pytest
 import redis
 
-from common.tests.steps import OOPS, RESULT, claimed
+from common.tests.steps import OOPS, RESULT, claim_next
 from msaas.errors import QueueFull, QueueUnavailable
 from msaas.jobs import Job
 from msaas.queue.protocol import QueuePolicy
@@ -90,13 +90,13 @@ def test_full_server_refuses_enqueue_and_runs_every_other_step(full_server: Redi
     with pytest.raises(QueueFull):
         queue.enqueue(Job(job_id="c" * 64))
     worker = queue.consumer("new-worker")
-    worker.retry(claimed(worker), OOPS)
-    worker.release(claimed(worker))
-    worker.release(claimed(worker), delay_s=0.001)
+    worker.retry(claim_next(worker), OOPS)
+    worker.release(claim_next(worker))
+    worker.release(claim_next(worker), delay_s=0.001)
     time.sleep(0.01)
     queue.reap()
     for _ in range(2):
-        claim = claimed(worker)
+        claim = claim_next(worker)
         worker.renew(claim, progress=0.5)
         worker.finish(claim, RESULT)
     full_server.client().ping()

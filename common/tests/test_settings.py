@@ -61,7 +61,7 @@ def test_redis_settings_reach_the_adapters(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("REDIS_DB", "3")
     monkeypatch.setenv("REDIS_PASSWORD", "hush")
     monkeypatch.setenv("REDIS_QUEUE_KEY", "others")
-    settings = Settings.from_env()
+    settings = EverySetting.from_env()
     address, keys = redis_address(settings), redis_keys(settings)
     assert (address.host, address.db, address.password) == ("redis", 3, "hush")
     assert (keys.waiting, keys.dead) == ("others", "others:dead")

@@ -2,31 +2,45 @@
 
 import io
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from msaas.errors import ObjectChanged, SongMissing, TrackNotFound
-from msaas.manifest import Manifest, StemFile
+from common.tests.stores import WatchedStore, do_nothing
+from msaas.errors import ObjectChanged, SongMissing, TooBusy, TrackNotFound
+from msaas.manifest import Manifest
 from msaas.recipe import Recipe
-from msaas.storage.protocol import ObjectStore, StoredObject
-from msaas.storage.song_store import SongStore, stem_file
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.names import stem_file
+from msaas.storage.protocol import ObjectStore
+from msaas.storage.song_store import SongStore
+from tests.servers import wait_until
 
 SONG = "a" * 64
 STEMS = ("drums", "bass", "other", "vocals")
 
 
 @pytest.fixture
-def song_store(store: ObjectStore, bucket: str) -> SongStore:
-    song_store = SongStore(store, f"{bucket}in", f"{bucket}out")
+def watched(store: ObjectStore) -> WatchedStore:
+    return WatchedStore(store)
+
+
+@pytest.fixture
+def song_store(watched: WatchedStore, bucket: str) -> SongStore:
+    song_store = SongStore(watched, f"{bucket}in", f"{bucket}out")
     song_store.prepare()
     return song_store
 
 
-def make(song_store: SongStore, job_id: str = SONG) -> Manifest:
-    files = {stem: song_store.put_stem(job_id, stem, io.BytesIO(stem.encode() * 100)) for stem in STEMS}
+def make(song_store: SongStore, job_id: str = SONG, *, model: str = "htdemucs", text: str = "") -> Manifest:
+    """Store a result, as a worker does."""
+    files = {
+        stem: song_store.put_stem(job_id, stem, io.BytesIO((text or stem).encode() * 100)) for stem in STEMS
+    }
     manifest = Manifest(
         job_id=job_id,
-        model="htdemucs",
+        model=model,
         weights_sha256="",
         engine="test",
         samples=1,
@@ -111,44 +125,131 @@ def test_missing_stem_leaves_the_manifest(song_store: SongStore) -> None:
     assert set((song_store.manifest(SONG) or manifest).stems) == {"drums", "other", "vocals"}
 
 
-def test_result_that_ends_while_a_stem_is_read_stays(
-    song_store: SongStore, monkeypatch: pytest.MonkeyPatch
+# Edits of a manifest while a worker stores a new result
+
+
+def act_once(act: Callable[[], object], *, key: str, watched: WatchedStore) -> Callable[[str], None]:
+    """Return a hook that acts before the next call with `key`, on a store without hooks."""
+
+    def hook(each: str) -> None:
+        if each == key:
+            watched.before_get = watched.before_put = do_nothing
+            act()
+
+    return hook
+
+
+def test_result_that_ends_while_a_stem_is_verified_stays(
+    song_store: SongStore, watched: WatchedStore
 ) -> None:
-    """The stems of the new result are stored before its manifest: a reader in between sees damage."""
     make(song_store)
-    files = {stem: song_store.put_stem(SONG, stem, io.BytesIO(b"new" * 100)) for stem in STEMS}
-    newer = Manifest(
-        job_id=SONG, model="mdx", weights_sha256="", engine="test", samples=1, samplerate=44100, stems=files
-    )
-    check = SongStore._check
-
-    def end_meanwhile(song_store: SongStore, entry: StemFile, found: StoredObject) -> None:
-        song_store.put_manifest(newer)
-        check(song_store, entry, found)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SongStore, "_check", end_meanwhile)
-        with pytest.raises(TrackNotFound):
-            song_store.open_stem(SONG, "bass")
-    assert song_store.manifest(SONG) == newer
+    song_store.put_stem(SONG, "bass", io.BytesIO(b"BASS" * 100))
+    end = lambda: make(song_store, model="mdx", text="new")  # noqa: E731
+    watched.before_get = act_once(end, key=stem_file(SONG, "bass"), watched=watched)
+    with pytest.raises((TrackNotFound, ObjectChanged)):
+        song_store.open_stem(SONG, "bass")
+    manifest = song_store.manifest(SONG)
+    assert manifest is not None
+    assert (manifest.model, set(manifest.stems)) == ("mdx", set(STEMS))
     assert read(song_store, "bass") == b"new" * 100
 
 
-def test_stem_is_verified_once_and_ranges_are_read_alone(
-    song_store: SongStore, monkeypatch: pytest.MonkeyPatch
+def test_result_that_ends_during_the_edit_of_a_manifest_stays(
+    song_store: SongStore, watched: WatchedStore
 ) -> None:
     make(song_store)
-    checks = []
-    check = SongStore._check
-    monkeypatch.setattr(SongStore, "_check", lambda *call: (checks.append(1), check(*call)))
+    song_store.put_stem(SONG, "bass", io.BytesIO(b"BASS" * 100))
+    end = lambda: make(song_store, model="mdx", text="new")  # noqa: E731
+    watched.before_put = act_once(end, key=f"{SONG}.json", watched=watched)
+    with pytest.raises(TrackNotFound):
+        song_store.open_stem(SONG, "bass")
+    assert watched.before_put is do_nothing
+    manifest = song_store.manifest(SONG)
+    assert manifest is not None
+    assert (manifest.model, set(manifest.stems)) == ("mdx", set(STEMS))
+    assert all(read(song_store, stem) == b"new" * 100 for stem in STEMS)
+
+
+def test_result_that_ends_during_a_removal_is_edited_instead(
+    song_store: SongStore, watched: WatchedStore
+) -> None:
+    make(song_store)
+    end = lambda: make(song_store, model="mdx", text="new")  # noqa: E731
+    watched.before_put = act_once(end, key=f"{SONG}.json", watched=watched)
+    song_store.remove_stem(SONG, "bass")
+    manifest = song_store.manifest(SONG)
+    assert manifest is not None
+    assert manifest.model == "mdx"
+    # The new result has the stem again: it was stored after the removal.
+    assert all(read(song_store, stem) == b"new" * 100 for stem in STEMS)
+
+
+def test_manifest_deleted_during_its_edit_stays_deleted(song_store: SongStore, watched: WatchedStore) -> None:
+    make(song_store)
+    delete = lambda: watched.delete(song_store.output_bucket, f"{SONG}.json")  # noqa: E731
+    watched.before_put = act_once(delete, key=f"{SONG}.json", watched=watched)
+    song_store.remove_stem(SONG, "bass")
+    assert song_store.manifest(SONG) is None
+
+
+def test_edit_ends_when_another_writer_is_always_first() -> None:
+    watched = WatchedStore(InMemoryStore())
+    song_store = SongStore(watched)
+    song_store.prepare()
+    make(song_store)
+    song_store.put_stem(SONG, "bass", io.BytesIO(b"BASS" * 100))
+    writer = SongStore(watched.inner)
+    manifest = writer.manifest(SONG)
+    assert manifest is not None
+    engines = iter(range(1000))
+    watched.before_put = lambda key: writer.put_manifest(replace(manifest, engine=str(next(engines))))
+    with pytest.raises(TooBusy, match=SONG):
+        song_store.remove_stem(SONG, "bass")
+
+
+# Verification of stems
+
+
+def test_stem_is_verified_once_and_ranges_are_read_alone(
+    song_store: SongStore, watched: WatchedStore
+) -> None:
+    make(song_store)
     whole = b"vocals" * 100
     spans = [(0, None), (0, 1), (5, 7), (598, 2), (598, 100), (600, 1)]
     for offset, length in spans:
         end = None if length is None else offset + length
         assert read(song_store, "vocals", offset=offset, length=length) == whole[offset:end]
-    assert len(checks) == 1
+    assert watched.gets.count(stem_file(SONG, "vocals")) == 1 + len(spans)
     song_store.put_stem(SONG, "vocals", io.BytesIO(whole))
     assert read(song_store, "vocals") == whole
+
+
+def test_two_first_requests_verify_a_stem_once(song_store: SongStore, watched: WatchedStore) -> None:
+    make(song_store)
+    file, opened = stem_file(SONG, "bass"), []
+
+    def wait_for_the_other(key: str) -> None:
+        if key == file:
+            wait_until(lambda: watched.stats.count(file) == 2)
+
+    watched.before_get = wait_for_the_other
+    threads = [
+        threading.Thread(target=lambda: opened.append(song_store.open_stem(SONG, "bass"))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 2
+    assert watched.gets.count(file) == 1
+
+
+def test_stem_removed_after_its_check_is_a_missing_track(song_store: SongStore) -> None:
+    make(song_store)
+    stem = song_store.open_stem(SONG, "bass")
+    song_store.remove_stem(SONG, "bass")
+    with pytest.raises(TrackNotFound, match=f"Stem bass of job {SONG} was removed"):
+        b"".join(stem.read())
 
 
 def test_stem_replaced_after_its_check_is_not_served(song_store: SongStore) -> None:
@@ -182,13 +283,14 @@ def test_two_removals_at_once_both_hold(song_store: SongStore, pair: tuple[str, 
 
 
 def test_find_returns_the_result_of_a_recipe(song_store: SongStore) -> None:
-    assert song_store.find(SONG, Recipe(), model="htdemucs") is None
+    assert song_store.find(SONG, Recipe(), models=["htdemucs"]) is None
     manifest = make(song_store)
-    assert song_store.find(SONG, Recipe(), model="htdemucs") == manifest
-    assert song_store.find(SONG, Recipe(), model="starter") is None
-    assert song_store.find(SONG, Recipe(model="mdx"), model="mdx") is None
+    assert song_store.find(SONG, Recipe(), models=["htdemucs"]) == manifest
+    assert song_store.find(SONG, Recipe(), models=["mdx", "htdemucs"]) == manifest
+    assert song_store.find(SONG, Recipe(), models=["starter"]) is None
+    assert song_store.find(SONG, Recipe(model="mdx"), models=["mdx"]) is None
     song_store.remove_stem(SONG, "bass")
-    assert song_store.find(SONG, Recipe(), model="htdemucs") is None
+    assert song_store.find(SONG, Recipe(), models=["htdemucs"]) is None
 
 
 def test_stem_of_another_size_makes_the_manifest_incomplete(song_store: SongStore) -> None:
@@ -219,3 +321,14 @@ def test_delete_contents_empties_both_buckets(song_store: SongStore) -> None:
     song_store.delete_contents()
     assert stored(song_store) == set()
     assert list(song_store.songs()) == []
+
+
+def test_missing_buckets_are_empty(store: ObjectStore, bucket: str) -> None:
+    song_store = SongStore(store, f"{bucket}no", f"{bucket}none")
+    assert list(song_store.songs()) == list(song_store.outputs()) == list(song_store.results()) == []
+    song_store.delete_contents()
+
+
+def test_stem_has_the_extension_of_its_format(song_store: SongStore) -> None:
+    entry = song_store.put_stem(SONG, "bass", io.BytesIO(b"flac"), extension="flac")
+    assert entry.file == f"{SONG}-bass.flac"

@@ -64,6 +64,8 @@ def test_variant_id_names_the_same_song() -> None:
         (f"{SONG}.mp3", SONG),
         (SONG.upper(), SONG),
         (f" {SONG.upper()}.mp3\n", SONG),
+        (f"{SONG.upper()}.MP3", SONG),
+        (f"{SONG}.Mp3", SONG),
         (f"{SONG.upper()}.0123456789AB", f"{SONG}.0123456789ab"),
         ("D" * 56, "d" * 56),
         ("6BA7B810-9DAD-11D1-80B4-00C04FD430C8", "6BA7B810-9DAD-11D1-80B4-00C04FD430C8"),
@@ -74,7 +76,7 @@ def test_queue_ids_are_normalised(text: str, job_id: str) -> None:
     assert parse_queue_id(text) == job_id
 
 
-@pytest.mark.parametrize("text", ["", ".mp3", "../x.mp3"])
+@pytest.mark.parametrize("text", ["", ".mp3", ".MP3", "../x.mp3"])
 def test_queue_ids_without_a_hash_are_refused(text: str) -> None:
     with pytest.raises(InvalidId):
         parse_queue_id(text)

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
-from unittest import mock
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -38,7 +38,9 @@ SONGS = ["a" * 64, "b" * 64, "c" * 64]
 #: No sum of these comes close to a lease or a delay.
 STEPS_S = [25.0, 100.0]
 DELAY_S = 30.0
-RESULT = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
+#: The result was in the store before the job.
+FOUND = replace(RESULT, device="")
 OOPS = JobError("separation_failed", "The separation failed.", "oops")
 
 Outcome = tuple[str, Any]
@@ -51,7 +53,7 @@ class Worker:
     name: str
     real: Any
     twin: Any
-    #: Entries that it took and has not claimed.
+    #: The entry that it took and has not claimed.
     payload: bytes | None = None
 
 
@@ -72,10 +74,7 @@ def outcome(call: Callable[[], Any]) -> Outcome:
 class QueueMachine(RuleBasedStateMachine):
     """Does the same to the queue on a real server and to its in-memory twin, which must agree."""
 
-    server: ClassVar[RedisServer]
-    between: ClassVar[TcpProxy]
-    #: A proxy that all connections of one client pass.
-    by_wire: ClassVar[Any]
+    wires: ClassVar["Wires"]
     real: ClassVar[RedisQueue]
     raw: ClassVar[Any]
 
@@ -98,7 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = Job(
             job_id=song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None
         )
-        real = self.ask(self.real, lambda: self.real.enqueue(job), lost=lost)
+        real = self.ask(lambda: self.real.enqueue(job), lost=lost)
         twin = outcome(lambda: self.twin.enqueue(job))
         assert real in (twin, LOST)
         self.accepted.add(song)
@@ -112,7 +111,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.pushed[song] += 1
 
     @rule(payload=st.sampled_from([b"", b"{", b"[]", b"\xff\xfe", b'{"songhash": 1}']))
-    def push_what_is_no_job(self, payload: bytes) -> None:
+    def push_an_invalid_entry(self, payload: bytes) -> None:
         self.raw.lpush(KEYS.waiting, payload)
         self.twin.push(payload)
 
@@ -129,7 +128,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), lost=st.booleans())
     def take(self, data: st.DataObject, lost: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
-        real = self.ask(worker.real, lambda: worker.real.take(timeout_s=0.001), lost=lost)
+        real = self.ask(lambda: worker.real.take(timeout_s=0.001), lost=lost)
         twin = outcome(lambda: worker.twin.take(timeout_s=0.0))
         assert real in (twin, LOST)
         worker.payload = twin[1] if real == twin else None
@@ -142,27 +141,28 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             job = Job.decode(payload)
         except MalformedJob:
-            self.ask(worker.real, lambda: worker.real.dead_letter(payload, reason="malformed"), lost=lost)
+            self.ask(lambda: worker.real.dead_letter(payload, reason="malformed"), lost=lost)
             worker.twin.dead_letter(payload, reason="malformed")
             return multiple()
-        heard_of = worker.twin._last_token
-        real = self.ask(worker.real, lambda: worker.real.claim(job, payload=payload), lost=lost)
+        last_token = worker.twin._last_token
+        real = self.ask(lambda: worker.real.claim(job, payload=payload), lost=lost)
         twin = outcome(lambda: worker.twin.claim(job, payload=payload))
         if real == LOST:
-            worker.twin._last_token = heard_of
+            worker.twin._last_token = last_token
         if real == LOST or twin[0] != "answered":
             assert real in (twin, LOST)
             return multiple()
-        assert (real[1].attempt, real[1].releases) == (twin[1].attempt, twin[1].releases)
+        facts = [(each.attempt, each.releases, each.is_first) for each in (real[1], twin[1])]
+        assert facts[0] == facts[1]
         return Lease(worker, real=real[1], twin=twin[1])
 
-    @rule(lease=leases, progress=st.floats(0, 1))
-    def renew(self, lease: Lease, progress: float) -> None:
-        self.both(lease, "renew", progress=progress, lost=False)
+    @rule(lease=leases, progress=st.floats(0, 1), device=st.sampled_from([None, "cuda"]))
+    def renew(self, lease: Lease, progress: float, device: str | None) -> None:
+        self.both(lease, "renew", progress=progress, device=device, lost=False)
 
-    @rule(lease=leases, lost=st.booleans())
-    def finish(self, lease: Lease, lost: bool) -> None:
-        self.both(lease, "finish", RESULT, lost=lost)
+    @rule(lease=leases, result=st.sampled_from([RESULT, FOUND]), lost=st.booleans())
+    def finish(self, lease: Lease, result: Result, lost: bool) -> None:
+        self.both(lease, "finish", result, lost=lost)
 
     @rule(lease=leases, lost=st.booleans())
     def fail(self, lease: Lease, lost: bool) -> None:
@@ -174,14 +174,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(lease=leases, delay_s=st.sampled_from([0.0, DELAY_S]), lost=st.booleans())
     def release(self, lease: Lease, delay_s: float, lost: bool) -> None:
-        self.both(lease, "give_back", delay_s=delay_s, lost=lost)
+        self.both(lease, "release", delay_s=delay_s, lost=lost)
 
     def both(self, lease: Lease, step: str, *args: Any, lost: bool, **kwargs: Any) -> None:
         before = self.everything()
         worker = lease.worker
-        real = self.ask(
-            worker.real, lambda: getattr(worker.real, step)(lease.real, *args, **kwargs), lost=lost
-        )
+        real = self.ask(lambda: getattr(worker.real, step)(lease.real, *args, **kwargs), lost=lost)
         twin = outcome(lambda: getattr(worker.twin, step)(lease.twin, *args, **kwargs))
         assert real in (twin, LOST)
         if twin[0] == "LeaseLost":
@@ -199,20 +197,20 @@ class QueueMachine(RuleBasedStateMachine):
     def deregister(self, data: st.DataObject, lost: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
         self.workers.remove(worker)
-        self.ask(worker.real, worker.real.deregister, lost=lost)
+        self.ask(worker.real.deregister, lost=lost)
         worker.twin.deregister()
 
-    @precondition(lambda self: self.gone())
+    @precondition(lambda self: self.ended_workers())
     @rule(data=st.data())
-    def hand_an_entry_to_one_who_is_gone(self, data: st.DataObject) -> None:
-        """Its call was in flight."""
-        name = data.draw(st.sampled_from(self.gone()))
+    def move_an_entry_to_an_ended_worker(self, data: st.DataObject) -> None:
+        """A BLMOVE was in flight."""
+        name = data.draw(st.sampled_from(self.ended_workers()))
         self.raw.lmove(KEYS.waiting, KEYS.processing(name), "RIGHT", "LEFT")
         if self.twin.entries:
             self.twin.processing[name].append(self.twin.entries.popleft())
 
-    def gone(self) -> list[str]:
-        """Return the workers that asked for an entry and have ended."""
+    def ended_workers(self) -> list[str]:
+        """Return the workers that took an entry at least once and have ended."""
         alive = {worker.name for worker in self.workers}
         return [name for name in self.twin.workers if name not in alive]
 
@@ -223,22 +221,22 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def reap(self, lost: bool) -> None:
-        real = self.ask(self.real, self.real.reap, lost=lost)
+        real = self.ask(self.real.reap, lost=lost)
         twin = outcome(self.twin.reap)
         assert real in (twin, LOST)
 
     # Invariants
 
     @invariant()
-    def everything_is_in_its_place(self) -> None:
+    def everything_is_consistent(self) -> None:
         real = self.everything()
-        self.the_server_holds_what_the_twin_holds(real)
-        self.every_accepted_job_is_in_exactly_one_place(real)
-        self.whoever_runs_holds_its_entry_and_will_be_missed(real)
+        self.check_that_server_and_twin_are_equal(real)
+        self.check_that_each_job_is_in_one_place(real)
+        self.check_that_running_jobs_are_with_registered_workers(real)
         for job in real["jobs"].values():
             assert 0 <= int(job.get(b"attempts", 0)) <= POLICY.max_attempts
 
-    def the_server_holds_what_the_twin_holds(self, real: dict[str, Any]) -> None:
+    def check_that_server_and_twin_are_equal(self, real: dict[str, Any]) -> None:
         twin = self.twin
         assert real["waiting"] == list(reversed(twin.entries))
         assert set(real["delayed"]) == set(twin.delayed)
@@ -249,11 +247,16 @@ class QueueMachine(RuleBasedStateMachine):
             (letter["payload"], letter["reason"]) for letter in twin.dead_letters
         ]
         assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
-            song: (record.status.state.value, record.status.attempts, record.releases)
+            song: (
+                record.status.state.value,
+                record.status.attempts,
+                record.releases,
+                record.status.device or "",
+            )
             for song, record in twin.jobs.items()
         }
 
-    def every_accepted_job_is_in_exactly_one_place(self, real: dict[str, Any]) -> None:
+    def check_that_each_job_is_in_one_place(self, real: dict[str, Any]) -> None:
         entries = [
             *real["waiting"],
             *real["delayed"],
@@ -269,7 +272,7 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 assert places[song] == (state in (b"queued", b"running"))
 
-    def whoever_runs_holds_its_entry_and_will_be_missed(self, real: dict[str, Any]) -> None:
+    def check_that_running_jobs_are_with_registered_workers(self, real: dict[str, Any]) -> None:
         for job in real["jobs"].values():
             if job.get(b"state") == b"running":
                 holder = job[b"worker"].decode()
@@ -278,7 +281,7 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 assert b"token" not in job
         for name, processing in real["own"].items():
-            assert not processing or name.encode() in real["workers"], "nobody would ever look into this list"
+            assert not processing or name.encode() in real["workers"], "the reaper does not know this list"
 
     def teardown(self) -> None:
         """All workers die; one more worker brings every accepted job to its end."""
@@ -302,13 +305,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Tools
 
-    def ask(self, end: Any, call: Callable[[], Any], *, lost: bool) -> Outcome:
+    def ask(self, call: Callable[[], Any], *, lost: bool) -> Outcome:
         """Call one side of the real queue. With `lost`, the reply of the server is dropped."""
         if not lost:
             return outcome(call)
-        losing = LoseReply(self.between, marker=b"EVALSHA")
-        by_wire = mock.patch.object(end._redis, "connection_pool", self.by_wire.connection_pool)
-        with by_wire, pytest.raises(QueueUnavailable):
+        with self.wires.losing_a_reply() as losing, pytest.raises(QueueUnavailable):
             call()
         assert losing.lost == 1
         return LOST
@@ -337,8 +338,58 @@ class QueueMachine(RuleBasedStateMachine):
 LOST: Outcome = ("lost", None)
 
 
-def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int]:
-    return job[b"state"].decode(), int(job.get(b"attempts", 0)), int(job.get(b"give_backs", 0))
+class Wires:
+    """Two ways to one server: direct, and through a proxy that drops a reply."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.proxy = TcpProxy("127.0.0.1", server.port)
+        # A busy machine may answer late, and only replies that the test drops may be lost.
+        self._lossy = connect(RedisAddress(self.proxy.host, self.proxy.port), timeout_s=20.0)
+        self._is_lossy = False
+
+    def connect(self, address: RedisAddress, *, timeout_s: float = 20.0) -> Any:
+        """Implements `Connect`. Commands of the client take the way that is set when they are sent."""
+        client = connect(address, timeout_s=max(timeout_s, 20.0))
+        client.connection_pool = SwitchedPool(
+            direct=client.connection_pool,
+            lossy=self._lossy.connection_pool,
+            is_lossy=lambda: self._is_lossy,
+        )
+        return client
+
+    @contextmanager
+    def losing_a_reply(self) -> Iterator[LoseReply]:
+        self._is_lossy = True
+        try:
+            yield LoseReply(self.proxy, marker=b"EVALSHA")
+        finally:
+            self._is_lossy = False
+
+
+class SwitchedPool:
+    """Gives connections of one of two pools."""
+
+    def __init__(
+        self, *, direct: redis.ConnectionPool, lossy: redis.ConnectionPool, is_lossy: Callable[[], bool]
+    ) -> None:
+        self._direct, self._lossy, self._switch = direct, lossy, is_lossy
+
+    def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        return self._current().get_connection(*arguments, **options)
+
+    def release(self, connection: Any) -> None:
+        self._current().release(connection)
+
+    def _current(self) -> redis.ConnectionPool:
+        return self._lossy if self._switch() else self._direct
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._direct, name)
+
+
+def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int, str]:
+    counts = int(job.get(b"attempts", 0)), int(job.get(b"give_backs", 0))
+    return job[b"state"].decode(), *counts, job.get(b"device", b"").decode()
 
 
 def id_of(payload: bytes) -> str | None:
@@ -349,31 +400,25 @@ def id_of(payload: bytes) -> str | None:
 
 
 def run(server: RedisServer, *, sequences: int) -> None:
-    between = TcpProxy("127.0.0.1", server.port)
+    wires = Wires(server)
 
     class Machine(QueueMachine):
         pass
 
-    Machine.server, Machine.between, Machine.raw = server, between, server.client()
-    Machine.by_wire = connect(RedisAddress(between.host, between.port), timeout_s=20.0)
+    Machine.wires, Machine.raw = wires, server.client()
+    Machine.real = RedisQueue(server.address, policy=POLICY, connect=wires.connect)
     try:
-        # A busy machine may answer late, and only replies that the test drops may be lost.
-        patient = partial(connect, timeout_s=20.0)
-        ours = mock.patch("msaas.queue.redis.jobs.connect", patient)
-        theirs = mock.patch("msaas.queue.redis.consumer.connect", patient)
-        with ours, theirs:
-            Machine.real = RedisQueue(server.address, policy=POLICY)
-            run_state_machine_as_test(
-                Machine,
-                settings=settings(
-                    max_examples=sequences,
-                    stateful_step_count=30,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=sequences,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
     finally:
-        between.close()
+        wires.proxy.close()
 
 
 @pytest.mark.fault("M")

@@ -2,16 +2,21 @@
 
 import io
 import os
+import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from msaas.errors import ObjectNotFound, StoreUnavailable
+from common.tests import stores
+from msaas.errors import ObjectChanged, ObjectNotFound, StoreUnavailable
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore
 from msaas.storage.s3 import connect
-from tests.servers import free_port
+from tests.servers import S3Access, free_port
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 KEY = "a" * 64 + ".mp3"
 
@@ -53,6 +58,67 @@ def test_second_put_replaces_the_first(store: ObjectStore, bucket: str) -> None:
     put(store, bucket, b"third")
     assert content_of(store, bucket) == b"third"
     assert [found.key for found in store.list(bucket)] == [KEY]
+
+
+# Conditional writes
+
+
+def test_conditional_put_replaces_the_object_with_this_etag(store: ObjectStore, bucket: str) -> None:
+    put(store, bucket, b"first")
+    stores.put(store, bucket, KEY, b"second", if_match=store.stat(bucket, KEY).etag)
+    assert content_of(store, bucket) == b"second"
+
+
+def test_conditional_put_of_a_replaced_object_stores_nothing(store: ObjectStore, bucket: str) -> None:
+    put(store, bucket, b"first")
+    etag = store.stat(bucket, KEY).etag
+    put(store, bucket, b"second")
+    with pytest.raises(ObjectChanged):
+        stores.put(store, bucket, KEY, b"third", if_match=etag)
+    assert content_of(store, bucket) == b"second"
+
+
+def test_conditional_put_of_a_deleted_object_stores_nothing(store: ObjectStore, bucket: str) -> None:
+    put(store, bucket, b"first")
+    etag = store.stat(bucket, KEY).etag
+    store.delete(bucket, KEY)
+    with pytest.raises(ObjectChanged):
+        stores.put(store, bucket, KEY, b"second", if_match=etag)
+    assert list(store.list(bucket)) == []
+
+
+@pytest.fixture(params=["memory", "directory"])
+def atomic_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return InMemoryStore() if request.param == "memory" else DirectoryStore(tmp_path)
+
+
+def test_no_conditional_put_is_lost(atomic_store: ObjectStore) -> None:
+    atomic_store.make_bucket("b")
+    put(atomic_store, "b", b"0")
+    barrier = threading.Barrier(4)
+
+    def count_up() -> None:
+        barrier.wait()
+        for _ in range(25):
+            while not _count_once(atomic_store):
+                pass
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert content_of(atomic_store, "b") == b"100"
+
+
+def _count_once(store: ObjectStore) -> bool:
+    etag = store.stat("b", KEY).etag
+    try:
+        number = int(b"".join(store.get("b", KEY, etag=etag)))
+        stores.put(store, "b", KEY, str(number + 1).encode(), if_match=etag)
+    except ObjectChanged:
+        return False
+    return True
 
 
 def test_missing_object_is_not_found(store: ObjectStore, bucket: str) -> None:
@@ -145,6 +211,27 @@ def test_unfinished_uploads_are_deleted_at_start(tmp_path: os.PathLike[str]) -> 
     assert [found.key for found in store.list("b")] == [KEY]
 
 
+def test_refused_conditional_put_leaves_no_file(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.make_bucket("b")
+    put(store, "b", b"old")
+    with pytest.raises(ObjectChanged):
+        stores.put(store, "b", KEY, b"new", if_match="another")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [KEY]
+
+
+def test_upload_that_ends_during_the_sweep_is_skipped(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.make_bucket("b")
+    # A link to nowhere is in the listing, and its `stat` fails as that of a file that was renamed since.
+    (tmp_path / "b" / ".partial-1").symlink_to("nowhere")
+    old = tmp_path / "b" / ".partial-2"
+    old.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    store.make_bucket("b")
+    assert not old.exists()
+
+
 def test_unwritable_directory_is_store_unavailable(tmp_path: os.PathLike[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     store = DirectoryStore(tmp_path / "file")
@@ -163,6 +250,48 @@ def test_unreachable_s3_server_is_reported_soon() -> None:
         with pytest.raises(StoreUnavailable):
             call()
     assert time.monotonic() - began < 2
+
+
+@pytest.fixture
+def s3_proxy(s3_server: S3Access) -> Iterator[TcpProxy]:
+    host, port = s3_server.host.split(":")
+    with tcp_proxy(host, int(port)) as proxy:
+        yield proxy
+
+
+def test_s3_server_gets_the_condition_of_a_put(s3_proxy: TcpProxy) -> None:
+    store, requests = S3Access(s3_proxy.address).store(), []
+    store.make_bucket("condition")
+    put(store, "condition", b"first")
+    etag = store.stat("condition", KEY).etag
+    s3_proxy.requests = lambda chunk: (requests.append(chunk), chunk)[1]
+    stores.put(store, "condition", KEY, b"second", if_match=etag)
+    (sent,) = [each for each in requests if each.startswith(b"PUT ")]
+    assert f'if-match: "{etag}"'.encode() in sent.lower()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("412 No", "PreconditionFailed"), ("409 No", "ConditionalRequestConflict")]
+)
+def test_put_refused_by_the_s3_server_is_a_changed_object(s3_proxy: TcpProxy, status: str, code: str) -> None:
+    """MinIO and AWS answer so when another writer was first."""
+    store = S3Access(s3_proxy.address).store()
+    store.make_bucket("condition")
+    put(store, "condition", b"first")
+    etag = store.stat("condition", KEY).etag
+    body = f"<Error><Code>{code}</Code><Key>{KEY}</Key></Error>"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    answers_put = False
+
+    def watch(chunk: bytes) -> bytes:
+        nonlocal answers_put
+        answers_put = answers_put or chunk.startswith(b"PUT ")
+        return chunk
+
+    s3_proxy.requests = watch
+    s3_proxy.replies = lambda chunk: (head + body).encode() if answers_put else chunk
+    with pytest.raises(ObjectChanged):
+        stores.put(store, "condition", KEY, b"second", if_match=etag)
 
 
 def test_wrong_keys_are_store_unavailable(s3_server) -> None:  # type: ignore[no-untyped-def]

@@ -225,7 +225,7 @@ def test_callback_that_crashes_the_sender_is_retried(outbox: Outbox) -> None:
     with capture_logs() as lines:
         dispatcher_of(outbox, ZeroDivisionError()).deliver_next()
     poison = delivery_of(outbox, "poison")
-    assert (poison.state, poison.detail) == ("pending", "ZeroDivisionError")
+    assert (poison.state, poison.detail) == ("pending", "The attempt failed (ZeroDivisionError).")
     [line] = [each for each in lines if each["event"] == "webhook_crashed"]
     assert (line["log_level"], line["job_id"], line["exc_info"]) == ("error", "poison", True)
 

@@ -1,8 +1,5 @@
 """The fragments of ended attempts are deleted, all of them, and no others."""
 
-from pathlib import Path
-from unittest import mock
-
 import pytest
 
 from msaas.errors import StoreUnavailable
@@ -10,7 +7,7 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job
 from msaas.queue.memory import InMemoryQueue
 from msaas.queue.protocol import Claim, Consumer
-from msaas.storage.directory import DirectoryStore
+from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_keeper.fragments import collect_fragments
 from msaas_keeper.retention import Retention
@@ -22,9 +19,10 @@ JOB_ID = "a" * 64
 class Running:
     """A claimed job with fragments in the store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.queue = InMemoryQueue()
-        self.song_store = SongStore(DirectoryStore(folder))
+        self.store = InMemoryStore()
+        self.song_store = SongStore(self.store)
         self.song_store.prepare()
         self.consumer: Consumer = self.queue.consumer("w1")
         self.queue.enqueue(Job(job_id=JOB_ID))
@@ -46,8 +44,8 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Running:
-    return Running(tmp_path)
+def running() -> Running:
+    return Running()
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -69,9 +67,10 @@ def test_fragments_of_a_running_attempt_stay(running: Running) -> None:
 def test_fragments_are_deleted_when_the_store_is_back(running: Running) -> None:
     running.publish(count=1, stored=1)
     running.consumer.release(running.claim)
-    away = mock.patch.object(running.song_store.store, "delete", side_effect=StoreUnavailable("Turned off."))
-    with away, pytest.raises(StoreUnavailable):
+    running.store.away = True
+    with pytest.raises(StoreUnavailable):
         collect_fragments(running.queue, running.song_store)
+    running.store.away = False
     collect_fragments(running.queue, running.song_store)
     assert running.stored() == []
 

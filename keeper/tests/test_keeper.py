@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from msaas.background import Tasks
+from msaas.background import Tasks, spawn
 from msaas.heartbeat import Heartbeat
 from msaas.jobs import Callback, Job
 from msaas.queue.memory import InMemoryQueue
@@ -32,9 +33,19 @@ def stopping() -> Iterator[threading.Event]:
     stopping.set()
 
 
+class CountingQueue(InMemoryQueue):
+    """Counts the sweeps of the reaper."""
+
+    sweeps = 0
+
+    def reap(self) -> list[str]:
+        self.sweeps += 1
+        return super().reap()
+
+
 @pytest.fixture
-def queue() -> InMemoryQueue:
-    return InMemoryQueue(policy=QueuePolicy(lease_s=0.1))
+def queue() -> CountingQueue:
+    return CountingQueue(policy=QueuePolicy(lease_s=0.1))
 
 
 @pytest.fixture
@@ -86,7 +97,7 @@ def test_tasks_survive_an_outage_of_the_queue(
 
 
 def test_hanging_receivers_hold_one_task_each(
-    queue: InMemoryQueue, song_store: SongStore, stopping: threading.Event
+    queue: CountingQueue, song_store: SongStore, stopping: threading.Event
 ) -> None:
     started: list[str] = []
     over = threading.Event()
@@ -99,34 +110,48 @@ def test_hanging_receivers_hold_one_task_each(
         queue.outbox.add(Callback(f"http://there/{number}"), job_id=JOB_ID)
     bootstrap(SETTINGS, stopping, queue=queue, outbox=queue.outbox, song_store=song_store, send=hang)
     wait_until(lambda: len(started) == 4)
-    time.sleep(0.2)
+    sweeps = queue.sweeps
+    wait_until(lambda: queue.sweeps > sweeps + 5)
     assert len(started) == 4
     over.set()
     wait_until(lambda: {each.state for each in queue.outbox.deliveries(JOB_ID)} == {"delivered"})
     assert len(set(started)) == 6
 
 
+class WatchedTasks(Tasks):
+    """Counts the looks at its health."""
+
+    looks = 0
+
+    def are_healthy(self) -> bool:
+        self.looks += 1
+        return super().are_healthy()
+
+
 def test_heartbeat_grows_old_while_a_task_keeps_failing(stopping: threading.Event, tmp_path: Path) -> None:
-    tasks, file, is_broken = Tasks(stopping), tmp_path / "heartbeat", threading.Event()
+    tasks, file, is_broken = WatchedTasks(stopping), tmp_path / "heartbeat", threading.Event()
 
     def work() -> None:
         if is_broken.is_set():
             raise ZeroDivisionError
 
+    def wait_for_looks(number: int) -> None:
+        before = tasks.looks
+        wait_until(lambda: tasks.looks >= before + number)
+
     with capture_logs():
         tasks.every(0.01, work, name="reaper")
-        beat = Heartbeat(file, every_s=0)
-        threading.Thread(
-            target=keep_beating, args=(tasks, beat, stopping), kwargs={"every_s": 0.01}, daemon=True
-        ).start()
+        beat = tasks.guard(Heartbeat(file, every_s=0))
+        spawn(partial(keep_beating, beat, stopping, every_s=0.01), name="heartbeat")
         wait_until(file.exists)
         first = file.stat().st_mtime_ns
         wait_until(lambda: file.stat().st_mtime_ns > first)
         is_broken.set()
-        wait_until(lambda: not tasks.are_healthy())
-        time.sleep(0.05)
+        wait_until(lambda: not Tasks.are_healthy(tasks))
+        # A beat that began before is over then.
+        wait_for_looks(2)
         last = file.stat().st_mtime_ns
-        time.sleep(0.2)
+        wait_for_looks(5)
         assert file.stat().st_mtime_ns == last
         is_broken.clear()
         wait_until(lambda: file.stat().st_mtime_ns > last)

@@ -9,13 +9,16 @@ from typing import BinaryIO
 
 import pytest
 
+from common.tests.backends import Clock
 from msaas.errors import StoreUnavailable
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
 from msaas.queue.memory import InMemoryQueue
 from msaas.storage.directory import DirectoryStore
-from msaas.storage.song_store import SongStore, job_of
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.names import job_of
+from msaas.storage.song_store import SongStore
 from msaas_keeper.retention import Retention, sweep_if_due
 
 SONG, OTHER = "a" * 64, "b" * 64
@@ -46,12 +49,13 @@ class Archive:
         self.store = RecordingStore(folder)
         self.song_store = SongStore(self.store)
         self.song_store.prepare()
-        self.queue = InMemoryQueue()
+        self.clock = Clock()
+        self.queue = InMemoryQueue(clock=self.clock)
         self.dumps = 0
         self.retention = self.sparing(self.queue.referenced_songs)
 
-    def sparing(self, *spared: Callable[[], set[str]]) -> Retention:
-        return Retention(song_store=self.song_store, age_s=AGE_S, spared=spared)
+    def sparing(self, *spared: Callable[[], set[str]], batch: int = 100) -> Retention:
+        return Retention(song_store=self.song_store, age_s=AGE_S, spared=spared, batch=batch)
 
     def add_song(self, song_hash: str, *, hours: float) -> None:
         self.song_store.put_song(song_hash, io.BytesIO(b"mp3"), size_bytes=3)
@@ -139,7 +143,8 @@ def test_songs_of_every_list_of_spared_songs_stay(archive: Archive) -> None:
     assert (archive.songs(), archive.jobs()) == ({SONG}, {SONG})
 
 
-def test_spared_songs_are_asked_for_once_a_sweep(archive: Archive) -> None:
+@pytest.mark.parametrize(("batch", "questions"), [(100, 1), (4, 1), (2, 2), (1, 4)])
+def test_spared_songs_are_asked_for_once_a_batch(archive: Archive, batch: int, questions: int) -> None:
     for song in (SONG, OTHER):
         archive.add_song(song, hours=25)
         archive.add_result(song, hours=25)
@@ -149,8 +154,38 @@ def test_spared_songs_are_asked_for_once_a_sweep(archive: Archive) -> None:
         asked.append(1)
         return set()
 
-    assert archive.sparing(ask).sweep() == 2 * 5 + 2
-    assert len(asked) == 1
+    assert archive.sparing(ask, batch=batch).sweep() == 2 * 5 + 2
+    assert len(asked) == questions
+
+
+def test_spared_songs_are_not_asked_for_without_old_objects(archive: Archive) -> None:
+    archive.add_song(SONG, hours=23)
+
+    def ask() -> set[str]:
+        raise AssertionError
+
+    assert archive.sparing(ask).sweep() == 0
+
+
+def test_song_whose_job_is_pushed_by_hand_during_the_sweep_stays(archive: Archive) -> None:
+    """A push by hand, unlike the API, does not store the song again."""
+    for song in (SONG, OTHER):
+        archive.add_song(song, hours=25)
+
+    def push(key: str) -> None:
+        archive.store.before_delete = lambda _: None
+        archive.queue.push(OTHER.encode())
+
+    archive.store.before_delete = push
+    retention = archive.sparing(archive.queue.referenced_songs, batch=1)
+    assert retention.sweep() == 1
+    assert archive.songs() == {OTHER}
+
+
+def test_new_store_has_nothing_to_delete(tmp_path: Path) -> None:
+    for store in (DirectoryStore(tmp_path / "none"), InMemoryStore()):
+        song_store, queue = SongStore(store), InMemoryQueue()
+        sweep_if_due(Retention(song_store=song_store, age_s=1.0, spared=[queue.referenced_songs]), queue)
 
 
 def test_old_stems_of_a_young_manifest_stay(archive: Archive) -> None:
@@ -239,3 +274,43 @@ def test_second_keeper_does_not_sweep_within_the_interval(archive: Archive) -> N
     archive.add_song(SONG, hours=25)
     sweep_if_due(archive.retention, archive.queue)
     assert archive.songs() == {SONG}
+
+
+def test_lock_lasts_for_the_interval_after_a_sweep(archive: Archive) -> None:
+    sweep_if_due(archive.retention, archive.queue)
+    archive.add_song(SONG, hours=25)
+    archive.clock.advance(archive.retention.every_s - 60)
+    sweep_if_due(archive.retention, archive.queue)
+    assert archive.songs() == {SONG}
+    archive.clock.advance(60)
+    sweep_if_due(archive.retention, archive.queue)
+    assert archive.songs() == set()
+
+
+def test_failed_sweep_is_repeated_within_two_minutes(archive: Archive) -> None:
+    archive.add_song(SONG, hours=25)
+
+    def fail(key: str) -> None:
+        raise StoreUnavailable
+
+    archive.store.before_delete = fail
+    with pytest.raises(StoreUnavailable):
+        sweep_if_due(archive.retention, archive.queue)
+    archive.store.before_delete = lambda _: None
+    archive.clock.advance(61)
+    sweep_if_due(archive.retention, archive.queue)
+    assert archive.songs() == set()
+
+
+def test_lock_is_held_during_a_sweep_that_takes_long(archive: Archive) -> None:
+    for song in (SONG, OTHER):
+        archive.add_song(song, hours=25)
+    others: list[bool] = []
+
+    def take_long(key: str) -> None:
+        archive.clock.advance(40)
+        others.append(archive.queue.acquire_lock("retention", every_s=60))
+
+    archive.store.before_delete = take_long
+    sweep_if_due(archive.sparing(archive.queue.referenced_songs, batch=1), archive.queue)
+    assert others == [False, False]

@@ -12,7 +12,15 @@ from msaas_local.settings import LocalSettings
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("REDIS_HOST", "REDIS_PASSWORD", "MINIO_HOST", "STORE_DIR", "MODEL_FALLBACK", "WORKERS"):
+    for name in (
+        "REDIS_HOST",
+        "REDIS_PASSWORD",
+        "MINIO_HOST",
+        "STORE_DIR",
+        "MODEL_FALLBACK",
+        "WORKERS",
+        "METRICS_PORT",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MSAAS_HOME", str(tmp_path / "my home"))
     monkeypatch.setenv("REDIS_PORT", str(free_port()))
@@ -65,6 +73,18 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OMP_NUM_THREADS" not in processes()["worker-1"].env
     monkeypatch.setenv("WORKERS", "200")
     assert processes()["worker-200"].env["OMP_NUM_THREADS"] == "1"
+
+
+def test_each_process_has_its_own_port_of_metrics_on_the_host_of_the_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORKERS", "2")
+    assert "METRICS_PORT" not in processes()["worker-1"].env
+    monkeypatch.setenv("METRICS_PORT", "9100")
+    found = processes()
+    envs = [found[name].env for name in ("keeper", "worker-1", "worker-2")]
+    assert [env["METRICS_PORT"] for env in envs] == ["9100", "9101", "9102"]
+    assert {env["METRICS_HOST"] for env in envs} == {"127.0.0.1"}
 
 
 def test_connection_is_a_shell_command_with_quotes_where_needed() -> None:

@@ -29,13 +29,6 @@ def system(redis_server: RedisServer, tmp_path: Path) -> System:
 
 
 @pytest.fixture
-def pool(system: System, tmp_path: Path) -> Iterator[WorkerPool]:
-    """Workers with the quick engine; none yet."""
-    with open_pool(system, tmp_path / "pool") as pool:
-        yield pool
-
-
-@pytest.fixture
 def real_pool(system: System, tmp_path: Path, model_repo: Path) -> Iterator[WorkerPool]:
     """Workers with the tiny model; none yet."""
     system.environment |= model_settings(model_repo, tmp_path)

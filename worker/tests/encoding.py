@@ -8,7 +8,7 @@ from demucs.audio import save_audio
 from msaas_worker.audio.decoded import SAMPLERATE, Audio
 from msaas_worker.audio.encoder import StemObserver, open_encoders
 
-#: A region that is no multiple of a frame.
+#: The length of a region, which is not a multiple of that of a frame.
 _BLOCK = 30_011
 
 

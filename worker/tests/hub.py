@@ -3,12 +3,13 @@
 import hashlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
+
+from tests.servers import wait_until
 
 #: Its port is closed: a connection is refused at once.
 REFUSING_ENDPOINT = "http://127.0.0.1:9"
@@ -27,6 +28,8 @@ class HubServer:
     etags: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     endpoint: str = ""
+    #: Ends the silence.
+    is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -41,6 +44,10 @@ def running_hub(hub: HubServer) -> Iterator[HubServer]:
     try:
         yield hub
     finally:
+        # A client that is left behind would try again, and close the connections of the next test.
+        hub.cuts = 0
+        hub.is_over.set()
+        wait_until(lambda: not any(thread.name == "hub" for thread in threading.enumerate()))
         server.shutdown()
         server.server_close()
 
@@ -65,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_head(self) -> tuple[bytes | None, int]:
         self.server_state.requests.append(f"{self.command} {self.path}")
-        time.sleep(self.server_state.silence_s)
+        self.server_state.is_over.wait(self.server_state.silence_s)
         owner, repository, _, _, name = unquote(self.path).lstrip("/").split("/", 4)
         key = f"{owner}/{repository}/{name}"
         content = self.server_state.files.get(key)

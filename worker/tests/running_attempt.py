@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from msaas.fragments import Fragments
+from msaas.heartbeat import Beat, no_heartbeat
 from msaas.jobs import Job
 from msaas.queue.memory import InMemoryQueue
 from msaas.queue.protocol import Claim, Consumer, QueuePolicy
 from msaas.storage.directory import DirectoryStore
-from msaas.storage.song_store import FRAGMENT_SUFFIX, SongStore
+from msaas.storage.names import FRAGMENT_SUFFIX
+from msaas.storage.song_store import SongStore
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.watchdog import OnStall, end_stalled
@@ -27,10 +29,10 @@ class FragmentStore(DirectoryStore):
         self.fragments: dict[str, bytes] = {}
         self.on_fragment: Callable[[str], object] = lambda key: None
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
         if key.endswith(FRAGMENT_SUFFIX):
             self.on_fragment(key)
-        super().put(bucket, key, data, size_bytes=size_bytes)
+        super().put(bucket, key, data, size_bytes=size_bytes, if_match=if_match)
         if key.endswith(FRAGMENT_SUFFIX):
             self.fragments[key] = b"".join(self.get(bucket, key))
 
@@ -55,6 +57,7 @@ class RunningAttempt:
         queue_policy: QueuePolicy = POLICY,
         policy: WorkerPolicy = WorkerPolicy(),
         on_stall: OnStall = end_stalled,
+        heartbeat: Beat = no_heartbeat,
     ) -> None:
         self.queue = InMemoryQueue(policy=queue_policy)
         self.store = FragmentStore(folder / "store")
@@ -69,6 +72,7 @@ class RunningAttempt:
             queue_policy=queue_policy,
             policy=policy,
             on_stall=on_stall,
+            heartbeat=heartbeat,
         )
 
     def _claim(self) -> Claim:

@@ -27,10 +27,10 @@ POLICY = WorkerPolicy(
     publish_s=0.05,
     unwind_s=0.5,
 )
-DONE = Result("htdemucs", "cpu", ("drums", "bass", "other", "vocals"))
+DONE = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
 
 
-def raising(*errors: Exception | None) -> Handle:
+def fail_in_turn(*errors: Exception | None) -> Handle:
     """Return a handler that raises these errors in turn, and then does every job."""
     script = list(errors)
 

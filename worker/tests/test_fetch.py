@@ -62,4 +62,21 @@ def test_command_names_the_cause_in_one_line(tmp_path: Path) -> None:
 def test_command_refuses_a_model_that_is_not_on_the_hub(tmp_path: Path) -> None:
     run = run_fetch("starter", folder=tmp_path, endpoint=REFUSING_ENDPOINT)
     assert run.returncode == 2
-    assert "invalid choice: 'starter'" in run.stderr
+    assert "Model starter is not on the hub" in run.stderr
+
+
+def test_command_refuses_an_unknown_model_and_lists_the_known_ones(tmp_path: Path) -> None:
+    run = run_fetch("htdemux", folder=tmp_path, endpoint=REFUSING_ENDPOINT)
+    assert run.returncode == 2
+    assert "Model 'htdemux' is unknown. Choose one of htdemucs, " in run.stderr
+
+
+def test_command_fetches_the_model_that_an_alias_means(server: HubServer, tmp_path: Path) -> None:
+    folder = "adefossez/Demucs-mdx_extra"
+    server.files |= {
+        f"{folder}/mdx_extra.yaml": b"models: ['e51eebcc']\n",
+        f"{folder}/e51eebcc.safetensors": b"weights",
+    }
+    run = run_fetch("mdx_extra_q", folder=tmp_path, endpoint=server.endpoint)
+    assert run.returncode == 0, run.stderr
+    assert find_in_folder(tmp_path / "models", "mdx_extra")

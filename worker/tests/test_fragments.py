@@ -1,6 +1,5 @@
 """Fragments of a song are published while workers separate it, and deleted when its attempt has ended."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ from msaas.fragments import Fragments
 from msaas.jobs import JobState
 from msaas.models import FOUR_STEMS
 from msaas.recipe import Recipe
-from msaas.storage.song_store import FRAGMENT_SUFFIX
+from msaas.storage.names import FRAGMENT_SUFFIX
 from msaas_worker.audio.encoder import BYTES_PER_S
 from msaas_worker.separation import separate_song
 from msaas_worker.separators.library import open_library
 from tests.processes import WorkerProcess
-from tests.servers import RcloneServer, rclone_running, wait_until
+from tests.servers import RcloneServer, wait_until
 from tests.system import System, redis_keys
 from tests.tcp_proxy import Cut
 from tests.worker_pool import WorkerPool
@@ -121,13 +120,6 @@ def test_second_attempt_shows_nothing_of_the_first(system: System, pool: WorkerP
     assert len(tags) == 1
     assert first.tag not in tags
     wait_until_collected(system)
-
-
-@pytest.fixture
-def s3(system: System, tmp_path: Path) -> Iterator[RcloneServer]:
-    with rclone_running(tmp_path / "s3") as server:
-        system.use_s3(server.access)
-        yield server
 
 
 def cut_fragments(request: bytes) -> bytes:

@@ -10,10 +10,10 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor
 from worker.tests.htdemucs_models import CPU, PACKED, PLAIN, random_model, snr_db
 
-from msaas_worker.separators.htdemucs import Prepared, preparation, prepare
+from msaas_worker.separators.htdemucs import Prepared, prepare
 from msaas_worker.separators.htdemucs.network import HTDemucsNetwork
 from msaas_worker.separators.htdemucs.operators import Arithmetic
-from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.precision import find_faster, probe_mixture, signal_to_noise_db
 from msaas_worker.separators.htdemucs.support import htdemucs_network
 
 GATE_A_DB = 90
@@ -124,10 +124,9 @@ def test_threads_for_segments_do_not_change_other_threads(model: HTDemucs) -> No
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+def offer_bfloat16(device: torch.device) -> Arithmetic:
     """Offers bfloat16 on every processor."""
-    monkeypatch.setattr(preparation.precisions, "find_faster", lambda device: BFLOAT16)
+    return BFLOAT16
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +136,8 @@ def quiet_model() -> HTDemucs:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_is_used_if_it_passes_gate_b(quiet_model: HTDemucs, mixture: Tensor) -> None:
-    prepared = prepare_htdemucs(quiet_model, precision="auto")
+    prepared = prepare_htdemucs(quiet_model, precision="auto", find_faster=offer_bfloat16)
     assert prepared.arithmetic.startswith("bfloat16")
     assert prepared.snr_db is not None
     assert prepared.snr_db >= GATE_B_DB
@@ -147,25 +145,24 @@ def test_bfloat16_is_used_if_it_passes_gate_b(quiet_model: HTDemucs, mixture: Te
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bfloat16")
 def test_more_levels_are_float32_if_bfloat16_fails_gate_b(model: HTDemucs, mixture: Tensor) -> None:
     rough = HTDemucsNetwork(model, arithmetic=BFLOAT16)(mixture)
     assert signal_to_noise_db(run_model(model, mixture), rough) < GATE_B_DB
-    prepared = prepare_htdemucs(model, precision="auto")
+    prepared = prepare_htdemucs(model, precision="auto", find_faster=offer_bfloat16)
     assert prepared.arithmetic != "bfloat16"
     assert signal_to_noise_db(run_model(model, mixture), prepared(mixture)) >= GATE_B_DB
 
 
-@pytest.mark.usefixtures("bfloat16")
 def test_exact_is_float32_on_every_processor(quiet_model: HTDemucs) -> None:
-    assert prepare_htdemucs(quiet_model, precision="exact").arithmetic == "float32"
+    prepared = prepare_htdemucs(quiet_model, precision="exact", find_faster=offer_bfloat16)
+    assert prepared.arithmetic == "float32"
 
 
-def test_processor_without_a_gain_uses_float32(
-    quiet_model: HTDemucs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation.precisions, "_measure_gain", lambda candidate: 0.9)
-    assert prepare_htdemucs(quiet_model, precision="fast").arithmetic == "float32"
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs bfloat16 of oneDNN")
+@pytest.mark.parametrize(("gain", "dtype"), [(0.9, None), (1.6, torch.bfloat16)])
+def test_bfloat16_is_offered_with_a_gain_only(gain: float, dtype: torch.dtype | None) -> None:
+    found = find_faster(CPU, measure_gain=lambda candidate: gain)
+    assert (found.dtype if found else None) is dtype
 
 
 def test_ratio_is_that_of_the_worst_stem() -> None:

@@ -1,7 +1,10 @@
 """Downloads from a server with the API of the hub: complete, cut, damaged, silent, refused, cached."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +107,51 @@ def test_download_beside_a_read_only_cache_is_deleted_after_loading(
     assert list(tmp_path.rglob("955717e8.safetensors"))
     demucs.load("htdemucs")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_a_model_leaves_the_temporary_download_of_another(hub: HubServer) -> None:
+    """One thread loads a model while another downloads the next."""
+    hub.files |= {
+        "adefossez/Demucs-hdemucs_mmi/hdemucs_mmi.yaml": b"models: ['75fc33f5']\n",
+        "adefossez/Demucs-hdemucs_mmi/75fc33f5.safetensors": as_safetensors(tiny(seed=1)),
+    }
+    demucs = family(hub.endpoint, Path("/dev/null/msaas"))
+    for model in ("htdemucs", "hdemucs_mmi"):
+        demucs.fetch(model)
+    for model in ("htdemucs", "hdemucs_mmi"):
+        assert demucs.load(model).model == model
+        assert not demucs.is_present(model)
+
+
+_CUT_DOWNLOAD = """
+import sys
+from pathlib import Path
+from msaas.logs import configure_logging, log_context
+from msaas_worker.separators.hub import Hub
+
+configure_logging(service="worker", level="info")
+with log_context(job_id="aaaa"):
+    Hub(cache=Path(sys.argv[2]), endpoint=sys.argv[1]).fetch("adefossez/HTDemucs", "955717e8.safetensors")
+"""
+
+
+@pytest.mark.process
+def test_line_of_the_client_library_is_printed_once_as_json_with_the_context(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    hub.cuts = 1
+    ended = subprocess.run(
+        [sys.executable, "-c", _CUT_DOWNLOAD, hub.endpoint, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ended.stderr == ""
+    [line] = [json.loads(text) for text in ended.stdout.splitlines()]
+    assert "Trying to resume download" in line["event"]
+    assert (line["level"], line["service"], line["job_id"]) == ("warning", "worker", "aaaa")
+    assert line["logger"].startswith("huggingface_hub")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -142,7 +142,9 @@ def test_undecodable_song_fails_at_the_first_attempt(system: System) -> None:
     assert (status.state, status.attempts, status.error.code) == ("failed", 1, "undecodable_song")
 
 
-def test_missing_model_fails_with_advice(system: System) -> None:
+def test_missing_model_fails_with_advice(system: System, shared_pool: WorkerPool) -> None:
+    """The job waits in the queue until the hub was asked."""
+    shared_pool.start_keeper(ready=False)
     status = system.wait_for_end(system.send(song_mp3(1, seed=4), model="mdx"))
     assert status.error
     assert (status.state, status.attempts, status.error.code) == ("failed", 1, "model_unavailable")

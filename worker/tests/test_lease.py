@@ -16,18 +16,19 @@ from tests.servers import wait_until
 
 QUEUE_POLICY = QueuePolicy(lease_s=0.6)
 POLICY = WorkerPolicy(publish_s=0.02, queue_retry_s=0.01, stall_renewals=3)
-#: More than the renewals after which a job without progress stalls.
-STALL_S = 1.0
 
 
 class Stalls:
-    """Notes the facts of stalled jobs."""
+    """Notes the facts of stalled jobs, and raises `error`."""
 
     def __init__(self) -> None:
         self.facts: list[dict[str, Any]] = []
+        self.error: Exception | None = None
 
     def __call__(self, **facts: object) -> None:
         self.facts.append(facts)
+        if self.error:
+            raise self.error
 
 
 @pytest.fixture
@@ -40,12 +41,25 @@ def running(tmp_path: Path, stalls: Stalls) -> RunningAttempt:
     return RunningAttempt(tmp_path, queue_policy=QUEUE_POLICY, policy=POLICY, on_stall=stalls)
 
 
-def test_lease_is_renewed_while_the_job_makes_progress(running: RunningAttempt, stalls: Stalls) -> None:
+def lease_until(running: RunningAttempt) -> float:
+    return running.queue.jobs[JOB_ID].lease_until
+
+
+def wait_for_renewals(running: RunningAttempt, number: int) -> None:
+    for _ in range(number):
+        before = lease_until(running)
+        wait_until(lambda before=before: lease_until(running) > before)
+
+
+def test_lease_is_renewed_past_its_first_end_while_the_job_makes_progress(
+    running: RunningAttempt, stalls: Stalls
+) -> None:
+    first_end = lease_until(running)
     with running.attempt as attempt:
-        for step in range(30):
-            attempt.report_progress(step / 30)
-            time.sleep(0.05)
-            assert running.queue.reap() == []
+        while time.time() <= first_end:
+            attempt.report_progress(0.5)
+            wait_for_renewals(running, 1)
+        assert running.queue.reap() == []
     assert stalls.facts == []
 
 
@@ -69,7 +83,7 @@ def test_job_without_progress_stalls(running: RunningAttempt, stalls: Stalls) ->
 
 def test_work_with_its_own_time_limit_does_not_stall(running: RunningAttempt, stalls: Stalls) -> None:
     with running.attempt as attempt, attempt.pause_watchdog():
-        time.sleep(STALL_S)
+        wait_for_renewals(running, 2 * POLICY.stall_renewals)
     assert stalls.facts == []
 
 
@@ -110,12 +124,38 @@ def test_verification_waits_for_the_queue(running: RunningAttempt) -> None:
         assert verified.wait(5)
 
 
-def test_outage_of_the_queue_is_one_warning(running: RunningAttempt) -> None:
+def test_outage_of_the_queue_is_one_warning(running: RunningAttempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew, tries = running.consumer.renew, []
+
+    def count(*arguments: Any, **fields: Any) -> None:
+        tries.append(1)
+        renew(*arguments, **fields)
+
+    monkeypatch.setattr(running.consumer, "renew", count)
     with capture_logs() as lines, running.attempt as attempt, attempt.pause_watchdog():
         running.queue.away = True
-        wait_until(lambda: lines)
-        time.sleep(0.5)
+        begun = len(tries)
+        wait_until(lambda: len(tries) > begun + 3)
     assert [(line["event"], line["log_level"]) for line in lines] == [("lease_renewal_failed", "warning")]
+
+
+def test_renewal_survives_an_error_of_the_watchdog(running: RunningAttempt, stalls: Stalls) -> None:
+    stalls.error = ZeroDivisionError()
+    with capture_logs() as lines, running.attempt:
+        wait_until(lambda: stalls.facts)
+        wait_for_renewals(running, 2)
+    assert {(line["event"], line["log_level"]) for line in lines} == {("watchdog_failed", "error")}
+
+
+def test_renewal_survives_an_error_of_the_heartbeat(tmp_path: Path) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError
+
+    running = RunningAttempt(tmp_path, queue_policy=QUEUE_POLICY, policy=POLICY, heartbeat=fail)
+    with capture_logs() as lines, running.attempt as attempt, attempt.pause_watchdog():
+        wait_until(lambda: lines)
+        wait_for_renewals(running, 2)
+    assert {(line["event"], line["log_level"]) for line in lines} == {("watchdog_failed", "error")}
 
 
 def test_renewal_survives_any_exception(running: RunningAttempt, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +176,10 @@ def test_renewal_survives_any_exception(running: RunningAttempt, monkeypatch: py
 
 
 def test_estimated_time_follows_from_the_progress(running: RunningAttempt) -> None:
-    began = time.monotonic()
     with running.attempt as attempt:
         assert attempt.eta_s() == float("inf")
-        time.sleep(0.2)
         attempt.report_progress(0.5)
-        assert 0.2 <= attempt.eta_s() <= time.monotonic() - began + 0.2
+        wait_until(lambda: attempt.eta_s() >= 0.2)
+        before, half = time.monotonic(), attempt.eta_s()
+        attempt.report_progress(0.8)
+        assert half / 4 <= attempt.eta_s() <= (half + time.monotonic() - before) / 4

@@ -7,24 +7,23 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from worker.tests.hub import REFUSING_ENDPOINT, HubServer, running_hub
+from worker.tests.model_families import RETRY_S, Clock, CountingFamily, ManualTasks, make_library
 from worker.tests.models import as_safetensors, tiny, write_repo
 
+from msaas.background import Tasks
 from msaas.errors import ModelUnavailable
-from msaas_worker.separators import Separator
-from msaas_worker.separators.bag import Bag
-from msaas_worker.separators.engine import BagSeparator
-from msaas_worker.separators.families import Family, ModelMissing
+from msaas.models import MODELS
+from msaas_worker.separators import ModelPending, Separator
 from msaas_worker.separators.hub import Hub
 from msaas_worker.separators.library import Library, open_library
-from msaas_worker.separators.overlap_add import Runner, Segments
 from tests.servers import wait_until
 
 #: Longest time that `get` may take in a job, if the model it returns is loaded.
@@ -35,30 +34,14 @@ FILES = {
 }
 
 
-@dataclass
-class CountingFamily:
-    """A family that counts its calls. Models in `missing` are absent, those in `damaged` cannot be loaded."""
+@pytest.fixture
+def tasks() -> ManualTasks:
+    return ManualTasks()
 
-    missing: set[str] = field(default_factory=set)
-    damaged: set[str] = field(default_factory=set)
-    loads: list[str] = field(default_factory=list)
-    fetches: list[str] = field(default_factory=list)
 
-    def load(self, model: str) -> Separator:
-        if model in self.missing:
-            raise ModelMissing(f"{model} is missing")
-        self.loads.append(model)
-        if model in self.damaged:
-            raise ModelUnavailable(f"{model} is damaged")
-        runner = Runner(segments=Segments(1, lambda samples: samples), forward=lambda x: x)
-        return BagSeparator(
-            model=model, bag=Bag.of_equals((), networks=1), runners=(runner,), weights_sha256=""
-        )
-
-    def fetch(self, model: str) -> None:
-        self.fetches.append(model)
-        if model in self.missing:
-            raise ModelUnavailable(f"{model} was not delivered")
+@pytest.fixture
+def clock(tasks: ManualTasks) -> Clock:
+    return tasks.clock
 
 
 @pytest.fixture
@@ -68,14 +51,10 @@ def stopping() -> Iterator[threading.Event]:
     stopping.set()
 
 
-def make_library(family: Family, stopping: threading.Event, **settings: Any) -> Library:
-    return Library(lambda model: family, **{"default": "htdemucs", "stopping": stopping, **settings})
-
-
 def open_without_cache(endpoint: str, tmp_path: Path, stopping: threading.Event, **settings: Any) -> Library:
     hub = Hub(cache=tmp_path / "cache", endpoint=endpoint, silence_s=settings.pop("silence_s", 10.0))
     defaults = {"default": "htdemucs", "repo": None, "fallback": "", "device": "cpu", "precision": "exact"}
-    return open_library(**{**defaults, "hub": hub, "stopping": stopping, **settings})
+    return open_library(**{**defaults, "hub": hub, "tasks": Tasks(stopping), **settings})
 
 
 def seconds_of_get(library: Library, model: str) -> float:
@@ -88,23 +67,22 @@ def seconds_of_get(library: Library, model: str) -> float:
 # Models that are on this machine
 
 
-def test_default_model_and_one_other_stay_loaded(stopping: threading.Event) -> None:
+def test_default_model_and_one_other_stay_loaded(tasks: ManualTasks) -> None:
     family = CountingFamily()
-    library = make_library(family, stopping)
+    library = make_library(family, tasks)
     for model in ["htdemucs", "mdx", "mdx", "htdemucs", "mdx_extra", "htdemucs", "mdx"]:
         assert library.get(model).model == model
     assert family.loads == ["htdemucs", "mdx", "mdx_extra", "mdx"]
 
 
-def test_memory_is_returned_after_the_previous_model_is_released(
-    stopping: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library, previous, still_there = make_library(CountingFamily(), stopping), [], []
+def test_memory_is_returned_after_the_previous_model_is_released(tasks: ManualTasks) -> None:
+    previous: list[weakref.ref[Separator]] = []
+    still_there: list[list[bool]] = []
 
-    monkeypatch.setattr(
-        "msaas_worker.separators.library.return_freed_memory",
-        lambda: still_there.append([model() is not None for model in previous]),
-    )
+    def note() -> None:
+        still_there.append([model() is not None for model in previous])
+
+    library = make_library(CountingFamily(), tasks, return_memory=note)
     library.get("htdemucs")
     previous.append(weakref.ref(library.get("mdx")))
     library.get("mdx")
@@ -112,9 +90,9 @@ def test_memory_is_returned_after_the_previous_model_is_released(
     assert still_there == [[], [], [False]]
 
 
-def test_loading_is_logged_with_its_duration(stopping: threading.Event) -> None:
+def test_loading_is_logged_with_its_duration(tasks: ManualTasks) -> None:
     with capture_logs() as lines:
-        make_library(CountingFamily(), stopping).get("htdemucs")
+        make_library(CountingFamily(), tasks).get("htdemucs")
     assert [line["event"] for line in lines] == ["model_loading", "model_loaded"]
     assert lines[1]["model"] == "htdemucs"
     assert lines[1]["seconds"] >= 0
@@ -133,78 +111,205 @@ def test_files_that_cannot_be_read_raise_a_named_error(stopping: threading.Event
 # Models that are missing
 
 
-def test_fallback_replaces_a_missing_model_and_logs_the_reason(stopping: threading.Event) -> None:
-    replaced: list[tuple[str, str | None]] = []
-    library = make_library(
-        CountingFamily(missing={"htdemucs"}),
-        stopping,
-        fallback="starter",
-        on_stand_in=lambda model, runs: replaced.append((model, runs)),
-    )
+def test_fallback_replaces_a_missing_model_and_logs_the_reason(tasks: ManualTasks) -> None:
+    library = make_library(CountingFamily(missing={"htdemucs"}), tasks, fallback="starter")
     with capture_logs() as lines:
         assert library.get("htdemucs").model == library.get("htdemucs").model == "starter"
     (line,) = [line for line in lines if line["event"] == "model_replaced"]
     assert (line["model"], line["runs"], line["reason"]) == ("htdemucs", "starter", "htdemucs is missing")
     assert line["log_level"] == "warning"
-    assert replaced == [("htdemucs", "starter"), ("starter", None), ("htdemucs", "starter")]
 
 
-def test_missing_fallback_is_an_error(stopping: threading.Event) -> None:
-    library = make_library(CountingFamily(missing={"htdemucs", "starter"}), stopping, fallback="starter")
+def test_missing_fallback_is_an_error(tasks: ManualTasks) -> None:
+    library = make_library(CountingFamily(missing={"htdemucs", "starter"}), tasks, fallback="starter")
+    with pytest.raises(ModelPending):
+        library.get("htdemucs")
+    tasks.run()
     with pytest.raises(ModelUnavailable, match="starter was not delivered"):
         library.get("htdemucs")
 
 
-def test_model_that_is_found_later_replaces_its_fallback(stopping: threading.Event) -> None:
-    replaced: list[tuple[str, str | None]] = []
+def test_model_that_is_found_later_replaces_its_fallback(tasks: ManualTasks, clock: Clock) -> None:
     family = CountingFamily(missing={"htdemucs"})
-    library = make_library(
-        family,
-        stopping,
-        fallback="starter",
-        model_retry_s=0.05,
-        on_stand_in=lambda model, runs: replaced.append((model, runs)),
-    )
-    assert library.get("htdemucs").model == "starter"
-    wait_until(lambda: len(family.fetches) > 1)
-    assert library.get("htdemucs").model == "starter"
+    library = make_library(family, tasks, fallback="starter")
+    for _ in range(2):
+        assert library.get("htdemucs").model == "starter"
+        clock.advance(RETRY_S)
+        tasks.run()
+    assert family.fetches == ["htdemucs"] * 2
     family.missing.clear()
-    wait_until(lambda: library.get("htdemucs").model == "htdemucs")
-    assert replaced[-1] == ("htdemucs", None)
-    fetches = len(family.fetches)
-    time.sleep(0.2)
-    assert len(family.fetches) == fetches
+    clock.advance(RETRY_S)
+    tasks.run()
+    assert library.get("htdemucs").model == "htdemucs"
+    clock.advance(RETRY_S)
+    tasks.run()
+    assert family.fetches == ["htdemucs"] * 3
 
 
-def test_error_is_remembered_until_the_model_is_found(stopping: threading.Event) -> None:
-    family = CountingFamily(missing={"htdemucs"})
-    library = make_library(family, stopping)
+def test_job_without_a_fallback_waits_in_the_queue_for_the_download(tasks: ManualTasks) -> None:
+    family = CountingFamily(missing={"htdemucs"}, downloadable={"htdemucs"})
+    library = make_library(family, tasks)
     for _ in range(3):
-        with pytest.raises(ModelUnavailable, match="htdemucs was not delivered"):
+        with pytest.raises(ModelPending, match="htdemucs is being downloaded"):
             library.get("htdemucs")
+    assert family.fetches == []
+    tasks.run()
+    assert library.get("htdemucs").model == "htdemucs"
     assert family.fetches == ["htdemucs"]
 
 
-def test_hub_is_asked_once_in_each_pause(stopping: threading.Event) -> None:
+def test_error_of_the_download_is_remembered_until_the_next_one(tasks: ManualTasks, clock: Clock) -> None:
+    family = CountingFamily(missing={"htdemucs"})
+    library = make_library(family, tasks)
+    with pytest.raises(ModelPending):
+        library.get("htdemucs")
+    with capture_logs() as lines:
+        tasks.run()
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("model_download_started", "info"),
+        ("model_fetch_failed", "warning"),
+    ]
+    for _ in range(3):
+        with pytest.raises(ModelUnavailable, match="htdemucs was not delivered"):
+            library.get("htdemucs")
+        tasks.run()
+    assert family.fetches == ["htdemucs"]
+    family.downloadable.add("htdemucs")
+    clock.advance(RETRY_S)
+    tasks.run()
+    assert library.get("htdemucs").model == "htdemucs"
+
+
+def test_job_waits_in_the_queue_while_the_next_download_runs(tasks: ManualTasks, clock: Clock) -> None:
+    family = CountingFamily(missing={"htdemucs"})
+    library = make_library(family, tasks)
+    outcomes: list[type[Exception]] = []
+
+    def ask(_: str) -> None:
+        with pytest.raises(ModelUnavailable) as raised:
+            library.get("htdemucs")
+        outcomes.append(raised.type)
+
+    family.on_fetch = ask
+    ask("")
+    tasks.run()
+    ask("")
+    clock.advance(RETRY_S)
+    tasks.run()
+    assert outcomes == [ModelPending, ModelPending, ModelUnavailable, ModelPending]
+
+
+def test_hub_is_asked_once_in_each_pause(tasks: ManualTasks, clock: Clock) -> None:
     family = CountingFamily(missing={"htdemucs", "mdx"})
-    library = make_library(family, stopping, fallback="starter", model_retry_s=60.0)
+    library = make_library(family, tasks, fallback="starter")
     library.get("htdemucs")
-    wait_until(lambda: family.fetches)
+    tasks.run()
     library.get("mdx")
-    wait_until(lambda: "mdx" in family.fetches)
-    time.sleep(0.2)
+    for _ in range(3):
+        tasks.run()
     assert family.fetches == ["htdemucs", "mdx"]
+    clock.advance(RETRY_S)
+    tasks.run()
+    assert family.fetches == ["htdemucs", "mdx"] * 2
 
 
-def test_damaged_model_is_loaded_again_after_a_pause_only(stopping: threading.Event) -> None:
+def test_download_task_is_started_once_and_woken_for_each_missing_model(tasks: ManualTasks) -> None:
+    library = make_library(CountingFamily(missing={"htdemucs", "mdx"}), tasks, fallback="starter")
+    for model in ("htdemucs", "mdx"):
+        library.get(model)
+        assert tasks.wake.is_set()
+        tasks.wake.clear()
+    assert tasks.names == ["models"]
+
+
+@pytest.mark.parametrize("fallback", ["", "starter"])
+def test_damaged_model_is_loaded_once(fallback: str, tasks: ManualTasks, clock: Clock) -> None:
+    """Each further try would read the files in the way of a job."""
     family = CountingFamily(damaged={"htdemucs"})
-    library = make_library(family, stopping, fallback="starter", model_retry_s=0.5)
-    began = time.monotonic()
-    while time.monotonic() - began < 0.3:
-        assert library.get("htdemucs").model == "starter"
-    assert family.loads == ["htdemucs", "starter"]
-    family.damaged.clear()
-    wait_until(lambda: library.get("htdemucs").model == "htdemucs")
+    library = make_library(family, tasks, fallback=fallback)
+    for _ in range(3):
+        if fallback:
+            assert library.get("htdemucs").model == "starter"
+        else:
+            with pytest.raises(ModelUnavailable, match=r"is damaged\. .*restart the worker") as raised:
+                library.get("htdemucs")
+            assert raised.type is ModelUnavailable
+        clock.advance(RETRY_S)
+        tasks.run()
+    assert family.loads.count("htdemucs") == 1
+    assert family.fetches == []
+
+
+def test_defect_of_a_download_is_raised_to_the_task_and_leaves_an_error(tasks: ManualTasks) -> None:
+    family = CountingFamily(missing={"htdemucs"})
+    library = make_library(family, tasks)
+
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    family.on_fetch = fail
+    with pytest.raises(ModelPending):
+        library.get("htdemucs")
+    with pytest.raises(ZeroDivisionError):
+        tasks.run()
+    with pytest.raises(ModelUnavailable, match="ZeroDivisionError") as raised:
+        library.get("htdemucs")
+    assert raised.type is ModelUnavailable
+
+
+def test_lines_of_a_download_name_the_model(tasks: ManualTasks) -> None:
+    library = make_library(CountingFamily(missing={"htdemucs"}), tasks, fallback="starter")
+    library.get("htdemucs")
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        tasks.run()
+    assert [(line["event"], line["model"]) for line in lines] == [
+        ("model_download_started", "htdemucs"),
+        ("model_fetch_failed", "htdemucs"),
+    ]
+
+
+# The model that runs for each name
+
+
+def test_runs_names_the_fallback_of_models_that_are_not_on_this_machine(tasks: ManualTasks) -> None:
+    """No model was requested yet."""
+    family = CountingFamily(missing={"mdx", "mdx_extra"})
+    runs = make_library(family, tasks, fallback="starter").runs()
+    assert (runs["htdemucs"], runs["mdx"], runs["mdx_extra"], runs["starter"]) == (
+        "htdemucs",
+        "starter",
+        "starter",
+        "starter",
+    )
+    assert set(runs) == set(MODELS)
+    assert family.loads == []
+
+
+def test_runs_has_no_missing_model_without_a_fallback(tasks: ManualTasks) -> None:
+    runs = make_library(CountingFamily(missing={"mdx"}), tasks).runs()
+    assert set(runs) == set(MODELS) - {"mdx"}
+
+
+def test_runs_changes_when_a_model_turns_out_to_be_damaged(tasks: ManualTasks) -> None:
+    library = make_library(CountingFamily(damaged={"htdemucs"}), tasks, fallback="starter")
+    assert library.runs()["htdemucs"] == "htdemucs"
+    library.has_changed.clear()
+    library.get("htdemucs")
+    assert library.has_changed.is_set()
+    assert library.runs()["htdemucs"] == "starter"
+
+
+def test_runs_changes_when_a_model_is_found(tasks: ManualTasks) -> None:
+    """Before any job loads it."""
+    family = CountingFamily(missing={"htdemucs"}, downloadable={"htdemucs"})
+    library = make_library(family, tasks, fallback="starter")
+    library.get("htdemucs")
+    assert library.runs()["htdemucs"] == "starter"
+    library.has_changed.clear()
+    tasks.run()
+    assert library.has_changed.is_set()
+    assert library.runs()["htdemucs"] == "htdemucs"
+    assert "htdemucs" not in family.loads
 
 
 # The hub
@@ -216,11 +321,13 @@ def silent_hub() -> Iterator[HubServer]:
         yield hub
 
 
-def test_job_with_a_fallback_does_not_wait_for_a_silent_hub(
-    silent_hub: HubServer, tmp_path: Path, stopping: threading.Event
+@pytest.mark.parametrize("fallback", ["", "starter"])
+def test_job_does_not_wait_for_a_silent_hub(
+    fallback: str, silent_hub: HubServer, tmp_path: Path, stopping: threading.Event
 ) -> None:
-    library = open_without_cache(silent_hub.endpoint, tmp_path, stopping, fallback="starter")
-    library.get("htdemucs")
+    library = open_without_cache(silent_hub.endpoint, tmp_path, stopping, fallback=fallback)
+    # Import the family and the client library.
+    seconds_of_get(library, "htdemucs")
     known = [seconds_of_get(library, "htdemucs") for _ in range(20)]
     new = [seconds_of_get(library, model) for model in ("mdx", "mdx_extra", "hdemucs_mmi")]
     assert median(known) < JOB_S
@@ -231,19 +338,28 @@ def test_job_with_a_fallback_does_not_wait_for_a_silent_hub(
 @pytest.mark.parametrize(
     "endpoint", [REFUSING_ENDPOINT, "http://hub.invalid"], ids=["refused", "no such name"]
 )
-def test_job_without_a_fallback_waits_for_the_hub_at_most_once(
+def test_job_without_a_fallback_gets_the_error_of_the_hub_soon(
     endpoint: str, tmp_path: Path, stopping: threading.Event
 ) -> None:
-    library = open_without_cache(endpoint, tmp_path, stopping, silence_s=3.0)
-    assert seconds_of_get(library, "htdemucs") < 4
-    assert median(seconds_of_get(library, "htdemucs") for _ in range(20)) < JOB_S
+    library = open_without_cache(endpoint, tmp_path, stopping)
+
+    def is_answered() -> bool:
+        with pytest.raises(ModelUnavailable) as raised:
+            library.get("htdemucs")
+        return raised.type is ModelUnavailable
+
+    wait_until(is_answered, timeout_s=10)
 
 
-def test_model_is_downloaded_in_the_first_job_without_a_fallback(
+def test_model_is_downloaded_in_the_background_without_a_fallback(
     tmp_path: Path, stopping: threading.Event
 ) -> None:
     with running_hub(HubServer(FILES)) as hub:
-        assert open_without_cache(hub.endpoint, tmp_path, stopping).get("htdemucs").model == "htdemucs"
+        library = open_without_cache(hub.endpoint, tmp_path, stopping)
+        with pytest.raises(ModelPending):
+            library.get("htdemucs")
+        wait_until(lambda: "htdemucs" in library.runs())
+        assert library.get("htdemucs").model == "htdemucs"
 
 
 def test_model_is_downloaded_in_the_background_with_a_fallback(

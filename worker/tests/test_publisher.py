@@ -225,6 +225,23 @@ def test_fragment_stored_after_the_attempt_is_deleted_again(
     assert events(log_lines) == []
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable("Turned off."), FileNotFoundError("deleted")])
+def test_error_after_the_end_of_the_job_is_not_reported(
+    running: RunningAttempt, tmp_path: Path, log_lines: list[EventDict], error: Exception
+) -> None:
+    """The folder of the job is deleted then."""
+
+    def end_the_job(key: str) -> None:
+        publisher.close()
+        raise error
+
+    running.store.on_fragment = end_the_job
+    with publisher_of(running) as publisher:
+        encode_stems(noise(6 * SAMPLERATE, gain=SOFT), STEMS, tmp_path / "job", observer=publisher)
+        wait_until_published(publisher)
+    assert events(log_lines) == []
+
+
 def test_aborted_job_ends_its_publication(running: RunningAttempt, tmp_path: Path) -> None:
     def abort() -> None:
         with publisher_of(running) as publisher, open_encoders(tmp_path, STEMS, observer=publisher):

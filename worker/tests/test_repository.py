@@ -14,11 +14,10 @@ from structlog.testing import capture_logs
 from worker.tests.hub import REFUSING_ENDPOINT
 from worker.tests.models import STEMS, as_safetensors, as_th, tiny, write_repo
 
-from msaas.errors import DeviceUnavailable, ModelUnavailable
+from msaas.errors import ModelUnavailable
 from msaas.models import MODELS
 from msaas_worker.audio.decoded import SAMPLERATE
 from msaas_worker.separators.demucs.loader import CLASSES
-from msaas_worker.separators.devices import choose_device, usable_cores
 from msaas_worker.separators.engine import BagSeparator
 from msaas_worker.separators.families import LoadOptions, ModelMissing, load_model
 from msaas_worker.separators.hub import Hub
@@ -207,33 +206,3 @@ def test_error_of_a_missing_model_names_folder_and_hub(tmp_path: Path) -> None:
 def test_source_of_a_model_is_its_repository_on_the_hub(model: Any) -> None:
     repository = urlsplit(model.source).path.strip("/")
     assert repository == f"{DEFAULT_NAMESPACE}/{hf_repo_name(model.name)}"
-
-
-def test_absent_cuda_device_is_an_error_if_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == choose_device("cpu") == "cpu"
-    with pytest.raises(DeviceUnavailable, match="DEVICE=auto"):
-        choose_device("cuda")
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 8)])
-def test_threads_follow_the_quota_of_the_container(
-    quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr("msaas_worker.separators.devices._CGROUP_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert usable_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("threads", "cores"), [("3", 3), ("4,2", 4), ("64", 8), ("0", 8), ("many", 8), ("", 8)]
-)
-def test_threads_are_limited_by_openmp_threads(
-    threads: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("msaas_worker.separators.devices._CGROUP_QUOTA", tmp_path / "none")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    assert usable_cores() == cores

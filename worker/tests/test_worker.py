@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from structlog.testing import capture_logs
+from worker.tests.model_families import CountingFamily, ManualTasks, make_library
 from worker.tests.songs import song_mp3
 
 from msaas.errors import ModelUnavailable
@@ -58,18 +59,22 @@ class Missing:
         raise ModelUnavailable(f"Set MODEL_REPO to a folder with {model}.yaml.")
 
 
-def start(folder: Path, separators: Separators | None = None, **settings: str) -> None:
-    queue = InMemoryQueue()
+def start(
+    folder: Path, separators: Separators | None = None, *, queue: InMemoryQueue | None = None, **settings: str
+) -> threading.Event:
+    """Start the tasks of a worker. The event ends them."""
+    queue, stopping = queue or InMemoryQueue(), threading.Event()
     bootstrap(
         WorkerSettings(**settings),  # type: ignore[arg-type]
         Scratch(folder),
-        threading.Event(),
+        stopping,
         name="worker",
         queue=queue,
         outbox=queue.outbox,
         song_store=SongStore(InMemoryStore()),
         separators=separators,
     )
+    return stopping
 
 
 def test_missing_default_model_is_a_warning_with_advice(tmp_path: Path) -> None:
@@ -81,6 +86,35 @@ def test_missing_default_model_is_a_warning_with_advice(tmp_path: Path) -> None:
     ]
     assert "MODEL_REPO" in lines[0]["reason"]
     assert "htdemucs.yaml" in lines[0]["reason"]
+
+
+def test_models_are_announced_before_the_worker_is_ready_and_when_they_change(tmp_path: Path) -> None:
+    queue, tasks = InMemoryQueue(), ManualTasks()
+    family = CountingFamily(missing={"htdemucs"}, downloadable={"htdemucs"})
+    stopping = start(tmp_path, make_library(family, tasks, fallback="starter"), queue=queue)
+    assert queue.stand_in("htdemucs") == "starter"
+    tasks.run()
+    wait_until(lambda: queue.stand_in("htdemucs") is None)
+    stopping.set()
+
+
+def test_models_are_announced_once_the_queue_is_back(tmp_path: Path) -> None:
+    queue = InMemoryQueue()
+    queue.away = True
+    library = make_library(CountingFamily(missing={"htdemucs"}), ManualTasks(), fallback="starter")
+    stopping = start(tmp_path, library, queue=queue)
+    queue.away = False
+    library.has_changed.set()
+    wait_until(lambda: queue.stand_in("htdemucs") == "starter")
+    stopping.set()
+
+
+def test_default_model_that_is_being_downloaded_is_no_warning(tmp_path: Path) -> None:
+    library = make_library(CountingFamily(missing={"htdemucs"}), ManualTasks())
+    with capture_logs() as lines:
+        start(tmp_path, library).set()
+    assert [line["event"] for line in lines] == ["model_loading", "model_pending", "worker_started"]
+    assert {line["log_level"] for line in lines} == {"info"}
 
 
 def test_absent_device_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,24 +152,14 @@ def test_script_runs_a_worker() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("service", ["msaas_worker", "msaas_keeper"])
-def test_unknown_argument_exits_with_2(service: str) -> None:
-    ended = run("-m", service, "--nonsense")
+def test_unknown_argument_exits_with_2() -> None:
+    ended = run("-m", "msaas_worker", "--nonsense")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "unrecognized arguments: --nonsense" in ended.stderr
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("service", ["msaas_worker", "msaas_keeper"])
-def test_version_is_printed(service: str) -> None:
-    ended = run("-m", service, "--version")
+def test_version_is_printed() -> None:
+    ended = run("-m", "msaas_worker", "--version")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("0.")
-
-
-@pytest.mark.process
-def test_invalid_setting_is_named_at_the_start() -> None:
-    ended = run("-m", "msaas_keeper", RETENTION_HOURS="soon")
-    assert ended.returncode == 1
-    assert "RETENTION_HOURS: " in ended.stderr
-    assert "Traceback" not in ended.stderr

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msaas.errors import Unavailable
-from msaas.logs import get_logger
+from msaas.heartbeat import Beat
+from msaas.logs import clear_log, get_logger
 from msaas.metrics import TASK_RUNS
 
 #: A task that failed this often in a row counts as broken: `Tasks.are_healthy` is false then.
@@ -72,7 +73,18 @@ class Tasks:
         """Return whether no task has failed five times in a row. Outages do not count."""
         return all(task.failures < _BROKEN_AFTER for task in self._tasks)
 
+    def guard(self, beat: Beat) -> Beat:
+        """Return a beat that is silent while a task is broken: the liveness probe then fails."""
+
+        def guarded(**facts: object) -> None:
+            if self.are_healthy():
+                beat(**facts)
+
+        return guarded
+
     def _loop(self, seconds: float, task: Task, wake: threading.Event | None) -> None:
+        # A task outlives the job that started it.
+        clear_log()
         while not self.stopping.is_set():
             task.run_once()
             if wake is None:

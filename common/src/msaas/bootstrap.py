@@ -1,13 +1,15 @@
 """Adapters from settings. Nothing is sent before the first use of an adapter."""
 
-from msaas.logs import configure_logging
+from msaas.errors import MalformedSettings
+from msaas.logs import configure_logging, get_logger
+from msaas.metrics import serve_metrics
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.log_list import RedisLogHandler
 from msaas.queue.redis.outbox import RedisOutbox
-from msaas.settings import LeaseSettings, Settings, StoreSettings
+from msaas.settings import LeaseSettings, MetricsSettings, QueueSettings, Settings, StoreSettings
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.protocol import ObjectStore
 from msaas.storage.song_store import SongStore
@@ -18,22 +20,22 @@ def redis_address(settings: Settings) -> RedisAddress:
     return RedisAddress(settings.redis_host, settings.redis_port, settings.redis_db, password)
 
 
-def redis_keys(settings: Settings) -> Keys:
+def redis_keys(settings: QueueSettings) -> Keys:
     return Keys(waiting=settings.redis_queue_key)
 
 
-def queue_policy(settings: Settings) -> QueuePolicy:
+def queue_policy(settings: QueueSettings) -> QueuePolicy:
     """Return the policy of a service. One that holds no lease has the default."""
     if isinstance(settings, LeaseSettings):
         return QueuePolicy(lease_s=settings.lease_seconds, max_attempts=settings.max_attempts)
     return QueuePolicy()
 
 
-def open_queue(settings: Settings) -> RedisQueue:
+def open_queue(settings: QueueSettings) -> RedisQueue:
     return RedisQueue(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
 
 
-def open_outbox(settings: Settings) -> RedisOutbox:
+def open_outbox(settings: QueueSettings) -> RedisOutbox:
     return RedisOutbox(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
 
 
@@ -57,6 +59,15 @@ def _object_store(settings: StoreSettings, read_timeout_s: float | None) -> Obje
         secure=settings.minio_secure,
         read_timeout_s=READ_TIMEOUT_S if read_timeout_s is None else read_timeout_s,
     )
+
+
+def start_metrics(settings: MetricsSettings, *, service: str) -> None:
+    """Serve `/metrics` as the settings say. Exits with a line that names the cause if it cannot."""
+    try:
+        serve_metrics(settings.metrics_port, host=settings.metrics_host)
+    except MalformedSettings as error:
+        get_logger().error(f"{service}_not_started", reason=error.detail)
+        raise SystemExit(1) from None
 
 
 def start_logging(settings: Settings, *, service: str, node: str | None = None, **fields: str) -> None:

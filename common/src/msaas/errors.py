@@ -1,10 +1,10 @@
-"""Named errors. The docstring of an error is its title. Its `detail` stands alone and says what to do."""
+"""Named errors. The docstring of an error is its title. Its `detail` stands alone, also without the title."""
 
 import re
 
 
 class MsaasError(Exception):
-    """Something went wrong."""
+    """The operation failed."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
@@ -20,7 +20,7 @@ class MsaasError(Exception):
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
     def __str__(self) -> str:
-        return f"{self.title} {self.detail}".strip()
+        return self.detail or self.title
 
 
 # Requests
@@ -47,7 +47,7 @@ class InvalidId(MalformedRequest):
 
 
 class CallbackNotReady(MsaasError):
-    """The callback cannot be sent again yet."""
+    """The callback cannot be sent again in its state."""
 
 
 class UnsupportedEncoding(MsaasError):
@@ -98,6 +98,10 @@ class WrongKey(Unauthorized):
     """The API key is unknown."""
 
 
+class UploadTooSlow(MsaasError):
+    """The upload is too slow."""
+
+
 class TooManyRequests(MsaasError):
     """The rate limit is exceeded."""
 
@@ -107,7 +111,7 @@ class CrossSiteRequest(MsaasError):
 
 
 class UnknownHost(MsaasError):
-    """The Host header is unknown."""
+    """The host is not accepted."""
 
 
 # Missing resources

@@ -7,12 +7,11 @@ from msaas.errors import UnknownFormat
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """`extension` ends file names and routes; `parameters` are the recipe options that apply to it."""
+    """`extension` ends file names and routes."""
 
     name: str
     extension: str
     media_type: str
-    parameters: tuple[str, ...] = ()
 
 
 DEFAULT_FORMAT = "mp3"

@@ -10,7 +10,7 @@ from typing import Any
 
 from msaas.errors import InvalidCallback, InvalidId, MalformedJob, UnknownOption
 from msaas.fragments import Fragments
-from msaas.recipe import Recipe
+from msaas.recipe import Recipe, without_empty
 from msaas.songs import parse_queue_id, source_of
 from msaas.webhook_secrets import parse_webhook_secret
 
@@ -68,18 +68,23 @@ class Job:
     ) -> "Job":
         return cls(job_id=job_id, options=recipe.options(), callback=callback, request_id=request_id)
 
-    def recipe(self) -> Recipe:
-        """Return the recipe of the options.
+    def recipe(self, *, default_model: str = "") -> Recipe:
+        """Return the recipe of the options. A job without a variant may name `default_model`.
 
         Raises:
             UnknownOption: an option is unknown, or one that the id stands for is missing. A
             newer worker may know it. UnknownModel, UnknownFormat: the value of an option is
             unknown.
         """
-        recipe = Recipe.parse(self.options)
         song_hash = source_of(self.job_id)
-        if song_hash != self.job_id and recipe.job_id(song_hash) != self.job_id:
-            raise UnknownOption(f"The options of job {self.job_id} are not those of its id.")
+        if song_hash == self.job_id:
+            return Recipe.parse(self.options, default_model=default_model)
+        recipe = Recipe.parse(self.options)
+        if recipe.job_id(song_hash) != self.job_id:
+            raise UnknownOption(
+                f"The options of job {self.job_id} do not match its id: one is missing, or a newer worker is "
+                "needed. Update the workers, or send the song again."
+            )
         return recipe
 
     def encode(self) -> bytes:
@@ -101,13 +106,16 @@ class Job:
             MalformedJob: the message has another form. The error keeps the payload.
         """
         if len(payload) > MAX_MESSAGE_BYTES:
-            raise MalformedJob(f"The entry has {len(payload)} bytes.", payload=payload)
+            raise MalformedJob(
+                f"The queue entry has {len(payload)} bytes. The limit is {MAX_MESSAGE_BYTES} bytes.",
+                payload=payload,
+            )
         try:
             return _job_from(_message(payload.decode()))
         except UnicodeError:
-            raise MalformedJob("The entry is not UTF-8 text.", payload=payload) from None
+            raise MalformedJob("The queue entry is not UTF-8 text.", payload=payload) from None
         except (ValueError, TypeError, InvalidId, RecursionError) as error:
-            raise MalformedJob(str(error), payload=payload) from None
+            raise MalformedJob(f"The queue entry is not a job. {error}", payload=payload) from None
 
 
 #: Facts about a job that change nothing about its result: an older worker may ignore them.
@@ -122,17 +130,15 @@ def _message(text: str) -> dict[str, Any]:
     if isinstance(message, str):
         return {"songhash": message}
     if not isinstance(message, dict):
-        raise TypeError("The entry is not a JSON object.")
+        raise TypeError("It is not a JSON object.")
     return message
 
 
 def _job_from(message: dict[str, Any]) -> Job:
     name = message.get("songhash") or message.get("hash")
     if not isinstance(name, str):
-        raise ValueError("The entry names no song hash.")
-    options = {
-        key: value for key, value in message.items() if key not in _NO_OPTIONS and value not in (None, "")
-    }
+        raise ValueError("The field `songhash` is missing, or is not a text.")
+    options = without_empty({key: value for key, value in message.items() if key not in _NO_OPTIONS})
     for text in (*options, *options.values()):
         if isinstance(text, str):
             _check_encodable(text)

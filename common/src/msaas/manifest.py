@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from msaas.errors import UnknownStem
@@ -16,6 +16,12 @@ class StemFile:
     file: str
     size_bytes: int
     sha256: str
+    #: Fields of a newer version. An edit keeps them.
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def extension(self) -> str:
+        return self.file.rpartition(".")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +37,18 @@ class Manifest:
     stems: Mapping[str, StemFile]
     #: The options of the recipe. A newer version may have written some that are unknown here.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields of a newer version. An edit keeps them.
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def encode(self) -> bytes:
-        fields = dict(vars(self))
-        fields["songhash"] = fields.pop("job_id")
-        fields["stems"] = {stem: vars(file) for stem, file in self.stems.items()}
-        return json.dumps(fields, indent=1, sort_keys=True).encode()
+        found = _with_extra(self)
+        found["songhash"] = found.pop("job_id")
+        found["stems"] = {stem: _with_extra(file) for stem, file in self.stems.items()}
+        return json.dumps(found, indent=1, sort_keys=True).encode()
 
     @classmethod
     def decode(cls, text: bytes) -> "Manifest":
-        """Read the JSON of a neighbouring version: further fields are ignored.
+        """Read the JSON of a neighbouring version: further fields are kept as `extra`.
 
         Raises:
             ValueError: the text is not a manifest.
@@ -56,6 +64,7 @@ class Manifest:
                 samplerate=found["samplerate"],
                 stems={stem: _stem_file(entry) for stem, entry in found["stems"].items()},
                 options=dict(found.get("options") or {}),
+                extra=_extra(cls, found, renamed=("songhash",)),
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from None
@@ -63,20 +72,38 @@ class Manifest:
     def answers(self, recipe: Recipe, *, model: str) -> bool:
         """Return whether this is the whole result of `recipe`, made by `model`.
 
-        The result of another model or of other options is not, nor is one with a stem removed.
+        The result of another model or of other options is not, nor is one with a stem removed. An option that
+        only names the model that ran makes no difference.
         """
         return (
             self.model == model
-            and dict(self.options) == recipe.options()
+            and _besides(model, self.options) == _besides(model, recipe.options())
             and set(recipe.stems(model=model)) <= set(self.stems)
         )
 
     def without(self, stem: str) -> "Manifest":
         """Raises `UnknownStem`."""
         if stem not in self.stems:
-            raise UnknownStem(stem)
+            raise UnknownStem(f"Job {self.job_id} has no stem {stem!r}.")
         return replace(self, stems={name: file for name, file in self.stems.items() if name != stem})
 
 
 def _stem_file(entry: Mapping[str, Any]) -> StemFile:
-    return StemFile(entry["file"], entry["size_bytes"], entry["sha256"])
+    return StemFile(entry["file"], entry["size_bytes"], entry["sha256"], _extra(StemFile, entry))
+
+
+def _besides(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if (name, value) != ("model", model)}
+
+
+def _with_extra(value: Manifest | StemFile) -> dict[str, Any]:
+    """Return the fields of `value`, with those of a newer version beside them."""
+    known = dict(vars(value))
+    return {**known.pop("extra"), **known}
+
+
+def _extra(
+    kind: type[Manifest | StemFile], found: Mapping[str, Any], *, renamed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    known = {each.name for each in fields(kind)} | set(renamed)
+    return {name: value for name, value in found.items() if name not in known}

@@ -22,7 +22,7 @@ _DEMUCS_WEIGHTS = (
 class Model:
     """A model a request can name.
 
-    `family` selects the code that loads it, `samplerate` is in Hz, `files` are the signatures of its weights.
+    `family` selects the code that loads it. `samplerate`, in Hz, must be that of the weights.
     """
 
     name: str
@@ -31,34 +31,31 @@ class Model:
     code_license: str = "MIT"
     weights_license: str = _DEMUCS_WEIGHTS
     source: str
-    files: tuple[str, ...]
     samplerate: int = 44_100
 
 
-def _demucs(name: str, repository: str, *files: str, stems: tuple[str, ...] = FOUR_STEMS) -> Model:
+def _demucs(name: str, repository: str, *, stems: tuple[str, ...] = FOUR_STEMS) -> Model:
     return Model(
         name=name,
         family="demucs",
         stems=stems,
         source=f"https://huggingface.co/adefossez/{repository}",
-        files=files,
     )
 
 
 _ROWS = (
-    _demucs("htdemucs", "HTDemucs", "955717e8"),
-    _demucs("htdemucs_ft", "HTDemucs-ft", "f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d"),
-    _demucs("htdemucs_6s", "HTDemucs-6s", "5c90dfd2", stems=SIX_STEMS),
-    _demucs("hdemucs_mmi", "Demucs-hdemucs_mmi", "75fc33f5"),
-    _demucs("mdx", "Demucs-mdx", "0d19c1c6", "7ecf8ec1", "c511e2ab", "7d865c68"),
-    _demucs("mdx_extra", "Demucs-mdx_extra", "e51eebcc", "a1d90b5c", "5d2d6c55", "cfa93e08"),
+    _demucs("htdemucs", "HTDemucs"),
+    _demucs("htdemucs_ft", "HTDemucs-ft"),
+    _demucs("htdemucs_6s", "HTDemucs-6s", stems=SIX_STEMS),
+    _demucs("hdemucs_mmi", "Demucs-hdemucs_mmi"),
+    _demucs("mdx", "Demucs-mdx"),
+    _demucs("mdx_extra", "Demucs-mdx_extra"),
     Model(
         name=STARTER,
         family=STARTER,
         stems=FOUR_STEMS,
         weights_license="MIT",
         source="part of this package",
-        files=("starter",),
     ),
 )
 MODELS: dict[str, Model] = {row.name: row for row in _ROWS}

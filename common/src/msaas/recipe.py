@@ -30,7 +30,7 @@ class Recipe:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any], *, default_model: str = "") -> Self:
-        """Read options from a request, a message or a manifest.
+        """Read options from a request, a message or a manifest. Empty ones count as absent.
 
         A request that names `default_model` has the default recipe.
 
@@ -38,10 +38,11 @@ class Recipe:
             UnknownOption: listing the known options.
             UnknownModel, UnknownFormat: listing the known values.
         """
-        for name in options:
+        parsed = {}
+        for name, value in without_empty(options).items():
             if name not in _PARSERS:
                 raise UnknownOption(f"Option {name[:64]!r} is unknown. Known options: {', '.join(_PARSERS)}.")
-        parsed = {name: _PARSERS[name](value) for name, value in options.items() if value not in (None, "")}
+            parsed[name] = _PARSERS[name](value)
         if parsed.get("model") == default_model:
             del parsed["model"]
         return cls(**parsed)
@@ -68,6 +69,11 @@ class Recipe:
     def stems(self, *, model: str) -> tuple[str, ...]:
         """Return the stems of the result when `model` runs, in the order of its network."""
         return MODELS[model].stems
+
+
+def without_empty(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that have a value. Clients send `null`, `""` or `[]` in place of no option."""
+    return {name: value for name, value in options.items() if value not in (None, "", [])}
 
 
 def _text(parse: Callable[[str], str], error: type[MsaasError], name: str) -> Callable[[Any], str]:

@@ -57,7 +57,6 @@ class Settings(BaseSettings):
     redis_port: Port = 6379
     redis_db: int = Field(default=0, ge=0)
     redis_password: SecretStr | None = None
-    redis_queue_key: str = "toWorkers"
     redis_log_key: str = "logging"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$")] = "info"
 
@@ -81,6 +80,12 @@ class Settings(BaseSettings):
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
 
 
+class QueueSettings(Settings):
+    """The job queue."""
+
+    redis_queue_key: str = "toWorkers"
+
+
 class StoreSettings(Settings):
     """The object store."""
 
@@ -98,7 +103,7 @@ class StoreSettings(Settings):
     store_dir: Path | None = None
 
 
-class LeaseSettings(Settings):
+class LeaseSettings(QueueSettings):
     """The limits of a lease: read by the services that hold and reap leases."""
 
     lease_seconds: float = Field(default=60.0, gt=0)
@@ -123,6 +128,7 @@ class MetricsSettings(Settings):
 
     #: Port of `/metrics`; 0 serves none.
     metrics_port: Port = 0
+    metrics_host: str = "0.0.0.0"  # noqa: S104 - the monitoring asks the pods
 
 
 def _shown(value: Any) -> str:
@@ -158,7 +164,7 @@ def settings_or_exit(kind: type[S], options: Namespace) -> S:
     try:
         settings = kind.from_env()
     except MalformedSettings as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(f"{error.title} {error.detail}") from None
     if options.check_config:
         print(settings.describe())  # noqa: T201 - the output of the command
         raise SystemExit(0)

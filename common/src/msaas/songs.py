@@ -10,6 +10,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 _ID = re.compile(ID_PATTERN)
 #: SHA-256 or the older SHA-224 in hex, with or without a variant.
 _HASH = re.compile(r"(?i:[0-9a-f]{64}|[0-9a-f]{56})(\.[0-9a-fA-F]{12})?")
+_MP3_SUFFIX = re.compile(r"\.mp3$", re.IGNORECASE)
 _VARIANT_ID = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{12})")
 
 
@@ -31,7 +32,10 @@ def parse_id(text: str) -> str:
         InvalidId: `text` is empty, too long or has a character that no id has.
     """
     if not _ID.fullmatch(text) or ".." in text:
-        raise InvalidId(f"Id {text[:140]!r} is invalid.")
+        raise InvalidId(
+            f"Id {text[:140]!r} is invalid. An id has letters, digits, `_`, `-` and single dots, begins with "
+            "a letter or a digit, and has at most 128 characters."
+        )
     return text
 
 
@@ -41,7 +45,7 @@ def parse_queue_id(text: str) -> str:
     Raises:
         InvalidId: as `parse_id` does.
     """
-    name = text.strip().removesuffix(".mp3")
+    name = _MP3_SUFFIX.sub("", text.strip())
     return parse_id(name.lower() if _HASH.fullmatch(name) else name)
 
 

@@ -6,11 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from msaas.background import Tasks
-from msaas.bootstrap import open_outbox, open_queue, open_song_store, queue_policy, start_logging
+from msaas.bootstrap import (
+    open_outbox,
+    open_queue,
+    open_song_store,
+    queue_policy,
+    start_logging,
+    start_metrics,
+)
 from msaas.heartbeat import Beat, Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
-from msaas.metrics import serve_metrics
 from msaas.queue.protocol import JobQueue, Outbox
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
@@ -35,10 +41,12 @@ def main() -> None:
     settings = load_or_exit(KeeperSettings, program="msaas_keeper", description="Housekeeping of MSaaS.")
     stopping = stop_on_signals()
     start_logging(settings, service="keeper")
-    serve_metrics(settings.metrics_port)
+    start_metrics(settings, service="keeper")
     tasks = bootstrap(settings, stopping)
     log.info("keeper_started")
-    keep_beating(tasks, Heartbeat(Path(tempfile.gettempdir()) / _HEARTBEAT_FILE, every_s=0), stopping)
+    heartbeat = Heartbeat(Path(tempfile.gettempdir()) / _HEARTBEAT_FILE, every_s=0)
+    # A task that keeps failing lets the file grow old: the probe restarts the pod.
+    keep_beating(tasks.guard(heartbeat), stopping)
     log.info("keeper_stopped")
     # A delivery in flight is not waited for: its visibility timeout returns it.
     end_process(0)
@@ -79,16 +87,10 @@ def bootstrap(
     return tasks
 
 
-def keep_beating(
-    tasks: Tasks, heartbeat: Beat, stopping: threading.Event, *, every_s: float = _HEARTBEAT_EVERY_S
-) -> None:
-    """Beat until `stopping` is set.
-
-    A task that keeps failing lets the file grow old: the probe restarts the pod.
-    """
+def keep_beating(beat: Beat, stopping: threading.Event, *, every_s: float = _HEARTBEAT_EVERY_S) -> None:
+    """Beat until `stopping` is set."""
     while not stopping.is_set():
-        if tasks.are_healthy():
-            heartbeat()
+        beat()
         stopping.wait(every_s)
 
 

@@ -4,55 +4,79 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from msaas.errors import ObjectNotFound
 from msaas.logs import get_logger
 from msaas.queue.protocol import JobQueue
 from msaas.songs import source_of
+from msaas.storage.names import is_output, job_of, manifest_file, song_of
 from msaas.storage.protocol import StoredObject
-from msaas.storage.song_store import SongStore, is_output, job_of, manifest_file, song_of
+from msaas.storage.song_store import SongStore
 
 _MAX_PAUSE_S = 3600.0
+_LOCK = "retention"
+#: A sweep extends its lock at each batch. After a sweep that failed, the lock expires this soon.
+_LOCK_S = 60.0
 
 log = get_logger()
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """An old song or result. `delete` returns the number of deleted objects."""
+
+    song: str
+    delete: Callable[[], int]
+
+
+def _do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """`spared` return the hashes of songs to keep, such as those of open jobs."""
+    """`spared` return the hashes of songs to keep, such as those of open jobs. They are asked once a batch.
+
+    A song is lost only if its job is pushed by hand between the question and the deletion.
+    """
 
     song_store: SongStore
     age_s: float
     spared: Sequence[Callable[[], set[str]]]
+    #: Songs and results in a batch.
+    batch: int = 20
 
     @property
     def every_s(self) -> float:
         return min(self.age_s / 10, _MAX_PAUSE_S)
 
-    def sweep(self) -> int:
+    def sweep(self, *, on_batch: Callable[[], object] = _do_nothing) -> int:
         """Delete old objects. Return the number of deleted objects. Raises `Unavailable`."""
         before = time.time() - self.age_s
-        results = self._old_results(before)
-        songs = [song.key for song in self.song_store.songs() if song.modified_at < before]
-        # After the listings: a song that is announced later has a young object, which is looked at once more.
-        spared = set().union(*(ask() for ask in self.spared)) if results or songs else set()
-        deleted = sum(
-            self._delete_result(job_id, keys, before)
-            for job_id, keys in results.items()
-            if source_of(job_id) not in spared
-        )
-        return deleted + sum(
-            self._delete_if_old(self.song_store.input_bucket, key, before)
-            for key in songs
-            if song_of(key) not in spared
-        )
+        candidates = [*self._old_results(before), *self._old_songs(before)]
+        deleted = 0
+        for start in range(0, len(candidates), self.batch):
+            on_batch()
+            # After the listings: a song that is announced later has a young object.
+            spared = set().union(*(ask() for ask in self.spared))
+            batch = candidates[start : start + self.batch]
+            deleted += sum(each.delete() for each in batch if each.song not in spared)
+        return deleted
 
-    def _old_results(self, before: float) -> dict[str, list[str]]:
+    def _old_results(self, before: float) -> Iterator[_Candidate]:
         found = defaultdict(list)
         for result in self._ours():
             if result.modified_at < before:
                 found[job_of(result.key)].append(result.key)
-        return found
+        for job_id, keys in found.items():
+            yield _Candidate(source_of(job_id), partial(self._delete_result, job_id, keys, before))
+
+    def _old_songs(self, before: float) -> Iterator[_Candidate]:
+        bucket = self.song_store.input_bucket
+        for song in self.song_store.songs():
+            if song.modified_at < before:
+                yield _Candidate(song_of(song.key), partial(self._delete_if_old, bucket, song.key, before))
 
     def _ours(self) -> Iterator[StoredObject]:
         return (found for found in self.song_store.outputs() if is_output(found.key))
@@ -85,5 +109,9 @@ class Retention:
 
 def sweep_if_due(retention: Retention, queue: JobQueue) -> None:
     """Sweep unless another keeper did so within the interval. Raises `Unavailable`."""
-    if queue.acquire_lock("retention", every_s=retention.every_s):
-        log.info("old_objects_deleted", objects=retention.sweep())
+    lock_s = min(retention.every_s, _LOCK_S)
+    if not queue.acquire_lock(_LOCK, every_s=lock_s):
+        return
+    deleted = retention.sweep(on_batch=lambda: queue.extend_lock(_LOCK, for_s=lock_s))
+    queue.extend_lock(_LOCK, for_s=retention.every_s)
+    log.info("old_objects_deleted", objects=deleted)

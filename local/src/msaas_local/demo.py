@@ -31,7 +31,8 @@ _ENDED = {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
 class Row:
     song: str
     stem: str
-    seconds: float
+    #: None if the song was separated before, so that its times are not known.
+    seconds: float | None
     file: Path
 
 
@@ -44,11 +45,11 @@ def main() -> int:
 
 
 def _run(settings: LocalSettings, stopping: threading.Event) -> int:
-    songs = sorted((_ROOT / "data").glob("*.mp3"))
+    songs = find_songs(_ROOT / "data")
     with running_stack(settings, quiet=True) as stack:
         _wait_until_ready(stack, stopping)
         say(f"sending {len(songs)} songs of data/ with sample-requests.py")
-        _send_samples(stack.settings)
+        send_samples(stack.settings.url)
         rows = [row for song in songs for row in _separate(song, stack, stopping)]
     sys.stdout.write(format_table(rows))
     return 0 if rows and {row.song for row in rows} == {song.name for song in songs} else 1
@@ -62,11 +63,21 @@ def _wait_until_ready(stack: Stack, stopping: threading.Event) -> None:
             raise SystemExit("The demo was stopped before the service was ready.")
 
 
-def _send_samples(settings: LocalSettings) -> None:
-    """Send the songs as clients do: with the script of the repository."""
-    env = {**os.environ, "REST": settings.url.removeprefix("http://")}
+def find_songs(folder: Path) -> list[Path]:
+    """Raises `SystemExit` if there are none."""
+    songs = sorted(folder.glob("*.mp3"))
+    if not songs:
+        raise SystemExit(f"{folder} has no MP3. The demo needs the songs of the repository.")
+    return songs
+
+
+def send_samples(url: str) -> None:
+    """Send the songs as clients do: with the script of the repository. Raises `SystemExit`."""
+    env = {**os.environ, "REST": url.removeprefix("http://")}
     command = [sys.executable, str(_ROOT / "sample-requests.py")]
-    subprocess.run(command, env=env, cwd=_ROOT, check=True)  # noqa: S603
+    ended = subprocess.run(command, env=env, cwd=_ROOT, check=False)  # noqa: S603
+    if ended.returncode:
+        raise SystemExit(f"sample-requests.py ended with code {ended.returncode}. Its lines above say why.")
 
 
 def _separate(song: Path, stack: Stack, stopping: threading.Event) -> list[Row]:
@@ -77,19 +88,29 @@ def _separate(song: Path, stack: Stack, stopping: threading.Event) -> list[Row]:
         error = status["error"] or {"detail": "no reason given"}
         say(f"{song.name}: {status['state']}. {error['detail']}")
         return []
-    seconds = _to_unix(status["finished_at"]) - _to_unix(status["started_at"])
-    say(f"{song.name}: {_describe_models(status, stack.settings)} on {status['device']}, {seconds:.1f} s")
-    url = stack.settings.url
-    return [Row(song.name, stem, seconds, _save(job_id, stem, song, url)) for stem in status["stems"]]
+    say(f"{song.name}: {describe_job(status, default_model=stack.settings.demucs_model)}")
+    url, seconds = stack.settings.url, _seconds(status)
+    return [
+        Row(song.name, stem, seconds, save_stem(job_id, stem, song=song, url=url, folder=_ROOT / "output"))
+        for stem in status["stems"]
+    ]
 
 
-def _describe_models(status: dict[str, Any], settings: LocalSettings) -> str:
-    asked, ran = status["requested_model"] or settings.demucs_model, status["model"]
-    return f"separated by {ran}" if asked == ran else f"asked for {asked}, separated by {ran}"
+def describe_job(status: dict[str, Any], *, default_model: str) -> str:
+    """Return the models of a finished job, its device and its time, as far as they are known."""
+    asked, ran = status["requested_model"] or default_model, status["model"]
+    text = f"separated by {ran}" if asked == ran else f"asked for {asked}, separated by {ran}"
+    device = f" on {status['device']}" if status["device"] else ""
+    seconds = _seconds(status)
+    return text + device + (f", {seconds:.1f} s" if seconds is not None else "")
 
 
-def _to_unix(rfc3339: str) -> float:
-    return datetime.fromisoformat(rfc3339).timestamp()
+def _seconds(status: dict[str, Any]) -> float | None:
+    """Return the time of the job, None if the song was separated by an earlier one."""
+    if not (status["started_at"] and status["finished_at"]):
+        return None
+    started, finished = (datetime.fromisoformat(status[name]) for name in ("started_at", "finished_at"))
+    return (finished - started).total_seconds()
 
 
 def _wait(job_id: str, stack: Stack, stopping: threading.Event, *, title: str) -> dict[str, Any]:
@@ -113,17 +134,25 @@ def _ask(url: str) -> dict[str, Any]:
         return {}
 
 
-def _save(job_id: str, stem: str, song: Path, url: str) -> Path:
-    response = requests.get(f"{url}/apiv1/track/{job_id}/{stem}.mp3", timeout=_TIMEOUT_S)
-    response.raise_for_status()
-    file = _ROOT / "output" / song.stem / f"{stem}.mp3"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(response.content)
-    return file.relative_to(_ROOT)
+def save_stem(job_id: str, stem: str, *, song: Path, url: str, folder: Path) -> Path:
+    """Return the file below the parent of `folder`. Raises `SystemExit`."""
+    file = folder / song.stem / f"{stem}.mp3"
+    try:
+        response = requests.get(f"{url}/apiv1/track/{job_id}/{stem}.mp3", timeout=_TIMEOUT_S)
+        response.raise_for_status()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(response.content)
+    except OSError as error:  # The errors of requests are among them.
+        raise SystemExit(f"Stem {stem} of {song.name} was not saved: {error}") from None
+    return file.relative_to(folder.parent)
 
 
 def format_table(rows: list[Row]) -> str:
     """Return one line for each stem: song, stem, seconds of its job, file."""
     lines = [f"{'song':<24} {'stem':<8} {'seconds':>8}  file"]
-    lines += [f"{row.song:<24} {row.stem:<8} {row.seconds:>8.1f}  {row.file}" for row in rows]
+    lines += [f"{row.song:<24} {row.stem:<8} {_format_seconds(row):>8}  {row.file}" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _format_seconds(row: Row) -> str:
+    return "-" if row.seconds is None else f"{row.seconds:.1f}"

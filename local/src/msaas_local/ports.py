@@ -36,13 +36,15 @@ def _bind(host: str, port: int) -> None:
 
 def _explain(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken. Choose another one, for example: make up PORT={_other(port)}"
+        return (
+            f"Port {port} on {host} is taken. Choose another one, for example: make up PORT={next_port(port)}"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"HOST={host} is not an address of this machine."
     return f"Port {port} on {host} cannot be used: {os.strerror(error.errno or 0)}."
 
 
-def _other(port: int) -> int:
+def next_port(port: int) -> int:
     return port + 1 if port < 65535 else 5001
 
 

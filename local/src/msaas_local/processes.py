@@ -13,6 +13,8 @@ from msaas_local.settings import LocalSettings
 
 #: The model of the package. It runs where the weights of the default model are missing.
 _FALLBACK = "starter"
+#: Begins the names of the workers.
+WORKER_PREFIX = "worker-"
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,29 @@ def _store_env(settings: LocalSettings) -> dict[str, str]:
 def list_processes(settings: LocalSettings, connection: Connection) -> list[Process]:
     """Return the processes in the order of their start. They stop in the reverse order."""
     env = _service_env(connection)
+    metrics = _metrics_envs(settings)
     queue = [] if settings.redis_host else [_queue(settings, connection)]
-    workers = [_worker(number, env=env, of=settings.workers) for number in range(1, settings.workers + 1)]
+    keeper = _service("keeper", env={**env, **metrics[0]})
+    workers = [
+        _worker(number, env={**env, **metrics[number]}, of=settings.workers)
+        for number in range(1, settings.workers + 1)
+    ]
     return [
         *queue,
         _service("logs", env=env, is_on_terminal=True),
         _rest(settings, env),
-        _service("keeper", env=env),
+        keeper,
         *workers,
+    ]
+
+
+def _metrics_envs(settings: LocalSettings) -> list[dict[str, str]]:
+    """Return the variables of the keeper and of each worker. Two processes cannot share a port."""
+    if not settings.metrics_port:
+        return [{}] * (settings.workers + 1)
+    return [
+        {"METRICS_PORT": str(settings.metrics_port + number), "METRICS_HOST": settings.host}
+        for number in range(settings.workers + 1)
     ]
 
 
@@ -114,7 +131,7 @@ def _rest(settings: LocalSettings, env: Mapping[str, str]) -> Process:
 
 def _worker(number: int, *, env: Mapping[str, str], of: int) -> Process:
     threads = {} if of == 1 else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // of))}
-    return _service("worker", name=f"worker-{number}", env={**env, **threads})
+    return _service("worker", name=f"{WORKER_PREFIX}{number}", env={**env, **threads})
 
 
 def _service(

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import ModelName, Port, Settings
+from msaas.settings import ModelName, Port, QueueSettings
 
 
-class LocalSettings(Settings):
+class LocalSettings(QueueSettings):
     """Without REDIS_HOST the stack starts its own queue, without MINIO_HOST its store is a directory."""
 
     redis_host: str = ""
@@ -18,6 +18,8 @@ class LocalSettings(Settings):
     host: str = "127.0.0.1"
     port: Port = 5000
     workers: int = Field(default=1, ge=1)
+    #: Port of the keeper's `/metrics`. Each worker has the next one; 0 serves none.
+    metrics_port: Port = 0
     #: The folder of the queue's log, the songs, the stems and the log files.
     msaas_home: Path = Path(".msaas")
 

@@ -2,21 +2,28 @@
 
 import fcntl
 import os
+import re
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import requests
 
 from msaas.errors import QueueUnavailable
-from msaas_local.ports import AddressUnusable, check_address, free_port
-from msaas_local.processes import Connection, Process, choose_connection, list_processes
+from msaas_local.ports import AddressUnusable, check_address, free_port, next_port
+from msaas_local.processes import WORKER_PREFIX, Connection, Process, choose_connection, list_processes
 from msaas_local.settings import LocalSettings
 from msaas_local.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from msaas.queue.protocol import JobQueue
 
 WATCH_EVERY_S = 0.1
 _HTTP_TIMEOUT_S = 2.0
@@ -40,21 +47,35 @@ class Stack:
         return time.monotonic() - self.started_at
 
     def live_workers(self) -> int | None:
-        """Return the number of workers that take jobs, None while the API accepts no songs."""
-        reply = _ask_readiness(self.settings.url)
-        return int(reply.json()["workers"]) if reply is not None else None
+        """Return the number of this stack's workers that take jobs, None while the API accepts no songs.
+
+        The leases of workers of an earlier stack, which was killed, do not count.
+
+        Raises:
+            SystemExit: another server answers in place of the API.
+        """
+        if not _accepts_songs(self.settings):
+            return None
+        pids = {pid for name, pid in self.supervisor.pids().items() if name.startswith(WORKER_PREFIX)}
+        with suppress(QueueUnavailable):
+            return sum(_pid_of(worker) in pids for worker in self._queue.live_workers())
+        return 0
 
     def stand_in(self) -> str | None:
         """Return the model that runs in place of the default model, None if there is none."""
-        # The clients of queue and store take 0.5 s to import: the stack starts its processes before.
+        with suppress(QueueUnavailable):
+            return self._queue.stand_in(self.settings.demucs_model)
+        return None
+
+    @cached_property
+    def _queue(self) -> "JobQueue":
+        # The client takes 0.3 s to import: the stack starts its processes before.
         from msaas.bootstrap import open_queue
 
         address = {"redis_host": self.connection.redis_host, "redis_port": self.connection.redis_port}
         if "REDIS_PASSWORD" in self.connection.queue:
             address["redis_password"] = None
-        with suppress(QueueUnavailable):
-            return open_queue(self.settings.model_copy(update=address)).stand_in(self.settings.demucs_model)
-        return None
+        return open_queue(self.settings.model_copy(update=address))
 
 
 @contextmanager
@@ -105,13 +126,34 @@ def _locked_home(settings: LocalSettings) -> Iterator[None]:
         yield
 
 
-def _ask_readiness(url: str) -> requests.Response | None:
-    """Return the reply of `/readyz` if it is 200."""
-    with suppress(requests.RequestException):
-        reply = requests.get(f"{url}/readyz", timeout=_HTTP_TIMEOUT_S)
-        if reply.status_code == HTTPStatus.OK:
-            return reply
-    return None
+def _pid_of(worker: str) -> int | None:
+    """Return the process id in the name of a worker of this machine: `<host>-<pid>-<random>`."""
+    match = re.fullmatch(rf"{re.escape(socket.gethostname())}-(\d+)-[0-9a-f]+", worker)
+    return int(match.group(1)) if match else None
+
+
+def _accepts_songs(settings: LocalSettings) -> bool:
+    """Return whether `/readyz` is 200. Raises `SystemExit` if another server answers."""
+    try:
+        reply = requests.get(f"{settings.url}/readyz", timeout=_HTTP_TIMEOUT_S)
+    except requests.RequestException:
+        return False
+    if not _is_reply_of_the_api(reply):
+        sys.exit(
+            f"Another server answers at {settings.url}. "
+            f"Stop it, or choose another port, for example: make up PORT={next_port(settings.port)}"
+        )
+    return reply.status_code == HTTPStatus.OK
+
+
+def _is_reply_of_the_api(reply: requests.Response) -> bool:
+    if reply.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return True
+    try:
+        facts = reply.json()
+    except ValueError:
+        return False
+    return isinstance(facts, dict) and "workers" in facts
 
 
 def sleep_and_watch(stack: Stack, stopping: threading.Event) -> bool:

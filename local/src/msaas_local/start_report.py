@@ -100,6 +100,8 @@ def describe_model(stack: Stack) -> list[str]:
     if runs:
         text = f"{runs} runs in place of {asked}. It is a small model, and its stems are weaker."
         return [text, reason or f"The weights of {asked} were not found."]
+    if _is_being_downloaded(_log_of_first_worker(stack), model=asked):
+        return [f"{asked} is being downloaded. Songs wait for it."]
     return [f"{asked} is missing, and every song will fail.", reason] if reason else [asked]
 
 
@@ -115,6 +117,16 @@ def _reason(log: Path, *, model: str) -> str | None:
         if line.get("event") in _MISSING and line.get("model") == model
     ]
     return reasons[-1].partition(". ")[0].rstrip(".") + "." if reasons else None
+
+
+def _is_being_downloaded(log: Path, *, model: str) -> bool:
+    events = [
+        line["event"]
+        for line in _read_json_lines(log)
+        if line.get("event") in (*_MISSING, "model_download_started", "model_found")
+        and line.get("model") == model
+    ]
+    return events[-1:] == ["model_download_started"]
 
 
 def _read_json_lines(log: Path) -> Iterator[dict[str, Any]]:

@@ -52,6 +52,10 @@ class Supervisor:
             log.unlink(missing_ok=True)
             self._running.append(_Running(process, log, self._spawn(process, log), time.monotonic()))
 
+    def pids(self) -> dict[str, int]:
+        """Return the process id of each process by its name."""
+        return {running.process.name: running.child.pid for running in self._running}
+
     def watch(self) -> None:
         """Check every process once, without waiting."""
         now = time.monotonic()

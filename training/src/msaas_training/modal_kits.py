@@ -5,7 +5,7 @@ Recorded kits are few, and each has one kick and one snare. This module draws ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,6 +95,19 @@ PIECE_TYPES: dict[int, PieceType] = {
 _CYMBAL = PieceType("plate", (200, 1200), (0.4, 2.2), (0.1, 1), (2500, 15_000), (0.1, 1), gain=_SOFT)
 
 
+def draw_noise(time: Wave, *, band_hz: Range, decay_s: float, rng: np.random.Generator) -> Wave:
+    """Draw decaying noise of level 1, in a random part of the band.
+
+    The part has at least a quarter of the band's octaves.
+    """
+    lowest, highest = np.log(band_hz)
+    trim = rng.uniform(0, 0.5, 2) * (highest - lowest) * np.array([1, 0.5])
+    edges = np.exp([lowest + trim[0], highest - trim[1]])
+    sos = signal.butter(1, edges, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    noise = signal.sosfilt(sos, rng.standard_normal(time.size))
+    return np.asarray(noise / (noise.std() + 1e-9) * np.exp(-time / decay_s) / np.sqrt(2))
+
+
 @dataclass(frozen=True)
 class Piece:
     """One drum: `low` sounds at every velocity, `high` grows with velocity. Both are `[samples]`.
@@ -107,7 +120,9 @@ class Piece:
     pan: float
 
     @classmethod
-    def draw(cls, key: int, rng: np.random.Generator) -> Piece:
+    def draw(
+        cls, key: int, rng: np.random.Generator, *, draw_noise: Callable[..., Wave] = draw_noise
+    ) -> Piece:
         piece_type = PIECE_TYPES.get(key, _CYMBAL)
         decay_s = draw_log_uniform(rng, *piece_type.decay_s) if piece_type.modes != "none" else 0.0
         noise_decay_s = draw_log_uniform(rng, *piece_type.noise_decay_s)
@@ -116,7 +131,7 @@ class Piece:
             / SAMPLE_RATE_HZ
         )
         low, high = _sum_modes(time, piece_type=piece_type, decay_s=decay_s, rng=rng)
-        noise = draw_log_uniform(rng, *piece_type.noise) * _draw_noise(
+        noise = draw_log_uniform(rng, *piece_type.noise) * draw_noise(
             time, band_hz=piece_type.noise_hz, decay_s=noise_decay_s, rng=rng
         )
         gain = draw_log_uniform(rng, *piece_type.gain)
@@ -130,8 +145,24 @@ class Piece:
         return np.asarray(hardness**1.5 * (self.low + hardness * self.high))
 
 
-def play(notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float) -> Audio:
-    """Render notes to `[2, samples]`: one piece for each key, and a reverb on most kits."""
+def add_random_effects(kit: Audio, *, rng: np.random.Generator) -> Audio:
+    """Saturate half of the kits, and add a reverb to most of them."""
+    processed = effects.saturate(kit, gain_db=float(rng.uniform(-6, 12))) if rng.random() < 0.5 else kit
+    if rng.random() < 0.3:
+        return processed
+    return effects.add_reverb(
+        processed, rng=rng, decay_s=draw_log_uniform(rng, 0.15, 1.2), wet=draw_log_uniform(rng, 0.1, 1.0)
+    )
+
+
+def play(
+    notes: Sequence[Note],
+    *,
+    rng: np.random.Generator,
+    duration_s: float,
+    add_effects: Callable[..., Audio] = add_random_effects,
+) -> Audio:
+    """Render notes to `[2, samples]`, with one piece for each key and the effects on the sum."""
     pieces = {key: Piece.draw(key, rng) for key in sorted({note.pitch for note in notes})}
     out = np.zeros((2, round(duration_s * SAMPLE_RATE_HZ)), np.float32)
     for note in notes:
@@ -139,16 +170,7 @@ def play(notes: Sequence[Note], *, rng: np.random.Generator, duration_s: float) 
         start = round(note.start_s * SAMPLE_RATE_HZ)
         wave = piece.strike(note.velocity)[: max(0, out.shape[1] - start)]
         out[:, start : start + wave.size] += np.array([[1 - piece.pan], [1 + piece.pan]]) * wave
-    processed = effects.saturate(out, gain_db=float(rng.uniform(-6, 12))) if rng.random() < 0.5 else out
-    return _add_random_reverb(processed, rng=rng)
-
-
-def _add_random_reverb(kit: Audio, *, rng: np.random.Generator) -> Audio:
-    if rng.random() < 0.3:
-        return kit
-    return effects.add_reverb(
-        kit, rng=rng, decay_s=draw_log_uniform(rng, 0.15, 1.2), wet=draw_log_uniform(rng, 0.1, 1.0)
-    )
+    return add_effects(out, rng=rng)
 
 
 def _sum_modes(
@@ -193,16 +215,3 @@ def _draw_amplitudes(rng: np.random.Generator, modes_hz: Wave, *, modes: str) ->
     )
     amplitudes = slope * np.exp(rng.normal(0, rng.uniform(0.2, 1.0), modes_hz.size))
     return np.asarray(amplitudes / np.sqrt((amplitudes**2).sum()))
-
-
-def _draw_noise(time: Wave, *, band_hz: Range, decay_s: float, rng: np.random.Generator) -> Wave:
-    """Draw decaying noise of level 1, in a random part of the band.
-
-    The part has at least a quarter of the band's octaves.
-    """
-    lowest, highest = np.log(band_hz)
-    trim = rng.uniform(0, 0.5, 2) * (highest - lowest) * np.array([1, 0.5])
-    edges = np.exp([lowest + trim[0], highest - trim[1]])
-    sos = signal.butter(1, edges, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
-    noise = signal.sosfilt(sos, rng.standard_normal(time.size))
-    return np.asarray(noise / (noise.std() + 1e-9) * np.exp(-time / decay_s) / np.sqrt(2))

@@ -4,16 +4,29 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 
 from msaas.background import Tasks, spawn
-from msaas.bootstrap import open_outbox, open_queue, open_song_store, queue_policy, start_logging
-from msaas.errors import DeviceUnavailable, ModelUnavailable, QueueUnavailable, StoreUnavailable
+from msaas.bootstrap import (
+    open_outbox,
+    open_queue,
+    open_song_store,
+    queue_policy,
+    start_logging,
+    start_metrics,
+)
+from msaas.errors import (
+    DeviceUnavailable,
+    ModelUnavailable,
+    ObjectNotFound,
+    QueueUnavailable,
+    StoreUnavailable,
+)
 from msaas.heartbeat import Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
-from msaas.metrics import serve_metrics
-from msaas.queue.protocol import JobQueue, Outbox
+from msaas.queue.protocol import Consumer, JobQueue, Outbox
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send
@@ -25,12 +38,14 @@ from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.runner import JobRunner
 from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
-from msaas_worker.separators import Separators
-from msaas_worker.separators.library import open_library
+from msaas_worker.separators import ModelPending, Separators
+from msaas_worker.separators.library import Library, open_library
 from msaas_worker.settings import WorkerSettings
 
-#: Without a job of this worker the keeper delivers; this only takes up what a lost wake-up left.
+#: The end of each job wakes the dispatcher. The keeper delivers everything else.
 _WEBHOOKS_EVERY_S = 60.0
+#: The models are announced again in case the queue lost its data.
+_ANNOUNCE_EVERY_S = 60.0
 
 log = get_logger()
 
@@ -49,7 +64,7 @@ def main(
     )
     stopping, name = stop_on_signals(), incarnation()
     start_logging(settings, service="worker", worker=name)
-    serve_metrics(settings.metrics_port)
+    start_metrics(settings, service="worker")
     scratch = Scratch()
     runner = bootstrap(
         settings, scratch, stopping, name=name, separators=separators, policy=policy, on_step=on_step
@@ -77,10 +92,13 @@ def bootstrap(
     on_step: OnStep = ignore_step,
 ) -> JobRunner:
     """Build a worker on real adapters, or on those given. Exits when the device is absent."""
-    queue = queue or open_queue(settings)
+    tasks = Tasks(stopping)
+    consumer = (queue or open_queue(settings)).consumer(name)
     song_store = song_store or open_song_store(settings)
-    separators = separators or _open_separators(settings, queue, policy=policy, stopping=stopping)
+    separators = separators or _open_separators(settings, tasks, policy=policy)
     _load(separators, settings.demucs_model)
+    if isinstance(separators, Library):
+        _start_announcing(separators, consumer, tasks)
     _prepare(song_store)
     handler = JobHandler(
         song_store=song_store,
@@ -90,13 +108,13 @@ def bootstrap(
         max_duration_s=settings.max_duration_s,
     )
     runner = JobRunner(
-        consumer=queue.consumer(name),
+        consumer=consumer,
         song_store=song_store,
         handle=handler.handle,
         queue_policy=queue_policy(settings),
         stopping=stopping,
         policy=policy,
-        heartbeat=Heartbeat(scratch.heartbeat),
+        heartbeat=tasks.guard(Heartbeat(scratch.heartbeat)),
         on_step=on_step,
     )
     dispatcher = Dispatcher(
@@ -106,7 +124,7 @@ def bootstrap(
         first_attempts_only=True,
         on_delivered=lambda job_id: on_step(Step.WEBHOOK_DELIVERED, job_id=job_id),
     )
-    Tasks(stopping).every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name="webhooks", wake=runner.job_ended)
+    tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name="webhooks", wake=runner.job_ended)
     log.info("worker_started")
     return runner
 
@@ -116,9 +134,7 @@ def incarnation() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _open_separators(
-    settings: WorkerSettings, queue: JobQueue, *, policy: WorkerPolicy, stopping: threading.Event
-) -> Separators:
+def _open_separators(settings: WorkerSettings, tasks: Tasks, *, policy: WorkerPolicy) -> Library:
     try:
         return open_library(
             default=settings.demucs_model,
@@ -126,27 +142,31 @@ def _open_separators(
             fallback=settings.model_fallback,
             device=settings.device,
             precision=settings.precision,
-            on_stand_in=partial(_note_stand_in, queue),
+            tasks=tasks,
             model_retry_s=policy.model_retry_s,
-            stopping=stopping,
         )
     except DeviceUnavailable as error:
         log.error("worker_not_started", reason=str(error))
         raise SystemExit(str(error)) from None
 
 
-def _note_stand_in(queue: JobQueue, model: str, runs: str | None) -> None:
-    """Tell the API which model runs in place of another. Without a queue no job runs either."""
-    try:
-        queue.set_stand_in(model, runs=runs)
-    except QueueUnavailable as error:
-        log.debug("stand_in_not_noted", reason=error.detail)
+def _start_announcing(library: Library, consumer: Consumer, tasks: Tasks) -> None:
+    """Announce the models now, before the API counts this worker, and whenever they change."""
+
+    def announce() -> None:
+        consumer.announce_models(library.runs())
+
+    with suppress(QueueUnavailable):
+        announce()
+    tasks.every(_ANNOUNCE_EVERY_S, announce, name="announcement", wake=library.has_changed)
 
 
 def _load(separators: Separators, model: str) -> None:
     """Load the default model. Without it the worker still runs, and each job says why it failed."""
     try:
         separators.get(model)
+    except ModelPending as error:
+        log.info("model_pending", model=model, reason=error.detail)
     except ModelUnavailable as error:
         log.warning("model_unavailable", model=model, reason=str(error))
 
@@ -155,7 +175,7 @@ def _prepare(song_store: SongStore) -> None:
     """Create the buckets; `rest` does the same when the store is back."""
     try:
         song_store.prepare()
-    except StoreUnavailable as error:
+    except (StoreUnavailable, ObjectNotFound) as error:
         log.warning("store_unavailable", reason=str(error))
 
 

@@ -9,7 +9,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _TOP_PAD_BYTES = 64 << 20
 #: A map of the outermost level in float32 has 31 MiB, and few gaps of the heap are as large. Blocks above
 #: this limit are mapped, at no cost that can be measured. With a limit of 12 MiB a segment takes 14 % longer
-#: in float32 (docs/performance.md).
+#: in float32 (docs/measurements/performance.md).
 _LARGEST_IN_THE_HEAP_BYTES = 24 << 20
 _NEVER_BYTES = 2**31 - 1
 

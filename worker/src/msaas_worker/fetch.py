@@ -5,16 +5,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from msaas.errors import ModelUnavailable
-from msaas.models import MODELS
+from msaas.errors import ModelUnavailable, UnknownModel
+from msaas.models import MODELS, parse_model
 from msaas_worker.separators.demucs.repository import download
 from msaas_worker.separators.hub import Hub
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m msaas_worker.fetch", description=__doc__)
-    models = sorted(model.name for model in MODELS.values() if model.family == "demucs")
-    parser.add_argument("model", choices=models)
+    parser.add_argument("model", type=_model_on_the_hub)
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
     hub = Hub()
@@ -22,6 +21,16 @@ def main() -> None:
         fetch(options.model, into=options.into, hub=hub)
     except (OSError, ModelUnavailable) as error:
         sys.exit(f"Model {options.model} was not fetched from {hub.endpoint}: {error}")
+
+
+def _model_on_the_hub(name: str) -> str:
+    try:
+        model = parse_model(name)
+    except UnknownModel as error:
+        raise argparse.ArgumentTypeError(error.detail) from None
+    if MODELS[model].family != "demucs":
+        raise argparse.ArgumentTypeError(f"Model {model} is not on the hub.")
+    return model
 
 
 def fetch(model: str, *, into: Path, hub: Hub) -> None:

@@ -7,10 +7,11 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from msaas.errors import AttemptsExhausted
+from msaas.errors import AttemptsExhausted, CallbackNotReady
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 
@@ -20,17 +21,23 @@ DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
 MAX_LISTED = 100
 #: States of callbacks that can be sent again: their job has ended.
 REDELIVERABLE = ("pending", "delivered", "refused", "dead")
+_NOT_ENDED = "its job has not ended. Try again after its end."
+_SKIPPED = "its job failed, and a callback with `data` is sent for a finished job only."
 #: Only a finished job has progress 1.
 NEARLY_DONE = 0.9999
 #: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
 FORGET_WORKER_S = 3600
-#: A stand-in that no worker confirms is forgotten after this time.
-STAND_IN_S = 24 * 3600
 EXHAUSTED = JobError(
     "attempts_exhausted",
     AttemptsExhausted().title,
     "The job was stopped after the maximum number of attempts.",
 )
+
+
+def callback_not_ready(delivery_id: str, *, state: str) -> CallbackNotReady:
+    """Return the error for a callback that cannot be sent again in this state."""
+    reason = _NOT_ENDED if state == "waiting" else _SKIPPED
+    return CallbackNotReady(f"Callback {delivery_id} is {state}: {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,8 @@ class QueuePolicy:
 class Claim:
     """A lease on a job. Every step with it is refused once its fencing token is stale.
 
-    `releases` counts how often the job was given back, `created_at` is the Unix time of its enqueue.
+    `releases` counts how often the job was given back. `waited_s` is the time since its enqueue, by the clock
+    of the queue.
     """
 
     job: Job
@@ -65,16 +73,19 @@ class Claim:
     token: str
     attempt: int
     releases: int = 0
-    created_at: float = 0.0
+    waited_s: float = 0.0
+    #: No worker had the job since its enqueue. False for an entry that was pushed by hand.
+    is_first: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a job. `device` is empty when the result was there before the job."""
 
     model: str
     device: str
     stems: tuple[str, ...]
+    requested_model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +107,8 @@ class JobQueue(Protocol):
     def enqueue(self, job: Job) -> JobState:
         """Enqueue the job unless it waits or runs already. Keep its callback either way.
 
+        A job that was done keeps its model, device and creation until its work begins again.
+
         Raises:
             QueueFull: nothing was enqueued.
         """
@@ -105,19 +118,25 @@ class JobQueue(Protocol):
 
     def depth(self) -> Depth: ...
 
+    def live_workers(self) -> set[str]:
+        """Return the names of the workers with a lease. Those of killed workers last until its end."""
+
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all songs that waiting and running jobs need."""
 
     def acquire_lock(self, task: str, *, every_s: float) -> bool:
         """Acquire the lock for `task`. It expires after `every_s`. Return False if it is held."""
 
+    def extend_lock(self, task: str, *, for_s: float) -> None:
+        """Let the lock, which this process holds, expire after `for_s` from now."""
+
     def status(self, job_id: str) -> JobStatus | None: ...
 
     def stand_in(self, model: str) -> str | None:
-        """Return the model that workers run in place of `model`, None if they run `model` itself."""
+        """Return the model that workers run in place of `model`, None if one runs `model` itself.
 
-    def set_stand_in(self, model: str, *, runs: str | None) -> None:
-        """Record that `runs` runs in place of `model`; None: `model` itself runs."""
+        Live workers count. Without any, those that lived last do.
+        """
 
     def consumer(self, worker: str) -> "Consumer":
         """Return the worker's side of the queue. `worker` is unique among all processes."""
@@ -151,6 +170,12 @@ class Consumer(Protocol):
 
     def heartbeat(self) -> None:
         """Renew the lease of this worker, which has no job."""
+
+    def announce_models(self, runs: Mapping[str, str]) -> None:
+        """Record the model that this worker runs for each name. Names that it cannot serve are absent.
+
+        The record outlives the worker. It is removed when a later worker announces its own.
+        """
 
     def renew(
         self,
@@ -239,6 +264,15 @@ class Delivery:
     detail: str = ""
     due_at: float | None = None
     secret: str | None = field(default=None, repr=False)
+
+
+def choose_stand_in(
+    model: str, *, announced: Mapping[str, Mapping[str, str]], live: Collection[str]
+) -> str | None:
+    """Return `JobQueue.stand_in` of what each worker announced."""
+    records = [runs for worker, runs in announced.items() if worker in live] or announced.values()
+    running = {runs[model] for runs in records if model in runs}
+    return min(running, default=None) if model not in running else None
 
 
 def payload_of(job: Job) -> bytes:

@@ -1,17 +1,18 @@
 """Object store in a directory: a bucket is a folder, an object is a file that appears complete."""
 
+import fcntl
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from msaas.errors import InvalidId, ObjectChanged, ObjectNotFound, StoreUnavailable
+from msaas.errors import InvalidId, ObjectNotFound, StoreUnavailable
 from msaas.songs import parse_id
-from msaas.storage.protocol import CHUNK_BYTES, StoredObject
+from msaas.storage.protocol import CHUNK_BYTES, StoredObject, object_changed
 
 #: No key begins with a dot, so an unfinished upload is never taken for an object.
 _PARTIAL = ".partial-"
@@ -33,19 +34,21 @@ class DirectoryStore:
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
         path = self._path(bucket, key)
-        with _our_errors():
-            partial = _write_partial(path.parent, data, size_bytes)
-            os.replace(partial, path)
-            _sync_directory(path.parent)
+        with _our_errors(), _partial_file(path.parent, data, size_bytes) as partial:
+            with _lock(path.parent, exclusive=bool(if_match)) as folder:
+                if if_match and if_match != _etag_or_none(path):
+                    raise object_changed(key)
+                os.replace(partial, path)
+                os.fsync(folder)
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
     ) -> Iterator[bytes]:
         with _our_errors(), open(self._path(bucket, key), "rb") as file:
             if etag and etag != _etag(os.fstat(file.fileno())):
-                raise ObjectChanged(key)
+                raise object_changed(key)
             file.seek(offset)
             left = sys.maxsize if length is None else length
             while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
@@ -57,8 +60,9 @@ class DirectoryStore:
             return _described(self._path(bucket, key))
 
     def delete(self, bucket: str, key: str) -> None:
-        with _our_errors():
-            self._path(bucket, key).unlink(missing_ok=True)
+        path = self._path(bucket, key)
+        with _our_errors(), suppress(FileNotFoundError), _lock(path.parent):
+            path.unlink()
 
     def list(self, bucket: str) -> Iterator[StoredObject]:
         with _our_errors():
@@ -74,27 +78,30 @@ class DirectoryStore:
         try:
             return self._root / bucket / parse_id(key)
         except InvalidId:
-            raise ObjectNotFound(key) from None
+            raise ObjectNotFound(f"Object {key} is not in the store.") from None
 
 
 def _sweep(folder: Path) -> None:
     """Delete unfinished uploads that a crash left."""
     for partial in folder.glob(f"{_PARTIAL}*"):
-        if time.time() - partial.stat().st_mtime > _ABANDONED_S:
-            partial.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # Its upload has ended since the listing.
+            if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+                partial.unlink()
 
 
-def _write_partial(folder: Path, data: BinaryIO, size_bytes: int) -> str:
+@contextmanager
+def _partial_file(folder: Path, data: BinaryIO, size_bytes: int) -> Iterator[str]:
+    """Write a file that is complete on the disk but has no key yet. An error in the context deletes it."""
     descriptor, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
     try:
         with open(descriptor, "wb") as file:
             _copy(data, file, size_bytes)
             file.flush()
             os.fsync(file.fileno())
+        yield partial
     except BaseException:
         Path(partial).unlink()
         raise
-    return partial
 
 
 def _copy(data: BinaryIO, file: BinaryIO, size_bytes: int) -> None:
@@ -107,10 +114,16 @@ def _copy(data: BinaryIO, file: BinaryIO, size_bytes: int) -> None:
         left -= len(chunk)
 
 
-def _sync_directory(folder: Path) -> None:
+@contextmanager
+def _lock(folder: Path, *, exclusive: bool = False) -> Iterator[int]:
+    """Lock the folder for a change, and yield its descriptor.
+
+    A conditional change is exclusive: between its look at the object and its change there is no other one.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -120,6 +133,13 @@ def _described(path: Path) -> StoredObject:
     return StoredObject(
         key=path.name, size_bytes=facts.st_size, modified_at=facts.st_mtime, etag=_etag(facts)
     )
+
+
+def _etag_or_none(path: Path) -> str | None:
+    try:
+        return _etag(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _etag(facts: os.stat_result) -> str:
@@ -132,6 +152,6 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ObjectNotFound(Path(str(error.filename)).name) from None
+        raise ObjectNotFound(f"Object {Path(str(error.filename)).name} is not in the store.") from None
     except OSError as error:
-        raise StoreUnavailable(f"The store directory failed: {error.strerror or error}.") from error
+        raise StoreUnavailable(f"The object store is unavailable ({error.strerror or error}).") from error

@@ -1,12 +1,13 @@
 """The in-memory object store."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from msaas.errors import ObjectChanged, ObjectNotFound, StoreUnavailable
-from msaas.storage.protocol import StoredObject
+from msaas.errors import ObjectNotFound, StoreUnavailable
+from msaas.storage.protocol import StoredObject, object_changed
 
 
 class InMemoryStore:
@@ -15,6 +16,7 @@ class InMemoryStore:
     def __init__(self) -> None:
         self.away = False
         self._buckets: dict[str, dict[str, tuple[bytes, float]]] = {}
+        self._lock = threading.Lock()
 
     def ping(self, bucket: str) -> None:
         self._answer()
@@ -23,18 +25,22 @@ class InMemoryStore:
         self._answer()
         self._buckets.setdefault(bucket, {})
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
         content = data.read(size_bytes)
         if len(content) < size_bytes:
             raise ValueError(f"the data ended {size_bytes - len(content)} bytes early")
-        self._bucket(bucket)[key] = (content, time.time())
+        with self._lock:
+            objects = self._bucket(bucket)
+            if if_match and (key not in objects or _etag(objects[key][0]) != if_match):
+                raise object_changed(key)
+            objects[key] = (content, time.time())
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
     ) -> Iterator[bytes]:
         content, _ = self._object(bucket, key)
         if etag and etag != _etag(content):
-            raise ObjectChanged(key)
+            raise object_changed(key)
         yield content[offset : None if length is None else offset + length]
 
     def stat(self, bucket: str, key: str) -> StoredObject:
@@ -43,7 +49,8 @@ class InMemoryStore:
 
     def delete(self, bucket: str, key: str) -> None:
         self._answer()
-        self._buckets.get(bucket, {}).pop(key, None)
+        with self._lock:
+            self._buckets.get(bucket, {}).pop(key, None)
 
     def list(self, bucket: str) -> Iterator[StoredObject]:
         for key in sorted(self._bucket(bucket)):
@@ -53,14 +60,14 @@ class InMemoryStore:
         try:
             return self._bucket(bucket)[key]
         except KeyError:
-            raise ObjectNotFound(key) from None
+            raise ObjectNotFound(f"Object {key} is not in the store.") from None
 
     def _bucket(self, bucket: str) -> dict[str, tuple[bytes, float]]:
         self._answer()
         try:
             return self._buckets[bucket]
         except KeyError:
-            raise ObjectNotFound(bucket) from None
+            raise ObjectNotFound(f"Bucket {bucket} is not in the store.") from None
 
     def _answer(self) -> None:
         if self.away:

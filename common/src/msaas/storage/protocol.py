@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from msaas.errors import ObjectChanged
+
 #: `get` yields chunks of about this size.
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,10 @@ class StoredObject:
     etag: str = ""
 
 
+def object_changed(key: str) -> ObjectChanged:
+    return ObjectChanged(f"Object {key} was replaced or deleted meanwhile. Try again.")
+
+
 class ObjectStore(Protocol):
     """Every method raises `StoreUnavailable` when the store does not answer."""
 
@@ -27,8 +33,15 @@ class ObjectStore(Protocol):
     def make_bucket(self, bucket: str) -> None:
         """Create the bucket. An existing one is fine."""
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
-        """Store `size_bytes` bytes read from `data`, completely or not at all."""
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
+        """Store `size_bytes` bytes read from `data`, completely or not at all.
+
+        With `if_match`, only replace the object that has this etag. Such an object is sent in one request and
+        must be small.
+
+        Raises:
+            ObjectChanged: the object has another etag than `if_match`, or was deleted. Nothing was stored.
+        """
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""

@@ -10,12 +10,14 @@ from minio.datatypes import Object
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from minio.helpers import DictType
 
-from msaas.errors import ObjectChanged, ObjectNotFound, StoreUnavailable
-from msaas.storage.protocol import CHUNK_BYTES, StoredObject
+from msaas.errors import ObjectNotFound, StoreUnavailable
+from msaas.storage.protocol import CHUNK_BYTES, StoredObject, object_changed
 
 #: Servers differ in the error for an existing bucket.
 _BUCKET_EXISTS = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
+#: Another writer was first. AWS reports two writes at the same time with the second one.
+_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict"}
 #: A store may take this long over an upload before it says so.
 READ_TIMEOUT_S = 30.0
 #: Part of an upload: the client holds one part in memory. S3 asks for 5 MiB at least.
@@ -40,11 +42,37 @@ class S3Store:
                 if error.code not in _BUCKET_EXISTS:
                     raise
 
-    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int) -> None:
+    def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
+        if if_match:
+            return self._put_if_match(bucket, key, data.read(size_bytes), if_match)
         with _our_errors():
             self._client.put_object(
                 bucket, key, data, size_bytes, part_size=_PART_BYTES, num_parallel_uploads=1
             )
+
+    def _put_if_match(self, bucket: str, key: str, content: bytes, etag: str) -> None:
+        """Compare the etag, and let the server compare it again when it stores the object.
+
+        MinIO, Ceph and AWS do so. rclone ignores the condition and Swift refuses it: there, a write between
+        the two requests is lost.
+        """
+        try:
+            if self.stat(bucket, key).etag != etag:
+                raise object_changed(key)
+            with _our_errors():
+                self._send_if_match(bucket, key, content, etag)
+        except ObjectNotFound:
+            raise object_changed(key) from None
+
+    def _send_if_match(self, bucket: str, key: str, content: bytes, etag: str) -> None:
+        headers: DictType = {"Content-Type": "application/octet-stream"}
+        try:
+            # The public method takes no such header.
+            self._client._put_object(bucket, key, content, {**headers, "If-Match": f'"{etag}"'})
+        except S3Error as error:
+            if error.code != "NotImplemented":
+                raise
+            self._client._put_object(bucket, key, content, headers)
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
@@ -64,7 +92,7 @@ class S3Store:
             try:
                 # Some servers ignore If-Match.
                 if etag and _unquoted(response.headers.get("ETag")) not in ("", etag):
-                    raise ObjectChanged(key)
+                    raise object_changed(key)
                 yield from response.stream(CHUNK_BYTES)
             finally:
                 response.close()
@@ -129,11 +157,13 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except S3Error as error:
-        if error.code == "PreconditionFailed":
-            raise ObjectChanged(error.object_name or "") from None
+        if error.code in _CHANGED:
+            raise object_changed(error.object_name or "") from None
         if error.code in _MISSING:
-            raise ObjectNotFound(error.object_name or error.bucket_name or "") from None
-        raise StoreUnavailable(f"The store answered {error.code}: {error.message}") from error
+            raise ObjectNotFound(
+                f"Object {error.object_name or error.bucket_name} is not in the store."
+            ) from None
+        raise StoreUnavailable(f"The object store is unavailable ({error.code}: {error.message}).") from error
     except (
         ServerError,
         InvalidResponseError,
@@ -141,4 +171,6 @@ def _our_errors() -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         OSError,
     ) as error:
-        raise StoreUnavailable(f"The store does not answer: {type(error).__name__}.") from error
+        raise StoreUnavailable(
+            f"The object store is unavailable ({type(error).__name__}). Try again in 5 s."
+        ) from error

@@ -3,10 +3,9 @@
 import hashlib
 import io
 import os
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO
 
@@ -16,95 +15,63 @@ from msaas.errors import (
     ObjectChanged,
     ObjectNotFound,
     SongMissing,
+    TooBusy,
     TrackNotFound,
 )
-from msaas.formats import FORMATS
 from msaas.fragments import Fragments
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
 from msaas.recipe import Recipe
 from msaas.songs import source_of
+from msaas.storage.names import (
+    DEFAULT_EXTENSION,
+    FRAGMENT_SUFFIX,
+    MANIFEST_SUFFIX,
+    fragment_file,
+    manifest_file,
+    song_file,
+    stem_file,
+)
 from msaas.storage.protocol import ObjectStore, StoredObject
+from msaas.storage.verified import Verified
 
 #: A song that is sent again is stored again unless the object is younger: retention counts from the last
 #: request.
 _YOUNG_S = 3600.0
-#: Ends the names of fragments.
-FRAGMENT_SUFFIX = ".piece"
-MANIFEST_SUFFIX = ".json"
-_SONG_SUFFIX = ".mp3"
-#: Verified stems a process remembers. Each is a name, an ETag and a hash.
-_VERIFIED = 10_000
-
+#: An edit of a manifest is tried this often while other writers are first. Two of them are rare.
+_MAX_EDITS = 20
 
 log = get_logger()
 
 
-def song_file(song_hash: str) -> str:
-    return f"{song_hash}{_SONG_SUFFIX}"
-
-
-def song_of(name: str) -> str:
-    """Return the hash of the song with this object name."""
-    return name.removesuffix(_SONG_SUFFIX)
-
-
-def stem_file(job_id: str, stem: str, *, extension: str = "mp3") -> str:
-    return f"{job_id}-{stem}.{extension}"
-
-
-def manifest_file(job_id: str) -> str:
-    return f"{job_id}{MANIFEST_SUFFIX}"
-
-
-def fragment_file(fragments: Fragments, stem: str, *, number: int) -> str:
-    return f"{fragments.job_id}-{stem}.{fragments.tag}.{number}{FRAGMENT_SUFFIX}"
-
-
-def is_output(name: str) -> bool:
-    """Return whether this service writes objects with such a name into the output bucket."""
-    return name.endswith(
-        (MANIFEST_SUFFIX, FRAGMENT_SUFFIX, *(f".{row.extension}" for row in FORMATS.values()))
-    )
-
-
-def job_of(name: str) -> str:
-    """Return the job of a stem, a fragment or a manifest."""
-    return name.removesuffix(MANIFEST_SUFFIX) if name.endswith(MANIFEST_SUFFIX) else name.rpartition("-")[0]
-
-
-class RecentSet:
-    """A set that forgets its oldest members beyond `size`."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._members: OrderedDict[Hashable, None] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __contains__(self, member: Hashable) -> bool:
-        return member in self._members
-
-    def add(self, member: Hashable) -> None:
-        with self._lock:
-            self._members[member] = None
-            while len(self._members) > self._size:
-                self._members.popitem(last=False)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredStem:
-    """A verified stem. `read` yields the bytes that were verified, or raises `ObjectChanged`."""
+    """A verified stem."""
 
     songs: "SongStore"
+    job_id: str
+    stem: str
     entry: StemFile
     etag: str
 
     def read(self, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield `length` bytes from `offset`, all by default. Raises before the first chunk."""
+        """Yield `length` of the verified bytes from `offset`, all by default.
+
+        Raises:
+            TrackNotFound: the stem was removed. Raised before the first chunk.
+            ObjectChanged: the stem was stored again. Raised before the first chunk.
+        """
         songs = self.songs
-        return songs.store.get(
-            songs.output_bucket, self.entry.file, offset=offset, length=length, etag=self.etag
-        )
+        try:
+            yield from songs.store.get(
+                songs.output_bucket, self.entry.file, offset=offset, length=length, etag=self.etag
+            )
+        except ObjectChanged:
+            raise
+        except ObjectNotFound:
+            raise TrackNotFound(
+                f"Stem {self.stem} of job {self.job_id} was removed. Send the song again."
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -114,7 +81,7 @@ class SongStore:
     store: ObjectStore
     input_bucket: str = "input-tracks"
     output_bucket: str = "output-tracks"
-    _verified: "RecentSet" = field(default_factory=lambda: RecentSet(_VERIFIED), repr=False)
+    _verified: Verified = field(default_factory=Verified, repr=False)
 
     def ping(self) -> None:
         self.store.ping(self.input_bucket)
@@ -149,7 +116,7 @@ class SongStore:
         yield from chunks
 
     def songs(self) -> Iterator[StoredObject]:
-        return self.store.list(self.input_bucket)
+        return self._list(self.input_bucket)
 
     # Fragments of running jobs
 
@@ -164,7 +131,7 @@ class SongStore:
             return b"".join(self.store.get(self.output_bucket, name))
         except ObjectNotFound:
             raise FragmentNotFound(
-                f"Fragment {number} of {stem} of job {fragments.job_id} is gone."
+                f"Fragment {number} of {stem} of job {fragments.job_id} is deleted. The job may have ended."
             ) from None
 
     def delete_fragment(self, fragments: Fragments, *, number: int) -> None:
@@ -173,7 +140,9 @@ class SongStore:
 
     # Results
 
-    def put_stem(self, job_id: str, stem: str, file: IO[bytes], *, extension: str = "mp3") -> StemFile:
+    def put_stem(
+        self, job_id: str, stem: str, file: IO[bytes], *, extension: str = DEFAULT_EXTENSION
+    ) -> StemFile:
         """Store a stem and return its entry of the manifest."""
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         # The digest of a BytesIO leaves its position alone.
@@ -183,15 +152,19 @@ class SongStore:
         self.store.put(self.output_bucket, name, file, size_bytes=size_bytes)  # type: ignore[arg-type]
         return StemFile(name, size_bytes, sha256)
 
-    def put_manifest(self, manifest: Manifest) -> None:
+    def put_manifest(self, manifest: Manifest, *, if_match: str = "") -> None:
+        """Store the manifest; `if_match` as in `ObjectStore.put`."""
         text = manifest.encode()
         name = manifest_file(manifest.job_id)
-        self.store.put(self.output_bucket, name, io.BytesIO(text), size_bytes=len(text))
+        self.store.put(self.output_bucket, name, io.BytesIO(text), size_bytes=len(text), if_match=if_match)
 
-    def manifest(self, job_id: str) -> Manifest | None:
-        """Return the manifest, or None while the job is not done."""
+    def manifest(self, job_id: str, *, etag: str = "") -> Manifest | None:
+        """Return the manifest, or None while the job is not done. With `etag`, raises `ObjectChanged`."""
         try:
-            return Manifest.decode(b"".join(self.store.get(self.output_bucket, manifest_file(job_id))))
+            name = manifest_file(job_id)
+            return Manifest.decode(b"".join(self.store.get(self.output_bucket, name, etag=etag)))
+        except ObjectChanged:
+            raise
         except (ObjectNotFound, ValueError):
             return None
 
@@ -200,10 +173,15 @@ class SongStore:
         manifest = self.manifest(job_id)
         return manifest if manifest and not self._missing(manifest) else None
 
-    def find(self, job_id: str, recipe: Recipe, *, model: str) -> Manifest | None:
-        """Return the finished result of `recipe` by `model`, None if it is to be made."""
+    def find(self, job_id: str, recipe: Recipe, *, models: Iterable[str]) -> Manifest | None:
+        """Return the finished result of `recipe` by one of `models`, None if it is to be made.
+
+        `models` is the requested model, and those that may run in its place.
+        """
         manifest = self.whole_manifest(job_id)
-        return manifest if manifest and manifest.answers(recipe, model=model) else None
+        if manifest and any(manifest.answers(recipe, model=model) for model in models):
+            return manifest
+        return None
 
     def _has(self, file: StemFile) -> bool:
         try:
@@ -211,8 +189,8 @@ class SongStore:
         except ObjectNotFound:
             return False
 
-    def open_stem(self, job_id: str, stem: str) -> StoredStem:
-        """Return the stem once its bytes are checked against the manifest.
+    def open_stem(self, job_id: str, stem: str, *, extension: str | None = None) -> StoredStem:
+        """Return the stem once its bytes are checked against the manifest. It has any extension by default.
 
         A stem that is damaged or gone leaves the manifest, so that the next request makes it again: a worker
         that lost its lease may have written last.
@@ -221,9 +199,10 @@ class SongStore:
             TrackNotFound: the job has no such stem, or it was damaged.
             ObjectChanged: the stem was stored again meanwhile. Call again.
         """
-        entry = self._entry(job_id, stem)
+        entry = self._entry(job_id, stem, extension)
         try:
-            return self._verify(entry)
+            etag = self._verify(entry)
+            return StoredStem(songs=self, job_id=job_id, stem=stem, entry=entry, etag=etag)
         except ObjectChanged:
             raise
         except (DamagedStem, ObjectNotFound) as error:
@@ -231,19 +210,26 @@ class SongStore:
             self._forget_stem(job_id, stem, entry)
             raise TrackNotFound(f"Stem {stem} of job {job_id} was damaged. Send the song again.") from None
 
-    def _entry(self, job_id: str, stem: str) -> StemFile:
+    def _entry(self, job_id: str, stem: str, extension: str | None) -> StemFile:
         manifest = self.manifest(job_id)
         if manifest is None or stem not in manifest.stems:
-            raise TrackNotFound(f"Job {job_id} has no stored stem {stem}.")
-        return manifest.stems[stem]
+            raise TrackNotFound(
+                f"Stem {stem} of job {job_id} is not stored. Wait for the job, or send the song again."
+            )
+        entry = manifest.stems[stem]
+        if extension not in (None, entry.extension):
+            raise TrackNotFound(
+                f"Stem {stem} of job {job_id} is stored as {entry.extension}. "
+                "Ask for that extension, or for none."
+            )
+        return entry
 
-    def _verify(self, entry: StemFile) -> StoredStem:
+    def _verify(self, entry: StemFile) -> str:
+        """Return the ETag of the stem once its bytes are those of the manifest."""
         found = self.store.stat(self.output_bucket, entry.file)
         key = (entry.file, found.etag, entry.sha256)
-        if key not in self._verified:
-            self._check(entry, found)
-            self._verified.add(key)
-        return StoredStem(self, entry, found.etag)
+        self._verified.verify_once(key, lambda: self._check(entry, found))
+        return found.etag
 
     def _check(self, entry: StemFile, found: StoredObject) -> None:
         sha256 = hashlib.sha256()
@@ -255,24 +241,50 @@ class SongStore:
 
     def _forget_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
         """Take the stem out of the manifest, unless another result has replaced it by now."""
-        manifest = self.manifest(job_id)
-        if manifest and manifest.stems.get(stem) == entry:
-            self.put_manifest(manifest.without(stem))
 
-    def remove_stem(self, job_id: str, stem: str) -> None:
+        def forget(manifest: Manifest) -> Manifest:
+            return manifest.without(stem) if manifest.stems.get(stem) == entry else manifest
+
+        self._edit_manifest(job_id, forget)
+
+    def remove_stem(self, job_id: str, stem: str, *, extension: str | None = None) -> None:
         """Remove the stem from the store and the manifest, so that the next request makes it again.
 
-        Two removals at once both hold: each deletes its object first, drops every stem without one, and looks
-        again after its write.
+        Two removals at once both hold: each deletes its object first, and drops every stem without one.
 
         Raises:
             TrackNotFound: the job has no such stem.
         """
-        self.store.delete(self.output_bucket, self._entry(job_id, stem).file)
-        while (manifest := self.manifest(job_id)) and (missing := self._missing(manifest)):
-            for name in missing:
-                manifest = manifest.without(name)
-            self.put_manifest(manifest)
+        self.store.delete(self.output_bucket, self._entry(job_id, stem, extension).file)
+        self._edit_manifest(job_id, self._without_missing)
+
+    def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
+        """Replace the manifest by `edit(manifest)`. If another writer is first, edit its manifest.
+
+        A change is read again, because some S3 servers ignore the condition of a write.
+        """
+        for _ in range(_MAX_EDITS):
+            with suppress(ObjectChanged):
+                if not self._edit_once(job_id, edit):
+                    return
+        raise TooBusy(f"The manifest of job {job_id} is being changed. Try again in 5 s.")
+
+    def _edit_once(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> bool:
+        """Return whether the manifest was changed. Raises `ObjectChanged`."""
+        try:
+            etag = self.store.stat(self.output_bucket, manifest_file(job_id)).etag
+        except ObjectNotFound:
+            return False
+        manifest = self.manifest(job_id, etag=etag)
+        if manifest is None or (edited := edit(manifest)) == manifest:
+            return False
+        self.put_manifest(edited, if_match=etag)
+        return True
+
+    def _without_missing(self, manifest: Manifest) -> Manifest:
+        for stem in self._missing(manifest):
+            manifest = manifest.without(stem)
+        return manifest
 
     def _missing(self, manifest: Manifest) -> list[str]:
         return [stem for stem, file in manifest.stems.items() if not self._has(file)]
@@ -283,7 +295,12 @@ class SongStore:
 
     def outputs(self) -> Iterator[StoredObject]:
         """List the output bucket."""
-        return self.store.list(self.output_bucket)
+        return self._list(self.output_bucket)
+
+    def _list(self, bucket: str) -> Iterator[StoredObject]:
+        """List a bucket. One that is missing, as in a new store, is empty."""
+        with suppress(ObjectNotFound):
+            yield from self.store.list(bucket)
 
     def delete_contents(self) -> None:
         """Empty both buckets, manifests first: without its manifest a result does not count."""

@@ -18,8 +18,7 @@ from msaas.webhooks.signing import sign
 _HOUR_S = 3600
 #: Delays before the further attempts, as Standard Webhooks suggests. After the last one the callback is dead.
 BACKOFF_S = (5, 300, 1800, *(hours * _HOUR_S for hours in (2, 5, 10, 14, 20, 24)))
-#: Attempts at a receiver that answers 404 or 405: a new deployment may need a moment, a wrong URL stays
-#: wrong.
+#: Attempts at a receiver that answers 404 or 405: a new deployment needs a moment, a wrong URL stays wrong.
 _MAX_REJECTED = 3
 #: Each delay varies by this share, so that the callbacks of a dead receiver do not come back at once.
 _JITTER = 0.2
@@ -70,7 +69,7 @@ class Dispatcher:
             self._retry(delivery, str(error))
         except Exception as error:
             log.exception("webhook_crashed", job_id=delivery.job_id, delivery_id=delivery.id)
-            self._retry(delivery, type(error).__name__)
+            self._retry(delivery, f"The attempt failed ({type(error).__name__}).")
         else:
             self._complete(delivery, "delivered")
             self.on_delivered(delivery.job_id)

@@ -10,11 +10,11 @@ from typing import Self
 import requests
 
 from msaas.webhooks.networks import Network
-from msaas.webhooks.ssrf_guard import DestinationRefused, GuardedAdapter
+from msaas.webhooks.ssrf_guard import RESOLVE_S, DestinationRefused, GuardedAdapter
 
-_CONNECT_S = 3.0
-_READ_S = 10.0
-_ATTEMPT_S = 15.0
+CONNECT_S = 3.0
+READ_S = 10.0
+ATTEMPT_S = 15.0
 #: The receiver does not want callbacks any more (Standard Webhooks).
 _GONE = 410
 #: The URL is probably wrong: a few attempts will do.
@@ -49,7 +49,9 @@ def post(
     *,
     headers: Mapping[str, str] = MappingProxyType({}),
     private: Sequence[Network] = (),
-    attempt_s: float = _ATTEMPT_S,
+    attempt_s: float = ATTEMPT_S,
+    resolve_s: float = RESOLVE_S,
+    read_s: float = READ_S,
 ) -> None:
     """POST the body. Redirects are not followed, and only 2xx is a success.
 
@@ -60,36 +62,52 @@ def post(
     """
     with _Deadline(attempt_s) as deadline, requests.Session() as session:
         session.trust_env = False  # A proxy would connect in our place, past the SSRF guard.
-        adapter = GuardedAdapter(private=private, on_connect=deadline.watch)
+        adapter = GuardedAdapter(private=private, on_connect=deadline.watch, resolve_s=resolve_s)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         try:
-            status = _status(session, url, body, headers)
+            status = _status(session, url, body, headers, read_s=read_s)
         except DestinationRefused as error:
             raise CallbackRefused(str(error)) from None
         except _MALFORMED:
             # The text of the error holds the URL, which may hold a password.
             raise CallbackRefused("The URL is malformed.") from None
         except (requests.exceptions.RequestException, OSError) as error:
-            raise CallbackFailed(type(error).__name__) from error
+            raise CallbackFailed(_explain(error)) from error
         if deadline.is_over:
             # A cut answer may look like a complete one.
-            raise CallbackFailed(f"No answer within {attempt_s:g} s")
+            raise CallbackFailed(f"The receiver did not answer within {attempt_s:g} s.")
+    _check(status)
+
+
+def _check(status: int) -> None:
+    """Raise the error of an answer that is not 2xx."""
+    answer = f"The receiver answered HTTP {status}."
     if status == _GONE:
-        raise CallbackUnwanted(f"HTTP {status}")
+        raise CallbackUnwanted(answer)
     if status in _REJECTED:
-        raise CallbackRejected(f"HTTP {status}")
+        raise CallbackRejected(answer)
     if not 200 <= status < 300:
-        raise CallbackFailed(f"HTTP {status}")
+        raise CallbackFailed(answer)
 
 
-def _status(session: requests.Session, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+def _explain(error: Exception) -> str:
+    """Return the text that the owner of the job reads. The text of the error holds the URL."""
+    name = type(error).__name__
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return f"The receiver did not answer in time ({name})."
+    return f"The receiver cannot be reached ({name})."
+
+
+def _status(
+    session: requests.Session, url: str, body: bytes, headers: Mapping[str, str], *, read_s: float
+) -> int:
     ours = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
     with session.post(
         url,
         data=body,
         headers={**ours, **headers},
-        timeout=(_CONNECT_S, _READ_S),
+        timeout=(CONNECT_S, read_s),
         allow_redirects=False,
         stream=True,
     ) as response:

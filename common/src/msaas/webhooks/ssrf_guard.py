@@ -28,8 +28,8 @@ _NOT_PUBLIC = [
     for each in ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24", "100.64.0.0/10")
 ]
 #: Resolving and connecting to the first addresses takes less than an attempt.
-_RESOLVE_S = 4.0
-_MAX_TARGETS = 3
+RESOLVE_S = 4.0
+MAX_TARGETS = 3
 
 
 class DestinationRefused(Exception):
@@ -56,21 +56,23 @@ def _embedded_ipv4(address: Address) -> Address:
     return address.ipv4_mapped or address
 
 
-def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network]) -> socket.socket:
+def connect(
+    host: str, port: int, *, timeout_s: float, private: Sequence[Network], resolve_s: float = RESOLVE_S
+) -> socket.socket:
     """Connect to the first address of the host that answers.
 
     Raises:
         DestinationRefused: one of its addresses is private.
         OSError: it has no address, or no address answers.
     """
-    found = _resolve(host.strip("[]"), port)
+    found = _resolve(host.strip("[]"), port, timeout_s=resolve_s)
     for *_, target in found:
         if not is_allowed(ipaddress.ip_address(str(target[0]).split("%")[0]), private):
             raise DestinationRefused(
                 f"Host {host} has a private address. CALLBACK_ALLOW_PRIVATE can allow its network."
             )
     failure = OSError(f"{host} has no address")
-    for family, kind, protocol, _, target in found[:_MAX_TARGETS]:
+    for family, kind, protocol, _, target in found[:MAX_TARGETS]:
         connection = socket.socket(family, kind, protocol)
         connection.settimeout(timeout_s)
         try:
@@ -82,7 +84,7 @@ def connect(host: str, port: int, *, timeout_s: float, private: Sequence[Network
     raise failure
 
 
-def _resolve(host: str, port: int) -> Targets:
+def _resolve(host: str, port: int, *, timeout_s: float) -> Targets:
     """Resolve in a thread of its own: the resolver has no timeout. Raises `OSError`, `UnicodeError`."""
     answer: Future[Targets] = Future()
 
@@ -93,14 +95,20 @@ def _resolve(host: str, port: int) -> Targets:
             answer.set_exception(error)
 
     threading.Thread(target=ask, name="resolver", daemon=True).start()
-    return answer.result(timeout=_RESOLVE_S)
+    return answer.result(timeout=timeout_s)
 
 
 class GuardedAdapter(HTTPAdapter):
     """Makes `requests` connect through `connect`; `on_connect` gets every socket."""
 
-    def __init__(self, *, private: Sequence[Network], on_connect: Callable[[socket.socket], None]) -> None:
-        self._pools = _make_guarded_pools(private, on_connect)
+    def __init__(
+        self,
+        *,
+        private: Sequence[Network],
+        on_connect: Callable[[socket.socket], None],
+        resolve_s: float = RESOLVE_S,
+    ) -> None:
+        self._pools = _make_guarded_pools(private, on_connect, resolve_s=resolve_s)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -109,12 +117,12 @@ class GuardedAdapter(HTTPAdapter):
 
 
 def _make_guarded_pools(
-    private: Sequence[Network], on_connect: Callable[[socket.socket], None]
+    private: Sequence[Network], on_connect: Callable[[socket.socket], None], *, resolve_s: float
 ) -> dict[str, type[HTTPConnectionPool]]:
     def new_connection(self: HTTPConnection) -> socket.socket:
         timeout_s = self.timeout if isinstance(self.timeout, int | float) else 5.0
         try:
-            made = connect(self.host, self.port, timeout_s=timeout_s, private=private)
+            made = connect(self.host, self.port, timeout_s=timeout_s, private=private, resolve_s=resolve_s)
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
         on_connect(made)

@@ -72,7 +72,7 @@ def _decode(reader: sphn.FileReader, start: int, samples: int, rate: int) -> Aud
     return block[:CHANNELS]
 
 
-def resampled(path: str) -> Iterator[Audio]:
+def resample(path: str) -> Iterator[Audio]:
     """Yield the song `[1 or 2, n]` at 44.1 kHz."""
     resampler = None
     for rate, block in blocks(path):
@@ -85,7 +85,7 @@ def resampled(path: str) -> Iterator[Audio]:
 def write(path: str, frames: BinaryIO, *, max_samples: int) -> dict[str, float]:
     """Write the song and return its length and the mean and standard deviation of its mono downmix."""
     samples, total, squares = 0, 0.0, 0.0
-    for block in resampled(path):
+    for block in resample(path):
         samples += block.shape[-1]
         if samples > max_samples:
             raise TooLongError(f"The song is longer than {max_samples / SAMPLERATE:g} s.")

@@ -10,9 +10,8 @@ from msaas_worker.attempt import Attempt
 from msaas_worker.audio.decoded import SAMPLERATE
 from msaas_worker.audio.encoder import BYTES_PER_S, FRAME_SAMPLES, StemEncoder
 
-#: At 320 kbit/s and 44.1 kHz, the smallest number of frames with a whole number of bytes. Each fragment
-#: begins
-#: with a frame, and at the same byte in every attempt.
+#: The smallest number of frames with a whole number of bytes, at 320 kbit/s and 44.1 kHz. Each fragment
+#: begins with a frame, and at the same byte in every attempt.
 _UNIT_FRAMES = 49
 _UNIT_BYTES = _UNIT_FRAMES * FRAME_SAMPLES * BYTES_PER_S // SAMPLERATE
 #: 5.12 s: less than one segment of the model, so that the first segment can be played.
@@ -60,11 +59,10 @@ class FragmentPublisher:
     def _run(self, stems: Sequence[StemEncoder]) -> None:
         try:
             self._publish_all(stems)
-        except (LeaseLost, Unavailable) as error:
-            if not self._is_closed.is_set():
-                log.warning("fragments_stopped", reason=str(error))
         except Exception as error:
-            log.warning("fragments_stopped", reason=f"{type(error).__name__}: {error}", exc_info=error)
+            # After the end of the job its folder is gone, and so may be its lease.
+            if not self._is_closed.is_set():
+                _report(error)
         finally:
             self._is_active = False
 
@@ -86,3 +84,11 @@ class FragmentPublisher:
                 return True
             self._has_news.wait()
         return False
+
+
+def _report(error: Exception) -> None:
+    """Warn that no further fragments follow. An unexpected error has its traceback."""
+    if isinstance(error, LeaseLost | Unavailable):
+        log.warning("fragments_stopped", reason=str(error))
+    else:
+        log.warning("fragments_stopped", reason=f"{type(error).__name__}: {error}", exc_info=error)

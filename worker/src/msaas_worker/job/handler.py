@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msaas.formats import FORMATS
 from msaas.jobs import Job
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
@@ -12,6 +13,7 @@ from msaas.queue.protocol import Result
 from msaas.recipe import Recipe
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, Step
+from msaas_worker.job.outputs import put_output
 from msaas_worker.scratch import Scratch
 from msaas_worker.separation import SeparatedSong, separate_song
 from msaas_worker.separators import Separator, Separators
@@ -19,19 +21,23 @@ from msaas_worker.separators import Separator, Separators
 log = get_logger()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class StoreSink:
     """Implements `Sink`: puts the stems of a job into the song store and remembers their entries."""
 
     song_store: SongStore
     job_id: str
+    extension: str
     entries: dict[str, StemFile] = field(default_factory=dict)
 
     def put_stem(self, stem: str, file: Path) -> None:
-        with open(file, "rb") as content:
-            entry = self.song_store.put_stem(self.job_id, stem, content)
+        entry = put_output(self.song_store, lambda: self._put(stem, file))
         log.info("stem_stored", stem=stem, size_bytes=entry.size_bytes)
         self.entries[stem] = entry
+
+    def _put(self, stem: str, file: Path) -> StemFile:
+        with open(file, "rb") as content:
+            return self.song_store.put_stem(self.job_id, stem, content, extension=self.extension)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +56,24 @@ class JobHandler:
             UnknownOption: a newer worker is needed.
             MsaasError: the song, the model or the store failed.
         """
-        recipe = job.recipe()
+        recipe = job.recipe(default_model=self.default_model)
         model = recipe.model or self.default_model
         if manifest := self._find(job, recipe, model):
-            return Result(manifest.model, "", tuple(manifest.stems))
+            return _result_in_store(manifest, requested=model)
         with attempt.pause_watchdog():
             separator = self.separators.get(model)
         attempt.report_progress()
-        attempt.set_model(model=separator.model, requested=model, device=separator.device)
         # A model may run in place of the one that was asked for.
         if separator.model != model and (manifest := self._find(job, recipe, separator.model)):
-            return Result(manifest.model, "", tuple(manifest.stems))
+            return _result_in_store(manifest, requested=model)
+        # From here on the status has the facts of this attempt.
+        attempt.set_model(model=separator.model, requested=model, device=separator.device)
         with self.scratch.folder() as folder:
             stems = self._separate(job, recipe, separator, attempt, folder)
-        return Result(separator.model, separator.device, stems)
+        return Result(model=separator.model, device=separator.device, stems=stems, requested_model=model)
 
     def _find(self, job: Job, recipe: Recipe, model: str) -> Manifest | None:
-        manifest = self.song_store.find(job.job_id, recipe, model=model)
+        manifest = self.song_store.find(job.job_id, recipe, models=[model])
         if manifest:
             log.info("song_already_separated", model=model)
         return manifest
@@ -76,7 +83,9 @@ class JobHandler:
     ) -> tuple[str, ...]:
         started = time.monotonic()
         song = self._fetch(job, attempt, folder)
-        sink = StoreSink(self.song_store, job.job_id)
+        sink = StoreSink(
+            song_store=self.song_store, job_id=job.job_id, extension=FORMATS[recipe.format].extension
+        )
         separated = separate_song(song, recipe, separator, sink, attempt, max_duration_s=self.max_duration_s)
         attempt.verify()
         self.song_store.put_manifest(_manifest(job, recipe, separator, separated, sink))
@@ -94,6 +103,10 @@ class JobHandler:
         log.info("song_fetched", size_bytes=song.stat().st_size)
         attempt.reach(Step.SONG_FETCHED)
         return song
+
+
+def _result_in_store(manifest: Manifest, *, requested: str) -> Result:
+    return Result(model=manifest.model, device="", stems=tuple(manifest.stems), requested_model=requested)
 
 
 def _manifest(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from msaas.logs import bind_log, get_logger
 from msaas.queue.protocol import Claim, Consumer, QueuePolicy
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import OnStep, Step, ignore_step
+from msaas_worker.job.outputs import put_output
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.watchdog import OnStall, Watchdog, end_stalled
 
@@ -58,8 +60,8 @@ class LeasedAttempt:
         self._started = time.monotonic()
         self._is_lost = False
         self._is_queue_away = False
-        #: The worker gave the job back before its end.
-        self.is_released = False
+        self._is_released = False
+        self._releasing = threading.Lock()
         self._has_news, self._has_ended = threading.Event(), threading.Event()
 
     @property
@@ -70,6 +72,12 @@ class LeasedAttempt:
     def model(self) -> str:
         """The model that runs; empty before it is known."""
         return self._model or ""
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the worker gave the job back before its end. A call of `release` is waited for."""
+        with self._releasing:
+            return self._is_released
 
     def __enter__(self) -> Self:
         spawn(self._keep_renewing, name="lease")
@@ -93,7 +101,7 @@ class LeasedAttempt:
 
     def report_progress(self, share: float | None = None) -> None:
         if self._is_lost:
-            raise LeaseLost(self.job_id)
+            raise LeaseLost(f"The lease of job {self.job_id} is lost.")
         self._watchdog.reset()
         if share is not None:
             self._progress = share
@@ -115,8 +123,7 @@ class LeasedAttempt:
             # Before the first is stored: the collector must know the names of all.
             self._renew(self._fragments)
         number = self._fragments.count + 1
-        for stem, mp3 in stems.items():
-            self._song_store.put_fragment(self._fragments, stem, number=number, mp3=mp3)
+        self._put_fragment(self._fragments, stems, number=number)
         published = self._fragments.with_next(until_s=until_s)
         try:
             self._renew(published)
@@ -125,6 +132,11 @@ class LeasedAttempt:
             self._song_store.delete_fragment(self._fragments, number=number)
             raise
         self._fragments = published
+
+    def _put_fragment(self, fragments: Fragments, stems: Mapping[str, bytes], *, number: int) -> None:
+        songs = self._song_store
+        for stem, mp3 in stems.items():
+            put_output(songs, partial(songs.put_fragment, fragments, stem, number=number, mp3=mp3))
 
     def reach(self, step: Step) -> None:
         self._on_step(step, job_id=self.job_id)
@@ -145,9 +157,10 @@ class LeasedAttempt:
         Raises:
             LeaseLost, QueueUnavailable: the job could not be given back.
         """
-        self._is_lost = True
-        self._consumer.release(self.claim)
-        self.is_released = True
+        with self._releasing:
+            self._is_lost = True
+            self._consumer.release(self.claim)
+            self._is_released = True
 
     def _facts(self) -> dict[str, object]:
         return {"job_id": self.job_id, "model": self._model, "device": self._device}
@@ -173,16 +186,23 @@ class LeasedAttempt:
         while not self._has_ended.wait(min(self._policy.publish_s, self._renew_s)):
             self._has_news.wait(self._renew_s)
             self._has_news.clear()
+            self._try_to_renew()
+            self._try_to_watch()
+
+    def _try_to_watch(self) -> None:
+        """Count the time without progress. No error ends the thread that renews the lease."""
+        try:
             self._watchdog.tick()
             if self._watchdog.is_paused:
                 self._beat()
-            if not self._is_lost:
-                self._try_to_renew()
+        except Exception:
+            log.exception("watchdog_failed")
 
     def _try_to_renew(self) -> None:
-        """Renew the lease. No error ends the thread that renews it; an outage of the queue is one line."""
+        """Renew the lease. No error ends the thread that renews it. An outage of the queue is one line."""
         try:
-            self._renew()
+            if not self._is_lost:
+                self._renew()
             self._is_queue_away = False
         except LeaseLost:
             pass  # The next step of the work learns it.

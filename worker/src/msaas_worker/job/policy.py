@@ -17,6 +17,8 @@ class WorkerPolicy:
     #: A job with options of a newer version is offered again after this pause, and fails after `hold_s`.
     hold_delay_s: float = 30.0
     hold_s: float = 3600.0
+    #: A job whose model is being downloaded is offered again after this pause.
+    model_delay_s: float = 5.0
     #: Clients that follow the progress see it this often.
     publish_s: float = 0.5
     #: A job without progress over this many renewals, five leases, hangs. Renewals are counted, not seconds:

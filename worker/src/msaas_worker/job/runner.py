@@ -1,11 +1,9 @@
 """Job runner: take an entry, do its job, report how it ended. No error of a job ends the loop."""
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from msaas.errors import (
     AttemptsExhausted,
@@ -15,7 +13,6 @@ from msaas.errors import (
     ModelUnavailable,
     MsaasError,
     QueueUnavailable,
-    SeparationFailed,
     SongMissing,
     SongTooLong,
     StoreUnavailable,
@@ -25,16 +22,19 @@ from msaas.errors import (
     UnknownOption,
 )
 from msaas.heartbeat import Beat, no_heartbeat
-from msaas.jobs import Job, JobError
+from msaas.jobs import Job
 from msaas.logs import get_logger, log_context
 from msaas.metrics import JOBS, QUEUE_WAIT
 from msaas.queue.protocol import Claim, Consumer, QueuePolicy, Result
 from msaas.songs import source_of
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, OnStep, Step, ignore_step
+from msaas_worker.job.endings import Ending, Outcome, as_client_error, describe, job_error
 from msaas_worker.job.lease import LeasedAttempt
+from msaas_worker.job.outcome_log import OutcomeLog
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.scratch import ScratchGone
+from msaas_worker.separators import ModelPending
 
 #: A further attempt would end in the same way.
 _FINAL = (SongMissing, SongTooLong, UndecodableSong, UnknownModel, UnknownFormat, ModelUnavailable)
@@ -44,26 +44,6 @@ _UNKNOWN = (UnknownOption, UnknownModel, UnknownFormat)
 Handle = Callable[[Job, Attempt], Result]
 
 log = get_logger()
-
-
-class Outcome(StrEnum):
-    DONE = "done"
-    FAILED = "failed"
-    RETRIED = "retried"
-    RELEASED = "released"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """How an attempt ended: the value that is reported to the queue."""
-
-    outcome: Outcome
-    result: Result | None = None
-    error: MsaasError | None = None
-    #: The exception behind `error`, for the log.
-    cause: BaseException | None = None
-    delay_s: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -82,8 +62,12 @@ class JobRunner:
     exit_code: int = 0
     #: Set after each job: its callbacks are due.
     job_ended: threading.Event = field(default_factory=threading.Event)
+    _log: OutcomeLog = field(init=False)
     _store_failures: int = field(default=0, init=False)
     _is_queue_away: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._log = OutcomeLog(max_attempts=self.queue_policy.max_attempts)
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -136,17 +120,20 @@ class JobRunner:
 
     def _dead_letter(self, payload: bytes, error: Exception) -> None:
         is_expected = isinstance(error, MalformedJob)
-        reason = str(error) if is_expected else _as_msaas_error(error).detail
+        reason = str(error) if is_expected else describe(error)
         self.consumer.dead_letter(payload, reason=reason)
         log.warning("entry_dead_lettered", reason=reason, exc_info=None if is_expected else error)
 
     def _work_on(self, claim: Claim) -> None:
         log.info("job_claimed", attempt=claim.attempt)
-        if claim.attempt == 1:
-            QUEUE_WAIT.observe(max(0.0, time.time() - claim.created_at))
+        if claim.is_first:
+            QUEUE_WAIT.observe(claim.waited_s)
         with self._attempt_at(claim) as self.attempt:
-            ending = self._report(claim, self._do(claim, self.attempt))
-            self._log(self.attempt, ending)
+            ending = self._do(claim, self.attempt)
+            # Before the report: the lease may be lost, or the worker may stop while the queue is unavailable.
+            self._log.log_failure(claim, ending)
+            ending = self._report(claim, ending)
+            self._log.log_ending(self.attempt, ending)
         self.attempt = None
         if ending.outcome is Outcome.DONE:
             self.on_step(Step.FINISHED, job_id=claim.job.job_id)
@@ -175,29 +162,31 @@ class JobRunner:
         except LeaseLost:
             return Ending(outcome=Outcome.LOST)
         except _UNKNOWN as error:
-            return self._held(claim, error)
+            return self._hold(claim, error)
+        except ModelPending as error:
+            return Ending(outcome=Outcome.RELEASED, error=error, delay_s=self.policy.model_delay_s)
         except _FINAL as error:
             return Ending(outcome=Outcome.FAILED, error=error)
         except StoreUnavailable as error:
-            return self._postponed(error)
+            return self._postpone(error)
         except ScratchGone:
             # Every other job would fail here as well: the process ends, its successor has a new scratch.
             raise
         except Exception as error:
-            return Ending(outcome=Outcome.RETRIED, error=_as_msaas_error(error), cause=error)
+            return Ending(outcome=Outcome.RETRIED, error=as_client_error(error), cause=error)
         self._store_failures = 0
         return Ending(outcome=Outcome.DONE, result=result)
 
-    def _held(self, claim: Claim, error: MsaasError) -> Ending:
+    def _hold(self, claim: Claim, error: MsaasError) -> Ending:
         """Hold the job back for a newer worker, until `hold_s` after its enqueue."""
-        job_id, waited_s = claim.job.job_id, time.time() - claim.created_at
+        job_id = claim.job.job_id
         # The id of a variant comes from a service that knows its options and their values.
         is_newer = isinstance(error, UnknownOption) or source_of(job_id) != job_id
-        if not is_newer or waited_s > self.policy.hold_s:
+        if not is_newer or claim.waited_s > self.policy.hold_s:
             return Ending(outcome=Outcome.FAILED, error=error)
         return Ending(outcome=Outcome.RELEASED, error=error, delay_s=self.policy.hold_delay_s)
 
-    def _postponed(self, error: StoreUnavailable) -> Ending:
+    def _postpone(self, error: StoreUnavailable) -> Ending:
         policy = self.policy
         delay_s = min(policy.first_store_delay_s * 2**self._store_failures, policy.max_store_delay_s)
         self._store_failures = min(self._store_failures + 1, 10)
@@ -220,7 +209,7 @@ class JobRunner:
                     raise
 
     def _report_once(self, claim: Claim, ending: Ending) -> None:
-        consumer, error = self.consumer, _job_error(ending.error)
+        consumer, error = self.consumer, job_error(ending.error)
         match ending.outcome:
             case Outcome.DONE if ending.result:
                 consumer.finish(claim, ending.result)
@@ -230,36 +219,3 @@ class JobRunner:
                 consumer.retry(claim, error)
             case Outcome.RELEASED:
                 consumer.release(claim, delay_s=ending.delay_s, error=error)
-
-    def _log(self, attempt: LeasedAttempt, ending: Ending) -> None:
-        outcome, number = ending.outcome, attempt.claim.attempt
-        reason = str(ending.error) if ending.error else ""
-        is_last = number >= self.queue_policy.max_attempts
-        match outcome:
-            case Outcome.DONE:
-                log.info("job_finished", model=ending.result.model if ending.result else "")
-            case Outcome.FAILED:
-                log.warning("job_failed", attempt=number, reason=reason)
-            case Outcome.RETRIED:
-                event = "job_failed" if is_last else "attempt_failed"
-                log.error(event, attempt=number, reason=reason, exc_info=ending.cause)
-                outcome = Outcome.FAILED if is_last else outcome
-            case Outcome.RELEASED if ending.error:
-                log.warning("job_released", delay_s=ending.delay_s, reason=reason)
-            case Outcome.RELEASED:
-                log.info("job_released", reason="The worker stops.")
-            case Outcome.LOST if attempt.is_released:
-                outcome = Outcome.RELEASED  # By the shutdown, which logged it.
-            case Outcome.LOST:
-                log.warning("lease_lost")
-        JOBS.labels(outcome, attempt.model).inc()
-
-
-def _job_error(error: MsaasError | None) -> JobError | None:
-    return JobError(error.code, error.title, error.detail) if error else None
-
-
-def _as_msaas_error(error: Exception) -> MsaasError:
-    if isinstance(error, MsaasError):
-        return error
-    return SeparationFailed(f"{type(error).__name__}: {error}"[:300])

@@ -23,9 +23,11 @@ class OnStall(Protocol):
 
 def end_stalled(**facts: object) -> None:
     """End the process: a thread that hangs cannot be ended. The reaper returns the job."""
-    log.error("job_stalled", **facts)
-    logging.shutdown()
-    os._exit(STALLED_EXIT)
+    try:
+        log.error("job_stalled", **facts)
+        logging.shutdown()
+    finally:
+        os._exit(STALLED_EXIT)
 
 
 class Watchdog:

@@ -7,6 +7,7 @@ both use, and the modules beside it serve every family.
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
+from msaas.errors import ModelUnavailable
 from msaas_worker.audio.decoded import Audio, DecodedSong
 
 #: Called after each segment with the share of the song that is done (0 to 1). An exception ends the
@@ -14,6 +15,10 @@ from msaas_worker.audio.decoded import Audio, DecodedSong
 OnProgress = Callable[[float], None]
 #: `exact` is float32. `auto` and `fast` allow 16 bits, as far as the measured error permits.
 Precision = Literal["auto", "exact", "fast"]
+
+
+class ModelPending(ModelUnavailable):
+    """The model is being downloaded."""
 
 
 class Separator(Protocol):
@@ -44,4 +49,9 @@ class Separators(Protocol):
     """The models that jobs can use."""
 
     def get(self, model: str) -> Separator:
-        """Return the model, or the model that runs in its place. Raises `ModelUnavailable`."""
+        """Return the model, or the model that runs in its place.
+
+        Raises:
+            ModelPending: the model is being downloaded. The job waits for it in the queue.
+            ModelUnavailable: there is neither.
+        """

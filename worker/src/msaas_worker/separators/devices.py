@@ -8,7 +8,7 @@ import torch
 from msaas.errors import DeviceUnavailable
 
 #: Quota and period in µs, or `max`.
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def choose_device(wanted: str) -> str:
@@ -20,10 +20,10 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def usable_cores() -> int:
+def usable_cores(*, quota_file: Path = CGROUP_QUOTA) -> int:
     """Return the cores of this process: the least of its affinity, its cgroup quota and OMP_NUM_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _read_quota(cores), _read_openmp_threads(cores)))
+    return max(1, min(cores, _read_quota(quota_file, cores), _read_openmp_threads(cores)))
 
 
 def _read_openmp_threads(cores: int) -> int:
@@ -32,9 +32,9 @@ def _read_openmp_threads(cores: int) -> int:
     return int(threads) if threads.isdecimal() and int(threads) else cores
 
 
-def _read_quota(cores: int) -> int:
+def _read_quota(file: Path, cores: int) -> int:
     try:
-        quota, period = _CGROUP_QUOTA.read_text().split()
+        quota, period = file.read_text().split()
         return round(int(quota) / int(period))
     except (OSError, ValueError):
         return cores

@@ -45,6 +45,9 @@ class Family(Protocol):
             ModelUnavailable: the files are damaged or unsuitable.
         """
 
+    def is_present(self, model: str) -> bool:
+        """Return whether the files of the model are on this machine. They are not read."""
+
     def fetch(self, model: str) -> None:
         """Download the files of the model, unless they are on this machine. Raises `ModelUnavailable`."""
 

@@ -3,6 +3,7 @@
 The client library takes 0.1 s to import, so it is imported at first use.
 """
 
+import logging
 import socket
 import tempfile
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from msaas.background import spawn
 
 #: A download without a byte for this long is abandoned.
 SILENCE_S = 10.0
@@ -26,7 +29,10 @@ class HubUnavailable(OSError):
 
 
 class Hub:
-    """`cache` and `endpoint` default to those of the client library (HF_HOME, HF_ENDPOINT)."""
+    """The cache and the server. Several threads may use it.
+
+    `cache` and `endpoint` default to those of the client library (HF_HOME, HF_ENDPOINT).
+    """
 
     def __init__(
         self, *, cache: Path | None = None, endpoint: str | None = None, silence_s: float = SILENCE_S
@@ -34,20 +40,18 @@ class Hub:
         self._cache = cache
         self._endpoint = endpoint
         self._silence_s = silence_s
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        #: By repository: one thread may load a model while another downloads the next.
+        self._temporary: dict[str, tempfile.TemporaryDirectory[str]] = {}
+        self._lock = threading.Lock()
 
     @property
     def endpoint(self) -> str:
-        from huggingface_hub import constants
-
-        return self._endpoint or constants.ENDPOINT
+        return self._endpoint or str(_client().constants.ENDPOINT)
 
     def find(self, repository: str, filename: str) -> Path:
         """Return a file from the cache. Raises `FileNotFoundError`."""
-        from huggingface_hub import try_to_load_from_cache
-
-        for cache in self._caches():
-            found = try_to_load_from_cache(repository, filename, cache_dir=cache)
+        for cache in self._caches(repository):
+            found = _client().try_to_load_from_cache(repository, filename, cache_dir=cache)
             if isinstance(found, str):
                 return Path(found)
         raise FileNotFoundError(f"{repository}/{filename}")
@@ -59,30 +63,36 @@ class Hub:
         except FileNotFoundError:
             return self._download(repository, filename)
 
-    def drop_temporary_files(self) -> None:
-        """Delete the downloads that a read-only cache could not take."""
-        if self._temporary:
-            self._temporary.cleanup()
-            self._temporary = None
+    def drop_temporary_files(self, repository: str | None = None) -> None:
+        """Delete the downloads that a read-only cache could not take: those of a repository, or all."""
+        with self._lock:
+            for name in [repository] if repository else list(self._temporary):
+                if folder := self._temporary.pop(name, None):
+                    folder.cleanup()
 
-    def _caches(self) -> list[Path]:
-        from huggingface_hub import constants
+    def _shared_cache(self) -> Path:
+        return self._cache or Path(_client().constants.HF_HUB_CACHE)
 
-        caches = [self._cache or Path(constants.HF_HUB_CACHE)]
-        return [*caches, Path(self._temporary.name)] if self._temporary else caches
+    def _caches(self, repository: str) -> list[Path]:
+        with self._lock:
+            temporary = self._temporary.get(repository)
+        return [self._shared_cache(), *([Path(temporary.name)] if temporary else [])]
 
-    def _writable_cache(self) -> Path:
-        """Return the cache, or a temporary folder if the cache is read-only."""
-        cache, *_ = self._caches()
+    def _writable_cache(self, repository: str) -> Path:
+        """Return the cache, or a temporary folder of the repository if the cache is read-only."""
+        cache = self._shared_cache()
         if _is_writable(cache):
             return cache
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="msaas-model-", ignore_cleanup_errors=True)
-        return Path(self._temporary.name)
+        with self._lock:
+            if repository not in self._temporary:
+                self._temporary[repository] = tempfile.TemporaryDirectory(
+                    prefix="msaas-model-", ignore_cleanup_errors=True
+                )
+            return Path(self._temporary[repository].name)
 
     def _download(self, repository: str, filename: str) -> Path:
         """Download in a thread, because no timeout of the client library covers its retries."""
-        cache, result = self._writable_cache(), Future[str]()
+        cache, result = self._writable_cache(repository), Future[str]()
         last_byte = _LastByte()
 
         def download() -> None:
@@ -92,7 +102,7 @@ class Hub:
             except BaseException as error:
                 result.set_exception(error)
 
-        threading.Thread(target=download, name="hub", daemon=True).start()
+        spawn(download, name="hub")
         while not result.done():
             if last_byte.age_s > self._silence_s:
                 raise HubUnavailable(f"no answer for {self._silence_s:g} s")
@@ -110,9 +120,7 @@ class Hub:
 
         Behind a proxy the client library decides, because the proxy resolves the name.
         """
-        from huggingface_hub import constants
-
-        if constants.HF_HUB_OFFLINE:
+        if _client().constants.HF_HUB_OFFLINE:
             raise HubUnavailable("HF_HUB_OFFLINE is set")
         if getproxies().keys() & {"http", "https", "all"}:
             return
@@ -121,9 +129,7 @@ class Hub:
         socket.create_connection(address, timeout=_CONNECT_S).close()
 
     def _call_client(self, repository: str, filename: str, cache: Path, last_byte: "_LastByte") -> str:
-        from huggingface_hub import hf_hub_download
-
-        return hf_hub_download(
+        path = _client().hf_hub_download(
             repository,
             filename,
             cache_dir=cache,
@@ -131,6 +137,7 @@ class Hub:
             etag_timeout=self._silence_s,
             tqdm_class=last_byte.progress_bar(),
         )
+        return str(path)
 
 
 class _LastByte:
@@ -159,6 +166,15 @@ class _LastByte:
                 return bool(super().update(n))
 
         return Bar
+
+
+def _client() -> Any:
+    """Return the client library. Its own log handler is removed: each line is printed once, as JSON."""
+    import huggingface_hub
+    from huggingface_hub.utils import logging as client_logging
+
+    logging.getLogger(client_logging.__name__.partition(".")[0]).handlers.clear()
+    return huggingface_hub
 
 
 def _is_writable(folder: Path) -> bool:

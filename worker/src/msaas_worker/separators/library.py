@@ -1,46 +1,43 @@
-"""The models of a worker: loads and keeps them, and looks for missing ones in the background.
+"""The models of a worker: loads and keeps them, and downloads missing ones in the background.
 
-A job never waits for the hub, with one exception: the first request for a model, if the model is not on this
-machine and there is no fallback.
+A job never waits for the hub. While its model is missing, the fallback does the job, or the job waits in the
+queue.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msaas.background import Tasks
 from msaas.errors import ModelUnavailable
-from msaas.logs import get_logger
+from msaas.logs import get_logger, log_context
+from msaas.models import MODELS
 from msaas_worker.allocator import return_freed_memory
-from msaas_worker.separators import Precision, Separator
+from msaas_worker.separators import ModelPending, Precision, Separator
 from msaas_worker.separators.families import Families, Family, LoadOptions, ModelMissing
 from msaas_worker.separators.hub import Hub
 
-#: Default pause, in s, before a missing model is looked for again.
+#: Default pause, in s, before the hub is asked for a missing model again.
 _RETRY_S = 300.0
-
-#: Called with a model and the model that runs in its place, or None when the model itself was loaded.
-OnStandIn = Callable[[str, str | None], None]
 
 log = get_logger()
 
 
-def ignore_stand_in(model: str, runs: str | None) -> None:
-    """Hook of a library that nothing observes."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Miss:
-    """The reason why a model is missing, and the time (monotonic) of the next look for it."""
+    """A model that cannot be used. `retry_at` is the time (monotonic) of the next download."""
 
     reason: str
     retry_at: float
+    #: A download is due or running.
+    is_pending: bool = False
 
 
 class Library:
-    """Implements `Separators`. `get` is for one thread at a time."""
+    """Implements `Separators`. `get` is for one thread at a time. Background tasks are added to `tasks`."""
 
     def __init__(
         self,
@@ -48,53 +45,62 @@ class Library:
         *,
         default: str,
         fallback: str = "",
-        on_stand_in: OnStandIn = ignore_stand_in,
+        tasks: Tasks | None = None,
         model_retry_s: float = _RETRY_S,
-        stopping: threading.Event | None = None,
+        return_memory: Callable[[], None] = return_freed_memory,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._family_of = family_of
         self._default = default
         self._fallback = fallback
-        self._on_stand_in = on_stand_in
+        self._tasks = tasks or Tasks(threading.Event())
         self._retry_s = model_retry_s
-        self._tasks = Tasks(stopping or threading.Event())
-        self._wake = threading.Event()
-        self._retries: threading.Thread | None = None
+        self._return_memory = return_memory
+        self._clock = clock
+        self._download: threading.Event | None = None
         self._loaded: dict[str, Separator] = {}
-        #: Written by `get` when a model is missing, emptied by the background task. Each step is atomic.
+        #: Written by `get` when a model is missing, and by the background task. Each step is atomic.
         self._missing: dict[str, _Miss] = {}
+        #: Set when `runs` may have changed.
+        self.has_changed = threading.Event()
 
     def get(self, model: str) -> Separator:
         """Return the model, or its fallback while it is missing.
 
         Raises:
-            ModelUnavailable: both are missing. The error is that of the last look for the model.
+            ModelPending: the model is being downloaded, and there is no fallback.
+            ModelUnavailable: both are missing. The error is that of the last download.
         """
         if model in self._loaded:
             return self._loaded[model]
         miss = self._missing.get(model)
         if miss is None:
             try:
-                return self._find(model)
+                return self._load(model)
             except ModelUnavailable as error:
-                miss = self._remember(model, error)
-        if not self._has_fallback(model):
-            raise ModelUnavailable(miss.reason)
-        self._on_stand_in(model, self._fallback)
-        return self.get(self._fallback)
+                miss = self._note_miss(model, error)
+        if self._has_fallback(model):
+            return self.get(self._fallback)
+        if miss.is_pending:
+            raise ModelPending(f"Model {model} is being downloaded. The job waits in the queue.")
+        raise ModelUnavailable(miss.reason)
+
+    def runs(self) -> dict[str, str]:
+        """Return the model that runs for each name. Names that no model runs for are absent."""
+        return {model: runs for model in MODELS if (runs := self._choose(model))}
+
+    def _choose(self, model: str) -> str:
+        if self._is_usable(model):
+            return model
+        return self._fallback if self._has_fallback(model) and self._is_usable(self._fallback) else ""
+
+    def _is_usable(self, model: str) -> bool:
+        if model in self._loaded:
+            return True
+        return model not in self._missing and self._family_of(model).is_present(model)
 
     def _has_fallback(self, model: str) -> bool:
         return self._fallback not in ("", model)
-
-    def _find(self, model: str) -> Separator:
-        """Load the model. Without a fallback, wait for its download if necessary."""
-        try:
-            return self._load(model)
-        except ModelMissing:
-            if self._has_fallback(model):
-                raise
-            self._family_of(model).fetch(model)
-            return self._load(model)
 
     def _load(self, model: str) -> Separator:
         """Load the model from this machine. The default stays loaded, and one other model."""
@@ -106,7 +112,7 @@ class Library:
             raise ModelUnavailable(f"The files of model {model} cannot be read: {error}") from error
         self._loaded = {name: kept for name, kept in self._loaded.items() if name == self._default}
         self._loaded[model] = separator
-        return_freed_memory()
+        self._return_memory()
         log.info(
             "model_loaded",
             model=separator.model,
@@ -114,38 +120,58 @@ class Library:
             engine=separator.engine,
             seconds=round(time.perf_counter() - began, 2),
         )
-        self._on_stand_in(model, None)
+        self.has_changed.set()
         return separator
 
-    def _remember(self, model: str, error: ModelUnavailable) -> _Miss:
-        """Look for the model later, or at once if the hub was not asked yet."""
-        is_asked = not isinstance(error, ModelMissing)
-        miss = _Miss(error.detail, time.monotonic() + (self._retry_s if is_asked else 0.0))
+    def _note_miss(self, model: str, error: ModelUnavailable) -> _Miss:
+        """Remember a model that cannot be loaded, and download it if it is absent."""
+        if isinstance(error, ModelMissing):
+            miss = _Miss(reason=error.detail, retry_at=self._clock(), is_pending=True)
+        else:
+            # Each try would read the same damaged files again, in the way of a job.
+            reason = f"{error.detail} Replace the file and restart the worker."
+            miss = _Miss(reason=reason, retry_at=math.inf)
         self._missing[model] = miss
+        self.has_changed.set()
         if self._has_fallback(model):
-            log.warning("model_replaced", model=model, runs=self._fallback, reason=error.detail)
-        if self._retries is None:
-            self._retries = self._tasks.every(
-                self._retry_s, self._fetch_missing, name="models", wake=self._wake
-            )
-        self._wake.set()
+            log.warning("model_replaced", model=model, runs=self._fallback, reason=miss.reason)
+        if miss.is_pending:
+            self._start_download()
         return miss
 
-    def _fetch_missing(self) -> None:
+    def _start_download(self) -> None:
+        if self._download is None:
+            self._download = threading.Event()
+            self._tasks.every(self._retry_s, self._download_missing, name="models", wake=self._download)
+        self._download.set()
+
+    def _download_missing(self) -> None:
         """Download the missing models that are due. The next `get` loads them."""
         for model, miss in list(self._missing.items()):
-            began = time.monotonic()
-            if miss.retry_at > began:
-                continue
-            try:
-                self._family_of(model).fetch(model)
-            except ModelUnavailable as error:
-                if error.detail != miss.reason:
-                    log.info("model_fetch_failed", model=model, reason=error.detail)
-                self._missing[model] = _Miss(error.detail, began + self._retry_s)
-            else:
-                log.info("model_found", model=model)
-                del self._missing[model]
+            if miss.retry_at <= self._clock():
+                with log_context(model=model):
+                    self._try_to_download(model, miss)
+
+    def _try_to_download(self, model: str, miss: _Miss) -> None:
+        log.info("model_download_started") if miss.is_pending else log.debug("model_download_started")
+        self._missing[model] = replace(miss, is_pending=True)
+        retry_at = self._clock() + self._retry_s
+        try:
+            self._family_of(model).fetch(model)
+        except Exception as error:
+            reason = error.detail if isinstance(error, ModelUnavailable) else f"Model {model}: {error!r}"
+            self._missing[model] = _Miss(reason=reason, retry_at=retry_at)
+            if not isinstance(error, ModelUnavailable):
+                raise
+            if reason != miss.reason:
+                # Without a fallback every job of this model fails.
+                report = log.info if self._has_fallback(model) else log.warning
+                report("model_fetch_failed", reason=reason)
+        else:
+            log.info("model_found")
+            del self._missing[model]
+        finally:
+            self.has_changed.set()
 
 
 def open_library(
@@ -156,14 +182,12 @@ def open_library(
     device: str,
     precision: Precision,
     hub: Hub | None = None,
-    on_stand_in: OnStandIn = ignore_stand_in,
+    tasks: Tasks | None = None,
     model_retry_s: float = _RETRY_S,
-    stopping: threading.Event | None = None,
 ) -> Library:
     """Return the library of this process. Models are loaded by its `get`.
 
-    This imports torch, which takes most of the start of a worker. Background tasks end when `stopping` is
-    set.
+    This imports torch, which takes most of the start of a worker. Background tasks are added to `tasks`.
 
     Raises:
         DeviceUnavailable: `device` is `cuda` and there is none.
@@ -173,9 +197,8 @@ def open_library(
         Families(options).family_of,
         default=default,
         fallback=fallback,
-        on_stand_in=on_stand_in,
+        tasks=tasks,
         model_retry_s=model_retry_s,
-        stopping=stopping,
     )
 
 

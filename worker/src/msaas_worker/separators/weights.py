@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from msaas.errors import ModelUnavailable
 from msaas.models import MODELS
-from msaas_worker.audio.decoded import CHANNELS, SAMPLERATE
+from msaas_worker.audio.decoded import CHANNELS
 
 _CHECKSUM = re.compile(r"-([0-9a-f]{8,64})$")
 #: The cache of the hub stores a file under its SHA-256.
@@ -98,6 +98,10 @@ def _read_safetensors(path: Path, classes: Collection[type]) -> Any:
 
 def check_network(model: str, network: Any) -> None:
     """Compare the network with the row of the model in `MODELS`. Raises `ModelUnavailable`."""
+    row = MODELS[model]
     found = (tuple(network.sources), network.samplerate, network.audio_channels)
-    if found != (MODELS[model].stems, SAMPLERATE, CHANNELS):
-        raise ModelUnavailable(f"The weights found for {model} make {', '.join(network.sources)}.")
+    if found != (row.stems, row.samplerate, CHANNELS):
+        raise ModelUnavailable(
+            f"The weights found for {model} make {', '.join(network.sources)} at {network.samplerate} Hz "
+            f"with {network.audio_channels} channel(s). Put those of {model} in their place."
+        )

@@ -2,11 +2,12 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
 from msaas.fragments import Fragments
-from msaas.jobs import Job, JobError, JobState, JobStatus
+from msaas.jobs import Job, JobError, JobState
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.protocol import EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
 
@@ -14,7 +15,7 @@ _LOOK_EVERY_S = 0.01
 
 
 class InMemoryConsumer:
-    """Implements `msaas.queue.Consumer`."""
+    """Implements `msaas.queue.protocol.Consumer`."""
 
     def __init__(self, queue: Ledger, *, worker: str) -> None:
         self._queue = queue
@@ -42,23 +43,29 @@ class InMemoryConsumer:
             raise ClaimRefused("gone")
         if job.callback:
             queue.outbox.expect(delivery_id_of(payload), job.callback, job_id=job.job_id)
+        is_first = self._is_first(job)
         record = self._record(job, payload)
         held = record.status.state is JobState.RUNNING and record.lease_until > queue.clock()
         mine = held and record.worker == self._worker
         if (held and not mine) or record.status.state is JobState.CANCELLED:
             self._drop(payload)
             raise ClaimRefused("held" if held else "cancelled")
-        no_heartbeat = mine and record.token != self._last_token
-        return self._lease(record, job, payload, attempt=record.status.attempts + (not no_heartbeat))
+        # A lease of this worker that it does not know: the reply was lost and no work was done.
+        is_unheard = mine and record.token != self._last_token
+        attempt = record.status.attempts + (not is_unheard)
+        return self._lease(record, job, payload, attempt=attempt, is_first=is_first)
+
+    def _is_first(self, job: Job) -> bool:
+        record = self._queue.jobs.get(job.job_id)
+        return bool(record and record.status.state is JobState.QUEUED and record.status.started_at is None)
 
     def _record(self, job: Job, payload: bytes) -> Record:
         record = self._queue.jobs.get(job.job_id)
         if record is None or record.status.state in (JobState.DONE, JobState.FAILED):
-            status = JobStatus(job_id=job.job_id, state=JobState.QUEUED, created_at=self._queue.clock())
-            record = self._queue.jobs[job.job_id] = Record(status, payload)
+            record = self._queue.restart(job.job_id, payload)
         return record
 
-    def _lease(self, record: Record, job: Job, payload: bytes, *, attempt: int) -> Claim:
+    def _lease(self, record: Record, job: Job, payload: bytes, *, attempt: int, is_first: bool) -> Claim:
         queue = self._queue
         if attempt > queue.policy.max_attempts:
             self._drop(payload)
@@ -80,7 +87,8 @@ class InMemoryConsumer:
             token=record.token,
             attempt=attempt,
             releases=record.releases,
-            created_at=record.status.created_at or now,
+            waited_s=max(0.0, now - record.waits_since),
+            is_first=is_first,
         )
 
     def dead_letter(self, payload: bytes, *, reason: str) -> None:
@@ -93,6 +101,13 @@ class InMemoryConsumer:
         self._queue.answer()
         self._queue.workers[self._worker] = self._queue.clock() + self._queue.policy.lease_s
 
+    def announce_models(self, runs: Mapping[str, str]) -> None:
+        queue = self._queue
+        queue.answer()
+        live = queue.live_workers()
+        queue.models = {worker: known for worker, known in queue.models.items() if worker in live}
+        queue.models[self._worker] = dict(runs)
+
     def renew(
         self,
         claim: Claim,
@@ -103,9 +118,11 @@ class InMemoryConsumer:
         device: str | None = None,
         fragments: Fragments | None = None,
     ) -> None:
-        record = self._fenced(claim)
+        record = self._get_leased(claim)
         self.heartbeat()
         record.lease_until = self._queue.workers[self._worker]
+        if device:
+            record.begin_work()
         record.status = replace(
             record.status,
             progress=min(progress, NEARLY_DONE),
@@ -118,14 +135,18 @@ class InMemoryConsumer:
             self._queue.fragments[fragments.tag] = fragments
 
     def finish(self, claim: Claim, result: Result) -> None:
-        if self._ended_by(claim):
+        if self._has_ended(claim):
             return
-        record = self._let_go(claim)
+        record = self._release_entry(claim)
         record.finished_by = claim.token
+        if result.device:
+            record.begin_work()
+        record.enqueued_at = None
         record.status = replace(
             record.status,
             progress=1.0,
             model=result.model,
+            requested_model=result.requested_model or record.status.requested_model,
             device=result.device or record.status.device,
             stems=result.stems,
             error=None,
@@ -133,16 +154,16 @@ class InMemoryConsumer:
         self._queue.end(record, JobState.DONE)
 
     def fail(self, claim: Claim, error: JobError) -> None:
-        if self._ended_by(claim):
+        if self._has_ended(claim):
             return
-        record = self._let_go(claim)
+        record = self._release_entry(claim)
         record.finished_by = claim.token
         self._queue.end(record, JobState.FAILED, error=error)
 
     def retry(self, claim: Claim, error: JobError) -> None:
-        if self._ended_by(claim):
+        if self._has_ended(claim):
             return
-        record = self._let_go(claim)
+        record = self._release_entry(claim)
         if record.status.attempts < self._queue.policy.max_attempts:
             self._queue.requeue(record, claim.payload)
             record.status = replace(record.status, error=error)
@@ -152,7 +173,7 @@ class InMemoryConsumer:
             self._queue.end(record, JobState.FAILED, error=error)
 
     def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
-        record = self._let_go(claim)
+        record = self._release_entry(claim)
         record.status = replace(
             record.status,
             state=JobState.QUEUED,
@@ -177,21 +198,21 @@ class InMemoryConsumer:
         if not self._own:
             queue.workers[self._worker] = queue.clock()
 
-    def _ended_by(self, claim: Claim) -> bool:
+    def _has_ended(self, claim: Claim) -> bool:
         """Return whether this claim ended the job before: the step is repeated when its reply was lost."""
         self._queue.answer()
         record = self._queue.jobs.get(claim.job.job_id)
         return record is not None and record.finished_by == claim.token
 
-    def _fenced(self, claim: Claim) -> Record:
+    def _get_leased(self, claim: Claim) -> Record:
         self._queue.answer()
         record = self._queue.jobs.get(claim.job.job_id)
         if record is None or record.token != claim.token:
-            raise LeaseLost(claim.job.job_id)
+            raise LeaseLost(f"The lease of job {claim.job.job_id} is lost.")
         return record
 
-    def _let_go(self, claim: Claim) -> Record:
-        record = self._fenced(claim)
+    def _release_entry(self, claim: Claim) -> Record:
+        record = self._get_leased(claim)
         self._drop(claim.payload)
         return record
 

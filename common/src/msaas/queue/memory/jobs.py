@@ -5,7 +5,14 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
-from msaas.queue.protocol import EXHAUSTED, FORGET_WORKER_S, Depth, new_delivery_id, payload_of
+from msaas.queue.protocol import (
+    EXHAUSTED,
+    FORGET_WORKER_S,
+    Depth,
+    choose_stand_in,
+    new_delivery_id,
+    payload_of,
+)
 from msaas.songs import source_of
 
 
@@ -26,18 +33,12 @@ class InMemoryQueue(Ledger):
         if job.callback:
             self.outbox.expect(new_delivery_id(), job.callback, job_id=job.job_id)
         record = self.jobs.get(job.job_id)
-        if record is None or not self._stands(record):
-            status = JobStatus(
-                job_id=job.job_id,
-                state=JobState.QUEUED,
-                model=job.options.get("model"),
-                created_at=self.clock(),
-            )
-            record = self.jobs[job.job_id] = Record(status, payload_of(job))
+        if record is None or not self._is_in_a_list(record):
+            record = self.restart(job.job_id, payload_of(job), model=job.options.get("model"))
             self.push(record.payload)
         return record.status.state
 
-    def _stands(self, record: Record) -> bool:
+    def _is_in_a_list(self, record: Record) -> bool:
         """Return whether the entry of the job is in a list: the state alone proves nothing."""
         if record.status.state not in (JobState.QUEUED, JobState.RUNNING):
             return False
@@ -55,7 +56,7 @@ class InMemoryQueue(Ledger):
             in_flight=sum(map(len, self.processing.values())),
             delayed=len(self.delayed),
             dead=len(self.dead_letters),
-            workers=sum(until > self.clock() for until in self.workers.values()),
+            workers=len(self.live_workers()),
         )
 
     def referenced_songs(self) -> set[str]:
@@ -74,6 +75,10 @@ class InMemoryQueue(Ledger):
         self.locks[task] = self.clock() + every_s
         return True
 
+    def extend_lock(self, task: str, *, for_s: float) -> None:
+        self.answer()
+        self.locks[task] = self.clock() + for_s
+
     def status(self, job_id: str) -> JobStatus | None:
         self.answer()
         record = self.jobs.get(job_id)
@@ -81,13 +86,7 @@ class InMemoryQueue(Ledger):
 
     def stand_in(self, model: str) -> str | None:
         self.answer()
-        return self.stand_ins.get(model)
-
-    def set_stand_in(self, model: str, *, runs: str | None) -> None:
-        self.answer()
-        self.stand_ins.pop(model, None)
-        if runs:
-            self.stand_ins[model] = runs
+        return choose_stand_in(model, announced=self.models, live=self.live_workers())
 
     def consumer(self, worker: str) -> InMemoryConsumer:
         return InMemoryConsumer(self, worker=worker)

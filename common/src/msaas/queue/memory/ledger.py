@@ -24,6 +24,20 @@ class Record:
     lease_until: float = 0.0
     releases: int = 0
     finished_by: str = ""
+    #: Time of the enqueue of a job that was done before. Its status has the facts of the earlier result.
+    enqueued_at: float | None = None
+
+    @property
+    def waits_since(self) -> float:
+        return self.enqueued_at or self.status.created_at or 0.0
+
+    def begin_work(self) -> None:
+        """Drop the facts of the earlier result."""
+        if self.enqueued_at is not None:
+            self.status = replace(
+                self.status, created_at=self.enqueued_at, model=None, requested_model=None, device=None
+            )
+            self.enqueued_at = None
 
     def drop_lease(self) -> None:
         self.token, self.worker, self.lease_until = "", "", 0.0
@@ -51,8 +65,8 @@ class Ledger:
         self.workers: dict[str, float] = {}
         #: By task: when its lock expires.
         self.locks: dict[str, float] = {}
-        #: Model, the model that runs in its place.
-        self.stand_ins: dict[str, str] = {}
+        #: By worker: the model that it runs for each name.
+        self.models: dict[str, dict[str, str]] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}
         #: Newest first.
@@ -62,6 +76,29 @@ class Ledger:
         if self.away:
             raise QueueUnavailable("The in-memory queue is turned off.")
 
+    def live_workers(self) -> set[str]:
+        self.answer()
+        self.answer()
+        return {worker for worker, until in self.workers.items() if until > self.clock()}
+
+    def restart(self, job_id: str, payload: bytes, *, model: str | None = None) -> Record:
+        """Begin the record of a job anew. A job that was done keeps its facts until its work begins again."""
+        now, before = self.clock(), self.jobs.get(job_id)
+        status = JobStatus(job_id=job_id, state=JobState.QUEUED, model=model, created_at=now)
+        record = Record(status, payload)
+        if before and before.status.state is JobState.DONE:
+            done = before.status
+            record.status = replace(
+                status,
+                model=done.model,
+                requested_model=done.requested_model,
+                device=done.device,
+                created_at=done.created_at,
+            )
+            record.enqueued_at = now
+        self.jobs[job_id] = record
+        return record
+
     def requeue(self, record: Record, payload: bytes) -> None:
         record.drop_lease()
         record.status = replace(record.status, state=JobState.QUEUED, progress=0.0)
@@ -69,6 +106,8 @@ class Ledger:
 
     def end(self, record: Record, state: JobState, *, error: JobError | None = None) -> None:
         record.drop_lease()
+        if state is not JobState.DONE:
+            record.begin_work()
         record.status = replace(
             record.status, state=state, finished_at=self.clock(), error=error or record.status.error
         )

@@ -6,9 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
-from msaas.errors import CallbackNotFound, CallbackNotReady, QueueUnavailable
+from msaas.errors import CallbackNotFound, QueueUnavailable
 from msaas.jobs import Callback
-from msaas.queue.protocol import MAX_LISTED, REDELIVERABLE, Delivery, new_delivery_id
+from msaas.queue.protocol import (
+    MAX_LISTED,
+    REDELIVERABLE,
+    Delivery,
+    callback_not_ready,
+    new_delivery_id,
+)
 
 
 class InMemoryOutbox:
@@ -62,7 +68,7 @@ class InMemoryOutbox:
         if found is None or found.job_id != job_id:
             raise CallbackNotFound(f"Job {job_id} has no callback {delivery_id}.")
         if found.state not in REDELIVERABLE:
-            raise CallbackNotReady(f"Callback {delivery_id} is {found.state}.")
+            raise callback_not_ready(delivery_id, state=found.state)
         self._deliveries[delivery_id] = replace(found, state="pending", attempts=0, detail="")
         self._dead = [each for each in self._dead if each != delivery_id]
         self._set_due(delivery_id, self._clock())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,7 +15,9 @@ from msaas.errors import QueueFull, QueueUnavailable
 COMMAND_TIMEOUT_S = 1.0
 #: A blocking call must come back before its socket gives up.
 BLOCK_S = 1.0
-_FULL = "Redis is at its memory limit. Try again later."
+#: Limit of a call that may block.
+BLOCKING_TIMEOUT_S = BLOCK_S + 2 * COMMAND_TIMEOUT_S
+_FULL = "The queue is full: Redis is at its memory limit. Try again later."
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class RedisAddress:
 
 #: redis-py's own annotations cover text and bytes, sync and async at once. Ours is always sync and bytes.
 Client = Any
+
+
+class Connect(Protocol):
+    """Makes a client. Nothing is sent before its first use."""
+
+    def __call__(self, address: RedisAddress, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Client: ...
 
 
 def connect(address: RedisAddress, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Client:
@@ -48,7 +56,7 @@ def connect(address: RedisAddress, *, timeout_s: float = COMMAND_TIMEOUT_S) -> C
 
 
 def connect_blocking(address: RedisAddress) -> Client:
-    return connect(address, timeout_s=BLOCK_S + 2 * COMMAND_TIMEOUT_S)
+    return connect(address, timeout_s=BLOCKING_TIMEOUT_S)
 
 
 @contextmanager
@@ -61,6 +69,8 @@ def our_errors() -> Iterator[None]:
     except redis.exceptions.ResponseError as error:
         if "OOM" in str(error):
             raise QueueFull(_FULL) from None
-        raise QueueUnavailable(f"Redis refused the command: {error}") from error
+        raise QueueUnavailable(f"The queue is unavailable (Redis: {error}).") from error
     except (redis.exceptions.RedisError, OSError) as error:
-        raise QueueUnavailable(f"Redis does not answer: {type(error).__name__}.") from error
+        raise QueueUnavailable(
+            f"The queue is unavailable (Redis: {type(error).__name__}). Try again in 5 s."
+        ) from error

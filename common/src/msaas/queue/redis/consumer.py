@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -20,7 +21,14 @@ from msaas.queue.protocol import (
     delivery_id_of,
     encode_dead_letter,
 )
-from msaas.queue.redis.clients import BLOCK_S, RedisAddress, connect, connect_blocking, our_errors
+from msaas.queue.redis.clients import (
+    BLOCK_S,
+    BLOCKING_TIMEOUT_S,
+    Connect,
+    RedisAddress,
+    connect,
+    our_errors,
+)
 from msaas.queue.redis.fields import callback_json, error_json, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
@@ -32,12 +40,20 @@ class RedisConsumer:
     `take` has its own client, so that no renewal waits for it.
     """
 
-    def __init__(self, address: RedisAddress, *, worker: str, keys: Keys, policy: QueuePolicy) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        worker: str,
+        keys: Keys,
+        policy: QueuePolicy,
+        connect: Connect = connect,
+    ) -> None:
         self._worker = worker
         self._keys = keys
         self._policy = policy
         self._redis = connect(address)
-        self._blocking = connect_blocking(address)
+        self._blocking = connect(address, timeout_s=BLOCKING_TIMEOUT_S)
         self._scripts = Scripts(self._redis)
         #: The last claim with a reply. A claim without one counts as no attempt.
         self._last_token = ""
@@ -108,14 +124,15 @@ class RedisConsumer:
         if verdict != b"claimed":
             raise ClaimRefused(text(verdict))
         self._last_token = token
-        attempt, releases, created_at = facts
+        attempt, releases, waited_s, is_first = facts
         return Claim(
             job=job,
             payload=payload,
             token=token,
             attempt=int(attempt),
             releases=int(releases),
-            created_at=float(created_at),
+            waited_s=float(waited_s),
+            is_first=is_first == b"1",
         )
 
     def dead_letter(self, payload: bytes, *, reason: str) -> None:
@@ -139,6 +156,14 @@ class RedisConsumer:
                 args={"worker": self._worker, "lease": self._policy.lease_s},
             )
 
+    def announce_models(self, runs: Mapping[str, str]) -> None:
+        with our_errors():
+            self._scripts.call(
+                "announce_models",
+                keys={"models": self._keys.models, "workers": self._keys.workers},
+                args={"worker": self._worker, "runs": json.dumps(dict(runs), sort_keys=True)},
+            )
+
     def renew(
         self,
         claim: Claim,
@@ -150,7 +175,7 @@ class RedisConsumer:
         fragments: Fragments | None = None,
     ) -> None:
         keys = self._keys
-        self._fenced(
+        self._run_fenced(
             "renew",
             claim,
             keys={
@@ -172,7 +197,7 @@ class RedisConsumer:
         )
 
     def finish(self, claim: Claim, result: Result) -> None:
-        self._fenced(
+        self._run_fenced(
             "finish",
             claim,
             keys=self._ending_keys(claim.job.job_id),
@@ -181,6 +206,7 @@ class RedisConsumer:
                 "payload": claim.payload,
                 "model": result.model,
                 "device": result.device,
+                "requested_model": result.requested_model or "",
                 "stems": json.dumps(result.stems),
                 "ttl": self._policy.job_ttl_s,
                 "delivery_prefix": self._keys.delivery_prefix,
@@ -195,7 +221,7 @@ class RedisConsumer:
 
     def _end_attempt(self, claim: Claim, error: JobError, *, max_attempts: int) -> None:
         keys = self._keys
-        self._fenced(
+        self._run_fenced(
             "fail",
             claim,
             keys={**self._ending_keys(claim.job.job_id), "waiting": keys.waiting, "dead": keys.dead},
@@ -213,7 +239,7 @@ class RedisConsumer:
 
     def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
         keys = self._keys
-        self._fenced(
+        self._run_fenced(
             "release",
             claim,
             keys={**self._claim_keys(claim.job.job_id), "waiting": keys.waiting, "delayed": keys.delayed},
@@ -251,8 +277,8 @@ class RedisConsumer:
         keys = self._keys
         return {**self._claim_keys(job_id), "callbacks": keys.callbacks(job_id), "outbox": keys.outbox}
 
-    def _fenced(self, step: str, claim: Claim, *, keys: dict[str, str], args: dict[str, Any]) -> None:
+    def _run_fenced(self, step: str, claim: Claim, *, keys: dict[str, str], args: dict[str, Any]) -> None:
         with our_errors():
             is_ours = self._scripts.call(step, keys=keys, args=args)
         if not is_ours:
-            raise LeaseLost(claim.job.job_id)
+            raise LeaseLost(f"The lease of job {claim.job.job_id} is lost.")

@@ -1,6 +1,7 @@
 """Encoding of jobs, their status and their callbacks in the fields and arguments of Redis."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from msaas.errors import MalformedJob
@@ -32,7 +33,7 @@ def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
     """Return the status in the hash of a job. Fields of a newer version are ignored."""
     return JobStatus(
         job_id=job_id,
-        state=JobState(fields.get("state", JobState.QUEUED)),
+        state=_state_of(fields),
         progress=float(fields.get("progress", 0)),
         model=fields.get("model"),
         requested_model=fields.get("requested_model"),
@@ -45,6 +46,15 @@ def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
         finished_at=_seconds(fields.get("finished_at")),
         fragments=Fragments.decode(fields["pieces"]) if "pieces" in fields else None,
     )
+
+
+def _state_of(fields: dict[str, str]) -> JobState:
+    """Return the state. One of a newer version becomes the nearest state that is known here."""
+    with suppress(ValueError):
+        return JobState(fields.get("state", JobState.QUEUED))
+    if "finished_at" in fields:
+        return JobState.FAILED
+    return JobState.RUNNING if "lease_until" in fields else JobState.QUEUED
 
 
 def _seconds(field: str | None) -> float | None:

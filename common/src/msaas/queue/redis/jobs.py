@@ -1,5 +1,8 @@
 """The reliable queue on Redis, except for the worker's side: enqueue, ask, reap."""
 
+import json
+from collections.abc import Mapping
+
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.protocol import (
@@ -7,13 +10,13 @@ from msaas.queue.protocol import (
     EXHAUSTED,
     FORGET_WORKER_S,
     MAX_LISTED,
-    STAND_IN_S,
     Depth,
     QueuePolicy,
+    choose_stand_in,
     new_delivery_id,
     payload_of,
 )
-from msaas.queue.redis.clients import RedisAddress, connect, our_errors
+from msaas.queue.redis.clients import Connect, RedisAddress, connect, our_errors
 from msaas.queue.redis.consumer import RedisConsumer
 from msaas.queue.redis.fields import callback_json, error_json, id_or_none, status_of, text
 from msaas.queue.redis.keys import Keys
@@ -25,9 +28,15 @@ class RedisQueue:
     """Implements `msaas.queue.protocol.JobQueue`."""
 
     def __init__(
-        self, address: RedisAddress, *, keys: Keys = Keys(), policy: QueuePolicy = QueuePolicy()
+        self,
+        address: RedisAddress,
+        *,
+        keys: Keys = Keys(),
+        policy: QueuePolicy = QueuePolicy(),
+        connect: Connect = connect,
     ) -> None:
         self._address = address
+        self._connect = connect
         self._keys = keys
         self._policy = policy
         self._redis = connect(address)
@@ -91,6 +100,13 @@ class RedisQueue:
             workers=sum(lease_until > now[0] for _, lease_until in workers),
         )
 
+    def live_workers(self) -> set[str]:
+        with our_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.time().zrange(self._keys.workers, 0, -1, withscores=True)
+            (now, _), workers = pipe.execute()
+        return {text(worker) for worker, lease_until in workers if lease_until > now}
+
     def referenced_songs(self) -> set[str]:
         keys = self._keys
         with our_errors():
@@ -110,6 +126,10 @@ class RedisQueue:
         with our_errors():
             return bool(self._redis.set(self._keys.lock(task), 1, nx=True, px=max(1, int(every_s * 1000))))
 
+    def extend_lock(self, task: str, *, for_s: float) -> None:
+        with our_errors():
+            self._redis.set(self._keys.lock(task), 1, px=max(1, int(for_s * 1000)))
+
     def status(self, job_id: str) -> JobStatus | None:
         with our_errors():
             fields = self._redis.hgetall(self._keys.job(job_id))
@@ -119,18 +139,19 @@ class RedisQueue:
 
     def stand_in(self, model: str) -> str | None:
         with our_errors():
-            found = self._redis.get(self._keys.stand_in(model))
-        return text(found) if found else None
-
-    def set_stand_in(self, model: str, *, runs: str | None) -> None:
-        with our_errors():
-            if runs is None:
-                self._redis.delete(self._keys.stand_in(model))
-            else:
-                self._redis.set(self._keys.stand_in(model), runs, ex=STAND_IN_S)
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.time().hgetall(self._keys.models).zrange(self._keys.workers, 0, -1, withscores=True)
+            (now, _), announced, workers = pipe.execute()
+        return choose_stand_in(
+            model,
+            announced={text(worker): _read_models(runs) for worker, runs in announced.items()},
+            live={text(worker) for worker, lease_until in workers if lease_until > now},
+        )
 
     def consumer(self, worker: str) -> RedisConsumer:
-        return RedisConsumer(self._address, worker=worker, keys=self._keys, policy=self._policy)
+        return RedisConsumer(
+            self._address, worker=worker, keys=self._keys, policy=self._policy, connect=self._connect
+        )
 
     def reap(self) -> list[str]:
         keys, policy = self._keys, self._policy
@@ -172,3 +193,12 @@ class RedisQueue:
     def forget_fragments(self, fragments: Fragments) -> None:
         with our_errors():
             self._redis.hdel(self._keys.fragments, fragments.tag)
+
+
+def _read_models(announced: bytes) -> Mapping[str, str]:
+    """Return what `announce_models` wrote, nothing if a newer version has another form."""
+    try:
+        runs = json.loads(announced)
+    except ValueError:
+        return {}
+    return runs if isinstance(runs, dict) else {}

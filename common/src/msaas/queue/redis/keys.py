@@ -45,6 +45,11 @@ class Keys:
         return f"{self.waiting}:pieces"
 
     @property
+    def models(self) -> str:
+        """Hash: worker, the model that it runs for each name, as JSON."""
+        return f"{self.waiting}:models"
+
+    @property
     def rates(self) -> str:
         """Prefix of the rate limiter's counters."""
         return f"{self.waiting}:rates"
@@ -64,10 +69,6 @@ class Keys:
     def lock(self, task: str) -> str:
         """Lock (SET NX PX)."""
         return f"{self.waiting}:lock:{task}"
-
-    def stand_in(self, model: str) -> str:
-        """Name of the model that workers run in place of `model`."""
-        return f"{self.waiting}:stand-in:{model}"
 
     def processing(self, worker: str) -> str:
         """List: entries this worker took."""

@@ -6,9 +6,7 @@ import socket
 import threading
 import time
 
-import redis
-
-from msaas.queue.redis.clients import RedisAddress, connect
+from msaas.queue.redis.clients import Connect, RedisAddress, connect
 
 #: The list is a window on the present, not an archive.
 LIST_CAP = 10_000
@@ -20,16 +18,29 @@ _CLOSE_S = 1.0
 
 
 def contract_line(*, node: str, service: str, level: str, message: str) -> str:
-    """Return `<node>.<service>.<level>:<message>` on one line."""
-    return f"{node}.{service}.{level}:{' '.join(message.split())}"[:_MAX_LINE_BYTES]
+    """Return `<node>.<service>.<level>:<message>` on one line of at most 4 KiB in UTF-8.
+
+    Lone surrogates, which file names and JSON may hold, are escaped.
+    """
+    line = f"{node}.{service}.{level}:{' '.join(message.split())}".encode(errors="backslashreplace")
+    # The cut may split a character.
+    return line[:_MAX_LINE_BYTES].decode(errors="ignore")
 
 
 class RedisLogHandler(logging.Handler):
     """Push contract lines from a thread of its own. An unreachable Redis costs lines, nothing else."""
 
-    def __init__(self, address: RedisAddress, *, key: str, service: str, node: str | None = None) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        key: str,
+        service: str,
+        node: str | None = None,
+        connect: Connect = connect,
+    ) -> None:
         super().__init__()
-        self._address = address
+        self._address, self._connect = address, connect
         self._key, self._service, self._node = key, service, node or socket.gethostname()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._push_forever, name="redis-log", daemon=True)
@@ -53,9 +64,10 @@ class RedisLogHandler(logging.Handler):
         super().close()
 
     def _push_forever(self) -> None:
-        client = connect(self._address)
+        client = self._connect(self._address)
         while (line := self._lines.get()) is not None:
             try:
                 client.pipeline().lpush(self._key, line).ltrim(self._key, 0, LIST_CAP - 1).execute()
-            except (redis.exceptions.RedisError, OSError):
+            except Exception:
+                # No error ends the thread. None is logged: its line would come here as well.
                 time.sleep(_RETRY_S)

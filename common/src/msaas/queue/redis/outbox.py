@@ -2,9 +2,16 @@
 
 import json
 
-from msaas.errors import CallbackNotFound, CallbackNotReady
+from msaas.errors import CallbackNotFound
 from msaas.jobs import Callback
-from msaas.queue.protocol import MAX_LISTED, REDELIVERABLE, Delivery, QueuePolicy, new_delivery_id
+from msaas.queue.protocol import (
+    MAX_LISTED,
+    REDELIVERABLE,
+    Delivery,
+    QueuePolicy,
+    callback_not_ready,
+    new_delivery_id,
+)
 from msaas.queue.redis.clients import RedisAddress, connect, our_errors
 from msaas.queue.redis.fields import callback_json
 from msaas.queue.redis.keys import Keys
@@ -95,16 +102,16 @@ class RedisOutbox:
         if state == "absent":
             raise CallbackNotFound(f"Job {job_id} has no callback {delivery_id}.")
         if state != "pending":
-            raise CallbackNotReady(f"Callback {delivery_id} is {state}.")
-        return next(iter(self._found([delivery_id.encode()])))
+            raise callback_not_ready(delivery_id, state=state)
+        return next(iter(self._read([delivery_id.encode()])))
 
     def deliveries(self, job_id: str) -> list[Delivery]:
         with our_errors():
-            return self._found(self._redis.zrange(self._keys.deliveries(job_id), 0, -1))
+            return self._read(self._redis.zrange(self._keys.deliveries(job_id), 0, -1))
 
     def dead(self) -> list[Delivery]:
         with our_errors():
-            return self._found(self._redis.lrange(self._keys.dead_callbacks, 0, -1))
+            return self._read(self._redis.lrange(self._keys.dead_callbacks, 0, -1))
 
     def _delivery_keys(self, delivery_id: str) -> dict[str, str]:
         keys = self._keys
@@ -114,7 +121,7 @@ class RedisOutbox:
             "dead": keys.dead_callbacks,
         }
 
-    def _found(self, ids: list[bytes]) -> list[Delivery]:
+    def _read(self, ids: list[bytes]) -> list[Delivery]:
         pipe = self._redis.pipeline(transaction=False)
         for each in ids:
             pipe.hgetall(self._keys.delivery(each.decode())).zscore(self._keys.outbox, each)

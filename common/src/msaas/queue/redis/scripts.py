@@ -20,6 +20,7 @@ STEPS = (
     "enqueue",
     "take",
     "heartbeat",
+    "announce_models",
     "claim",
     "renew",
     "finish",

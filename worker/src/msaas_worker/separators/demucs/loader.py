@@ -13,7 +13,7 @@ from msaas.logs import get_logger
 from msaas.models import MODELS
 from msaas_worker.separators import Separator
 from msaas_worker.separators.bag import Bag
-from msaas_worker.separators.demucs.repository import Repository
+from msaas_worker.separators.demucs.repository import Repository, repository_of
 from msaas_worker.separators.engine import BagSeparator, log_precision, make_runner
 from msaas_worker.separators.families import LoadOptions
 from msaas_worker.separators.htdemucs.support import htdemucs_network
@@ -41,12 +41,19 @@ class DemucsFamily:
         for path, each in zip(files.weights, checksums, strict=True):
             if not each.is_verified:
                 log.info("weights_unverified", model=model, file=path.name, reason="no checksum in its name")
-        self._options.hub.drop_temporary_files()
+        self._options.hub.drop_temporary_files(repository_of(model))
         separator = BagSeparator(
             model=model, bag=bag, runners=runners, weights_sha256=join_checksums(checksums)
         )
         log_precision(separator)
         return separator
+
+    def is_present(self, model: str) -> bool:
+        try:
+            self._repository.find(model)
+        except (ModelUnavailable, OSError):
+            return False
+        return True
 
     def fetch(self, model: str) -> None:
         self._repository.fetch(model)

@@ -72,6 +72,11 @@ class Repository:
         )
 
 
+def repository_of(model: str) -> str:
+    """Return the `<owner>/<name>` of the model on the hub."""
+    return urlsplit(MODELS[model].source).path.strip("/")
+
+
 def find_in_folder(folder: Path, model: str) -> ModelFiles | None:
     """Return the model's files in the folder, None if it has no definition of the model.
 
@@ -130,7 +135,7 @@ def _find_weights(folder: Path, signature: str) -> Path:
 
 def _collect(model: str, get: Callable[[str, str], Path]) -> ModelFiles:
     """Return the files that `get` returns for a repository and a file name of the hub."""
-    repository = urlsplit(MODELS[model].source).path.strip("/")
+    repository = repository_of(model)
     definition = get(repository, f"{model}.yaml")
     bag = read_bag(definition)
     return ModelFiles(

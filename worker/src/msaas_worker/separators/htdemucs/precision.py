@@ -20,14 +20,27 @@ def float32_on(device: torch.device) -> Arithmetic:
     return Arithmetic(torch.float32, device, packed=device.type == "cpu" and _has_onednn())
 
 
-def find_faster(device: torch.device) -> Arithmetic | None:
+def measure_gain(candidate: Arithmetic) -> float:
+    """Return the speed of a product of matrices relative to float32."""
+    size = 1_024
+    operand = torch.ones(size, size)
+    times = [
+        min(_time(Dense(operand, None, arithmetic=each), operand.to(each.dtype)))
+        for each in (candidate.exact, candidate)
+    ]
+    return times[0] / times[1]
+
+
+def find_faster(
+    device: torch.device, *, measure_gain: Callable[[Arithmetic], float] = measure_gain
+) -> Arithmetic | None:
     """Return an arithmetic that is faster than float32 on this device, None without one."""
     if device.type == "cuda":
         return Arithmetic(torch.float16, device, packed=False)
     candidate = Arithmetic(torch.bfloat16, device, packed=True)
     if device.type != "cpu" or not _has_onednn() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
-    return candidate if _measure_gain(candidate) >= _MIN_GAIN else None
+    return candidate if measure_gain(candidate) >= _MIN_GAIN else None
 
 
 def signal_to_noise_db(reference: Tensor, estimate: Tensor) -> float:
@@ -49,17 +62,6 @@ def probe_mixture(samples: int, *, samplerate: int) -> Tensor:
 
 def _has_onednn() -> bool:
     return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-def _measure_gain(candidate: Arithmetic) -> float:
-    """Return the speed of a product of matrices relative to float32."""
-    size = 1_024
-    operand = torch.ones(size, size)
-    times = [
-        min(_time(Dense(operand, None, arithmetic=each), operand.to(each.dtype)))
-        for each in (candidate.exact, candidate)
-    ]
-    return times[0] / times[1]
 
 
 def _time(function: Callable[[Tensor], Tensor], operand: Tensor, *, runs: int = 5) -> Iterator[float]:

@@ -13,6 +13,8 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.segments import SegmentThreads
 
 Forward = Callable[[Tensor], Tensor]
+#: Returns an arithmetic that is faster than float32 on a device, None without one.
+FindFaster = Callable[[torch.device], Arithmetic | None]
 
 #: Numbers of outer levels in float32, the fastest choice first. An outer level adds more error than an inner
 #: one.
@@ -57,6 +59,7 @@ def prepare(
     precision: Precision = "auto",
     device: torch.device | str = "cpu",
     threads: int = 1,
+    find_faster: FindFaster = precisions.find_faster,
 ) -> Prepared:
     """Return the fastest forward pass that is as accurate as `precision` demands.
 
@@ -66,20 +69,21 @@ def prepare(
     device = torch.device(device)
     if build is None:
         return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
-    prepared = _choose_network(model, build, precision, device)
+    faster = None if precision == "exact" else find_faster(device)
+    floor_db = precisions.MIN_SNR_DB.get(precision, 0.0)
+    prepared = _choose_network(model, build, device, faster, floor_db=floor_db)
     if device.type == "cpu" and threads > 1:
         forward = SegmentThreads(prepared.forward, threads=threads)
         return replace(prepared, forward=forward, batch=threads)
     return prepared
 
 
-def _choose_network(model: Any, build: BuildNetwork, precision: Precision, device: torch.device) -> Prepared:
+def _choose_network(
+    model: Any, build: BuildNetwork, device: torch.device, faster: Arithmetic | None, *, floor_db: float
+) -> Prepared:
     network = build(model, arithmetic=precisions.float32_on(device))
-    faster = None if precision == "exact" else precisions.find_faster(device)
-    if faster is not None:
-        floor_db = precisions.MIN_SNR_DB[precision]
-        if found := _find_accurate(model, build, network, faster, floor_db=floor_db):
-            return found
+    if faster is not None and (found := _find_accurate(model, build, network, faster, floor_db=floor_db)):
+        return found
     return Prepared(network, "float32")
 
 

@@ -25,6 +25,9 @@ class StarterFamily:
         log_precision(separator)
         return separator
 
+    def is_present(self, model: str) -> bool:
+        return WEIGHTS.is_file()
+
     def fetch(self, model: str) -> None:
         _check_file(WEIGHTS)
 

@@ -1,5 +1,6 @@
 -- Lease an entry to a worker and count the attempt.
--- Returns {'claimed', attempts, releases, created_at}, or one of {'gone'}, {'held'}, {'cancelled'}, {'dead'}.
+-- Returns {'claimed', attempts, releases, waited, is_first}, or one of {'gone'}, {'held'}, {'cancelled'}, {'dead'}.
+-- `waited` is the time since the enqueue in seconds, `is_first` is '1' if no worker had the job since then.
 -- `delivery_id` and `callback` are empty for a message without a callback.
 -- KEYS: processing, claims, job, callbacks, delivery, deliveries, dead, outbox, workers
 -- ARGV: payload, job_id, token, last_token, worker, lease, max_attempts, ttl, letter, max_dead, delivery_prefix,
@@ -16,10 +17,9 @@ if (held and not mine) or state == 'cancelled' then
   return {held and 'held' or 'cancelled'}
 end
 
-if state ~= 'queued' and state ~= 'running' then
-  redis.call('DEL', job)
-  redis.call('HSET', job, 'created_at', stamp())
-end
+local is_first = state == 'queued' and redis.call('HEXISTS', job, 'started_at') == 0
+if state ~= 'queued' and state ~= 'running' then restart_job(job, state) end
+local enqueued_at = redis.call('HGET', job, 'enqueued_at') or redis.call('HGET', job, 'created_at') or stamp()
 local attempts = tonumber(redis.call('HGET', job, 'attempts') or 0)
 -- A lease of this worker that it does not know: the reply was lost and no work was done.
 local unheard = mine and redis.call('HGET', job, 'token') ~= last_token
@@ -40,4 +40,4 @@ redis.call('HSET', job, 'state', 'running', 'attempts', attempts, 'progress', '0
 redis.call('HSET', claims, payload, job_id)
 redis.call('ZADD', workers, after(lease), worker)
 return {'claimed', tostring(attempts), redis.call('HGET', job, 'give_backs') or '0',
-  redis.call('HGET', job, 'created_at') or stamp()}
+  string.format('%.3f', math.max(0, now() - tonumber(enqueued_at))), is_first and '1' or '0'}

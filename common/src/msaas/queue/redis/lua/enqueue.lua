@@ -18,8 +18,8 @@ if entry and (state == 'running' or state == 'queued')
   return state
 end
 
-redis.call('DEL', job)
-redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'created_at', stamp(), 'payload', payload)
-if model ~= '' then redis.call('HSET', job, 'model', model) end
+restart_job(job, state)
+redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'payload', payload)
+if model ~= '' then redis.call('HSETNX', job, 'model', model) end
 redis.call('LPUSH', waiting, payload)
 return 'queued'

@@ -1,13 +1,18 @@
 -- End a job as done and release its callbacks. Returns 0 for a stale token.
 -- `device` is empty when the result was there before this job.
 -- KEYS: processing, claims, job, callbacks, outbox
--- ARGV: token, payload, model, device, stems, ttl, delivery_prefix
+-- ARGV: token, payload, model, requested_model, device, stems, ttl, delivery_prefix
 -- The step is idempotent: it is repeated when its reply was lost.
 if redis.call('HGET', job, 'finished_by') == token then return 1 end
 if redis.call('HGET', job, 'token') ~= token then return 0 end
 redis.call('LREM', processing, 1, payload)
 redis.call('HDEL', claims, payload)
-if device ~= '' then redis.call('HSET', job, 'device', device) end
+if device ~= '' then
+  begin_work(job)
+  redis.call('HSET', job, 'device', device)
+end
+if requested_model ~= '' then redis.call('HSET', job, 'requested_model', requested_model) end
+redis.call('HDEL', job, 'enqueued_at')
 end_job(job, 'done', ttl, 'progress', '1', 'model', model, 'stems', stems, 'finished_by', token)
 redis.call('HDEL', job, 'error')
 release_callbacks(callbacks, outbox, delivery_prefix, 'done')

@@ -58,8 +58,30 @@ local function drop_lease(job)
   redis.call('HDEL', job, 'token', 'lease_until', 'worker', 'pieces')
 end
 
+-- Begin the record of a job anew. A job that was done keeps its facts until its work begins again: a worker may
+-- find that the result is still in the store.
+local function restart_job(job, state)
+  if state == 'done' then
+    redis.call('PERSIST', job)
+    redis.call('HDEL', job, 'attempts', 'stems', 'error', 'started_at', 'finished_at', 'finished_by', 'give_backs')
+    redis.call('HSET', job, 'enqueued_at', stamp())
+  else
+    redis.call('DEL', job)
+    redis.call('HSET', job, 'created_at', stamp())
+  end
+end
+
+-- Drop the facts of the earlier result.
+local function begin_work(job)
+  local enqueued_at = redis.call('HGET', job, 'enqueued_at')
+  if not enqueued_at then return end
+  redis.call('HDEL', job, 'enqueued_at', 'model', 'requested_model', 'device')
+  redis.call('HSET', job, 'created_at', enqueued_at)
+end
+
 local function end_job(job, state, ttl, ...)
   drop_lease(job)
+  if state ~= 'done' then begin_work(job) end
   redis.call('HDEL', job, 'payload')
   redis.call('HSET', job, 'state', state, 'finished_at', stamp(), ...)
   redis.call('EXPIRE', job, ttl)

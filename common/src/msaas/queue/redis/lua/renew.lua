@@ -5,6 +5,7 @@
 if redis.call('HGET', job, 'token') ~= token then return 0 end
 local lease_until = after(lease)
 redis.call('HSET', job, 'lease_until', lease_until, 'progress', progress)
+if device ~= '' then begin_work(job) end
 if model ~= '' then redis.call('HSET', job, 'model', model) end
 if requested_model ~= '' then redis.call('HSET', job, 'requested_model', requested_model) end
 if device ~= '' then redis.call('HSET', job, 'device', device) end

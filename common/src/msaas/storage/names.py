@@ -1,0 +1,43 @@
+"""Names of the objects in the two buckets."""
+
+from msaas.formats import DEFAULT_FORMAT, FORMATS
+from msaas.fragments import Fragments
+
+DEFAULT_EXTENSION = FORMATS[DEFAULT_FORMAT].extension
+#: Ends the names of fragments.
+FRAGMENT_SUFFIX = ".piece"
+MANIFEST_SUFFIX = ".json"
+_SONG_SUFFIX = ".mp3"
+
+
+def song_file(song_hash: str) -> str:
+    return f"{song_hash}{_SONG_SUFFIX}"
+
+
+def song_of(name: str) -> str:
+    """Return the hash of the song with this object name."""
+    return name.removesuffix(_SONG_SUFFIX)
+
+
+def stem_file(job_id: str, stem: str, *, extension: str = DEFAULT_EXTENSION) -> str:
+    return f"{job_id}-{stem}.{extension}"
+
+
+def manifest_file(job_id: str) -> str:
+    return f"{job_id}{MANIFEST_SUFFIX}"
+
+
+def fragment_file(fragments: Fragments, stem: str, *, number: int) -> str:
+    return f"{fragments.job_id}-{stem}.{fragments.tag}.{number}{FRAGMENT_SUFFIX}"
+
+
+def is_output(name: str) -> bool:
+    """Return whether this service writes objects with such a name into the output bucket."""
+    return name.endswith(
+        (MANIFEST_SUFFIX, FRAGMENT_SUFFIX, *(f".{row.extension}" for row in FORMATS.values()))
+    )
+
+
+def job_of(name: str) -> str:
+    """Return the job of a stem, a fragment or a manifest."""
+    return name.removesuffix(MANIFEST_SUFFIX) if name.endswith(MANIFEST_SUFFIX) else name.rpartition("-")[0]
