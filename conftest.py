@@ -1,9 +1,13 @@
 """Fixtures of servers for every test folder, and the markers that select the fast tests."""
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from msaas.queue.redis.clients import RedisAddress
 from tests.faults.report import FaultTable, figure
@@ -17,6 +21,8 @@ from tests.servers import (
     redis_running,
     swift_running,
 )
+from tests.system import System
+from tests.worker_pool import WorkerPool, open_pool
 
 __all__ = ["figure"]
 
@@ -28,7 +34,7 @@ _MARKERS = (
 #: A test with one of these among its fixtures is marked `server`.
 _SERVER_FIXTURES = {
     *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis"),
-    *("_shared_service", "start", "pool", "shared_pool", "stack"),
+    *("_shared_service", "start", "pool", "shared_pool", "s3", "stack"),
 }
 #: Parameters that name a server: the fixtures of such tests are requested while they run.
 _SERVER_PARAMETERS = {*REDIS_BINARIES, "rclone", "swift", "s3"}
@@ -75,6 +81,28 @@ def redis_address(redis_server: RedisServer) -> RedisAddress:
     return redis_server.address
 
 
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of this test alone, which it may kill. Every answered write is on disk (AOF `always`)."""
+    with redis_running(tmp_path / "redis", aof=True) as server:
+        yield server
+
+
+@pytest.fixture
+def stopping() -> Iterator[threading.Event]:
+    """An event for the background threads of a test, set at its end."""
+    stopping = threading.Event()
+    yield stopping
+    stopping.set()
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[EventDict]]:
+    """The log lines of this process, as they are written."""
+    with capture_logs() as lines:
+        yield lines
+
+
 @pytest.fixture(scope="session")
 def _rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
     with rclone_running(tmp_path_factory.mktemp("rclone")) as server:
@@ -92,4 +120,19 @@ def s3_server(_rclone: RcloneServer) -> S3Access:
 def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
     """A second, stricter S3 server; Debian packages it."""
     with swift_running(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture
+def pool(system: System, tmp_path: Path) -> Iterator[WorkerPool]:
+    """Workers with the quick engine for the `system` of the test folder. None runs yet."""
+    with open_pool(system, tmp_path / "pool") as pool:
+        yield pool
+
+
+@pytest.fixture
+def s3(system: System, tmp_path: Path) -> Iterator[RcloneServer]:
+    """Replace the store of the `system` by an S3 server of this test alone, behind `s3.proxy`."""
+    with rclone_running(tmp_path / "s3") as server:
+        system.use_s3(server.access)
         yield server

@@ -65,7 +65,12 @@ Redis: localhost:6379. S3: localhost:9000, its console: http://localhost:9001. I
   export MINIO_ACCESS_KEY=$(secret minio access-key)
   export MINIO_SECRET_KEY=$(secret minio secret-key)
 
-Then, for example: make setup && .venv/bin/python rest/rest-server.py
+Then make setup, and each in a terminal of its own:
+
+  .venv/bin/python rest/rest-server.py
+  .venv/bin/python worker/worker-server.py
+  .venv/bin/python -m msaas_keeper    # returns the jobs of killed workers and repeats callbacks
+
 Ctrl-C ends the forwards.
 TEXT
 wait

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from werkzeug.serving import make_server
+from rest.tests.service import start_service
 
 from msaas.background import spawn
 from msaas.models import STARTER
 from msaas.queue.protocol import QueuePolicy
-from msaas_rest.app import create_app
-from msaas_rest.bootstrap import Dependencies
+from msaas.queue.redis.clients import RedisAddress
+from msaas_rest.bootstrap import Dependencies, bootstrap
 from msaas_worker.job.handler import JobHandler
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.runner import JobRunner
@@ -39,7 +39,7 @@ class Example:
 
 
 def find_examples(text: str) -> list[Example]:
-    """Return the `sh` blocks of a Markdown text; indented ones belong to lists and are left out."""
+    """Return the `sh` blocks of a Markdown text. Indented ones belong to lists and are left out."""
     blocks = _FENCED.findall(text)
     following = [*blocks, ("", "")][1:]
     return [
@@ -50,7 +50,7 @@ def find_examples(text: str) -> list[Example]:
 
 
 def run_examples(examples: list[Example], *, url: str, folder: Path) -> list[str]:
-    """Run all blocks in one shell, in order; return what each printed. The first error ends the test."""
+    """Run all blocks in one shell, in order, and return the output of each. The first error ends the test."""
     (folder / "data").symlink_to(ROOT / "data")
     blocks = [f"{{\n{each.shell}}} > {number}.out\n" for number, each in enumerate(examples)]
     script = "set -euo pipefail\n" + "".join(blocks).replace(_DOCUMENTED_URL, url)
@@ -69,18 +69,18 @@ class StarterOnly:
 
 
 @contextmanager
-def running_service(deps: Dependencies, folder: Path) -> Iterator[str]:
-    """Yield the URL of the API on the given adapters, beside a worker in a thread."""
-    server = make_server("127.0.0.1", 0, create_app(deps), threaded=True)
-    runner = _make_runner(deps, folder)
-    threads = [spawn(server.serve_forever, name="api"), spawn(runner.run, name="worker")]
+def running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
+    """Yield the URL of a real API on a directory store, beside a worker in a thread."""
+    environment = {"REDIS_HOST": redis.host, "REDIS_PORT": str(redis.port), "DEBUG_ENDPOINTS": "1"}
+    service = start_service(folder, STORE_DIR=str(folder / "store"), **environment)
+    runner = _make_runner(bootstrap(service.settings), folder)
+    thread = spawn(runner.run, name="worker")
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield service.url
     finally:
         runner.stopping.set()
-        server.shutdown()
-        for thread in threads:
-            thread.join(timeout=_TIMEOUT_S)
+        thread.join(timeout=_TIMEOUT_S)
+        service.kill()
 
 
 def _make_runner(deps: Dependencies, folder: Path) -> JobRunner:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TESTED = ("common", "rest", "worker", "keeper", "logs", "local", "training")
+_SERVICES = ("rest", "worker", "keeper", "logs")
 _SCRIPTS = ("build-images.sh", "deploy-all.sh", "deploy-local-dev.sh")
 #: The measured folders and files of each package, relative to the root.
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -36,6 +37,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "compose.yaml",
         *_SCRIPTS,
     ),
+    "build": (
+        *("Makefile", "pyproject.toml", ".ci/run", "compose.env.example", ".dockerignore"),
+        *(f"{each}/pyproject.toml" for each in _TESTED),
+        *(f"{each}/Dockerfile" for each in _SERVICES),
+    ),
 }
 #: Records of measurements and trials are kept as they were written.
 _RECORDS = ("docs/measurements/", "training/TRIALS.md")
@@ -45,9 +51,16 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", flags=re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"(`+).+?\1", flags=re.DOTALL)
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _DIRECTIVE = re.compile(r"#\s*(noqa|type:|!|shellcheck|yaml-language-server)")
-#: Start of a comment line in other languages.
-_COMMENT_LINE = {".lua": re.compile(r"^\s*--(.*)", re.M), ".yaml": re.compile(r"^\s*#(.*)", re.M)}
-_COMMENT_LINE[".sh"] = _COMMENT_LINE[".yaml"]
+#: Comments of other languages, by the suffix or the name of a file.
+_HASH_COMMENT = re.compile(r"(?:^|\s)##?:? (.*)", re.M)
+_LUA_COMMENT = re.compile(r"(?:^|\s)-- ?(.*)", re.M)
+_COMMENTS = {
+    ".lua": _LUA_COMMENT,
+    **dict.fromkeys((".yaml", ".sh", ".toml", ".conf", ".example"), _HASH_COMMENT),
+    **dict.fromkeys(("Makefile", "Dockerfile", "run", ".dockerignore"), _HASH_COMMENT),
+}
+#: Denials by a noun, where `is not` or a verb is plainer. "There is no file" is allowed.
+_DENIAL = re.compile(r"(?<![Tt]here )\b(?:is|are|was|were) (?:no|none)\b(?! longer| more)")
 
 
 @dataclass(frozen=True)
@@ -77,13 +90,28 @@ class Measure:
 
 
 def measure_code(root: Path, folders: Iterable[str]) -> Measure:
-    """Measure docstrings and comments of Python, and comment lines of Lua, YAML and shell."""
-    return Measure.of("\n".join(text for folder in folders for text in _code_prose(root / folder)))
+    """Measure docstrings and comments of Python, and comments of the other languages."""
+    return Measure.of(read_code(root, folders))
+
+
+def read_code(root: Path, folders: Iterable[str]) -> str:
+    """Return the docstrings and comments in these folders and files."""
+    return "\n".join(text for folder in folders for text in _code_prose(root / folder))
 
 
 def measure_document(path: Path) -> Measure:
     """Measure a Markdown document without its code blocks."""
-    return Measure.of(_FENCE.sub("", path.read_text(encoding="utf-8")))
+    return Measure.of(read_document(path))
+
+
+def read_document(path: Path) -> str:
+    return _FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def find_denials(text: str) -> list[str]:
+    """Return each denial by a noun ("is" and "no") with some text around."""
+    prose = " ".join(_INLINE_CODE.sub("code", text).split())
+    return [prose[max(0, each.start() - 40) : each.end() + 20] for each in _DENIAL.finditer(prose)]
 
 
 def documents(root: Path) -> list[Path]:
@@ -103,8 +131,8 @@ def _code_prose(place: Path) -> Iterator[str]:
             source = file.read_text(encoding="utf-8")
             yield from _docstrings(source)
             yield from _comments(source)
-        elif file.suffix in _COMMENT_LINE:
-            yield from _COMMENT_LINE[file.suffix].findall(file.read_text(encoding="utf-8"))
+        elif pattern := _COMMENTS.get(file.suffix) or _COMMENTS.get(file.name):
+            yield from pattern.findall(file.read_text(encoding="utf-8"))
 
 
 def _docstrings(source: str) -> Iterator[str]:
@@ -119,7 +147,8 @@ def _comments(source: str) -> Iterator[str]:
             yield token.string.lstrip("#: ")
 
 
-def _rows(root: Path) -> Iterator[tuple[str, Measure]]:
+def measure_all(root: Path) -> Iterator[tuple[str, Measure]]:
+    """Yield the name and the measure of each package and document."""
     for package, folders in PACKAGES.items():
         yield package, measure_code(root, folders)
     for document in documents(root):
@@ -130,7 +159,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1])
     lines = ["| text | words | question words per 1,000 | semicolons per 1,000 |", "|---|---:|---:|---:|"]
-    for name, each in _rows(parser.parse_args().root):
+    for name, each in measure_all(parser.parse_args().root):
         lines.append(f"| {name} | {each.words:,} | {each.question_rate:.1f} | {each.semicolon_rate:.1f} |")
     sys.stdout.write("\n".join(lines) + "\n")
 

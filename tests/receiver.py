@@ -57,6 +57,8 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     #: Bytes of answers that were sent before the sender closed the connection.
     sent_bytes: int = 0
+    #: Answers that are complete, or whose connection the sender closed.
+    ended: int = 0
 
     def __enter__(self) -> Self:
         outer = self
@@ -71,6 +73,8 @@ class Receiver:
                     outer.answers[index](self)
                 except OSError:
                     self.close_connection = True
+                finally:
+                    outer.ended += 1
 
             def do_GET(self) -> None:
                 raise AssertionError("a redirect was followed")

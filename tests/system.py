@@ -15,7 +15,8 @@ from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.outbox import RedisOutbox
 from msaas.songs import song_hash
 from msaas.storage.directory import DirectoryStore
-from msaas.storage.song_store import FRAGMENT_SUFFIX, SongStore
+from msaas.storage.names import FRAGMENT_SUFFIX
+from msaas.storage.song_store import SongStore
 from tests.servers import RedisServer, S3Access, wait_until
 
 T = TypeVar("T")

@@ -37,6 +37,8 @@ class TcpProxy:
         self._open = threading.Event()
         self._open.set()
         self._refusing = False
+        #: Number of connections that were refused.
+        self.refused = 0
         self._sockets: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.host, self.port = self._listener.getsockname()
@@ -77,6 +79,7 @@ class TcpProxy:
                 client, _ = self._listener.accept()
                 if self._refusing:
                     _reset(client)
+                    self.refused += 1
                 else:
                     threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 

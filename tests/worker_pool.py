@@ -35,6 +35,11 @@ class WorkerPool:
     def scratch(self) -> Path:
         return self.folder / "scratch"
 
+    @property
+    def claims(self) -> Path:
+        """Folder of a file for each quick worker that claimed a job, by process id."""
+        return self.folder / "claims"
+
     def start(
         self,
         *command: str,
@@ -65,12 +70,17 @@ class WorkerPool:
 
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
         self.scratch.mkdir(parents=True, exist_ok=True)
+        self.claims.mkdir(exist_ok=True)
         inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        ours = {"TMPDIR": str(self.scratch), "OMP_NUM_THREADS": "1"}
+        ours = {"TMPDIR": str(self.scratch), "OMP_NUM_THREADS": "1", "CLAIMS": str(self.claims)}
         return {**inherited, **ours, **self.system.environment, **settings}
 
     def alive(self) -> list[WorkerProcess]:
         return [worker for worker in self.workers if worker.is_alive()]
+
+    def busy(self) -> list[WorkerProcess]:
+        """Return the living quick workers that claimed a job."""
+        return [each for each in self.alive() if (self.claims / str(each.process.pid)).exists()]
 
     def keep(self, number: int, **settings: str) -> None:
         """Keep this number of workers alive from now on."""

@@ -1,4 +1,4 @@
-"""A queue on disk, a store, and processes that a test may kill."""
+"""A system with a queue on disk and a store, and processes that a test may kill."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,29 +7,14 @@ import pytest
 
 from tests.faults.songs import TUNES, song
 from tests.receiver import Receiver
-from tests.servers import RedisServer, redis_running
+from tests.servers import RedisServer
 from tests.system import System, open_system
 from tests.unattended import stems_of
-from tests.worker_pool import WorkerPool, open_pool
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of this test alone, with AOF `always`: the promise depends on it."""
-    with redis_running(tmp_path / "redis", aof=True) as server:
-        yield server
 
 
 @pytest.fixture
 def system(own_redis: RedisServer, tmp_path: Path) -> System:
     return open_system(tmp_path, own_redis, CALLBACK_ALLOW_PRIVATE="1")
-
-
-@pytest.fixture
-def pool(system: System, tmp_path: Path) -> Iterator[WorkerPool]:
-    """No process yet."""
-    with open_pool(system, tmp_path / "pool") as pool:
-        yield pool
 
 
 @pytest.fixture(scope="session")

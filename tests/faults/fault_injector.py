@@ -42,13 +42,21 @@ class Injection:
 
 
 class FaultInjector:
-    """Implements `OnStep`. With a folder `met`, each injection is met by one of many workers only."""
+    """Implements `OnStep`. With a folder `met`, each injection is met by one of many workers only.
 
-    def __init__(self, injections: Iterable[Injection], *, met: Path | None = None) -> None:
+    A worker that claims a job leaves a file with its process id in the folder `claims`.
+    """
+
+    def __init__(
+        self, injections: Iterable[Injection], *, met: Path | None = None, claims: Path | None = None
+    ) -> None:
         self._left = {str(each): each.number for each in injections}
         self._met = met
+        self._claims = claims
 
     def __call__(self, step: Step, *, job_id: str) -> None:
+        if self._claims and step is Step.CLAIMED:
+            (self._claims / str(os.getpid())).touch()
         for text in self._left:
             planned = Injection.parse(text)
             if planned.step is step and planned.job_id in ("", job_id):

@@ -96,7 +96,7 @@ def test_few_kilobytes_of_a_gigabyte_are_read(
     receiver.answers = [receiver.flood]
     outbox.add(Callback(receiver.url), job_id="song")
     assert deliver_until_ended(outbox) == "delivered"
-    time.sleep(0.3)
+    wait_until(lambda: receiver.ended)
     # The buffers of the kernel took the rest.
     assert receiver.sent_bytes < 16 * 2**20
     figure(f"1 GiB answer: {receiver.sent_bytes / 2**20:.1f} MiB left the process of the receiver")

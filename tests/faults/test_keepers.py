@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobState
@@ -15,7 +17,7 @@ from msaas_worker.attempt import Step
 from tests.faults.fault_injector import Damage, Injection, as_settings
 from tests.faults.songs import song
 from tests.receiver import Receiver, silence, status
-from tests.servers import wait_until
+from tests.servers import free_port, wait_until
 from tests.system import POLICY, STEMS, System
 from tests.worker_pool import WorkerPool
 
@@ -26,7 +28,7 @@ RETENTION_HOURS = "1"
 
 
 def add_callbacks(system: System, url: str, *, number: int = CALLBACKS) -> set[bytes]:
-    """Add callbacks of ended jobs; return their bodies."""
+    """Add callbacks of ended jobs, and return their bodies."""
     for each in range(number):
         system.outbox.add(Callback(url, {"n": each}), job_id=f"job-{each}")
     return {f'{{"n": {each}}}'.encode() for each in range(number)}
@@ -51,7 +53,7 @@ def store_old_result(system: System, number: int) -> None:
 
 
 def leave_fragments(system: System) -> None:
-    """Store and publish a fragment of a job that is given back then."""
+    """Store and publish a fragment of a job, then release the job."""
     job_id = system.send(song(100))
     consumer = system.queue.consumer("test")
     payload = consumer.take(timeout_s=1)
@@ -64,6 +66,21 @@ def leave_fragments(system: System) -> None:
     consumer.release(claim, delay_s=3600)
 
 
+def wait_for_sweeps(ports: list[int]) -> None:
+    """Wait until each keeper has run each task twice more, with time for a second delivery or deletion."""
+    wanted = {(port, task): task_runs(port, task) + 2 for port in ports for task in ("reaper", "fragments")}
+    wait_until(lambda: all(task_runs(port, task) >= runs for (port, task), runs in wanted.items()))
+
+
+def task_runs(port: int, task: str) -> float:
+    """Return how often the task of the keeper with this port of metrics succeeded."""
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    labels = {"task": task, "outcome": "succeeded"}
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    found = [each for each in samples if each.name == "msaas_task_runs_total" and each.labels == labels]
+    return found[0].value if found else 0.0
+
+
 @pytest.mark.fault("K1")
 def test_two_keepers_do_each_task_once(
     system: System, pool: WorkerPool, receiver: Receiver, figure: Figure
@@ -73,8 +90,9 @@ def test_two_keepers_do_each_task_once(
     for number in range(1, 6):
         store_old_result(system, number)
     bodies = add_callbacks(system, receiver.url)
-    for _ in range(2):
-        pool.start_keeper(ready=False, RETENTION_HOURS=RETENTION_HOURS)
+    ports = [free_port() for _ in range(2)]
+    for port in ports:
+        pool.start_keeper(ready=False, RETENTION_HOURS=RETENTION_HOURS, METRICS_PORT=str(port))
     killed = pool.start(ready=False, **as_settings(Injection(Damage.KILL, Step.SONG_DECODED, job_id=job_id)))
     for keeper in pool.keepers:
         keeper.wait_for_event("keeper_started")
@@ -84,7 +102,7 @@ def test_two_keepers_do_each_task_once(
     wait_until(lambda: len(receiver.bodies) >= CALLBACKS)
     wait_until(lambda: not system.stored_fragments())
     wait_until(lambda: pool.events("old_objects_deleted"))
-    time.sleep(2 * POLICY.sweep_s)
+    wait_for_sweeps(ports)
     assert sorted(receiver.bodies) == sorted(bodies)
     assert len(pool.events("job_reaped", job_id=job_id)) == 1
     assert [line["objects"] for line in pool.events("old_objects_deleted")] == [5 * 5]

@@ -48,9 +48,7 @@ class Havoc(threading.Thread):
 
     def _victims(self) -> list[ServiceProcess]:
         """Return one worker that claimed a job, if there is one."""
-        busy = [
-            each for each in self._pool.alive() if each is not self._spared and each.has_logged("job_claimed")
-        ]
+        busy = [each for each in self._pool.busy() if each is not self._spared]
         return [self._chance.choice(busy)] if busy else []
 
     def _kill(self) -> int:

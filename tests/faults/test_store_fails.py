@@ -1,14 +1,13 @@
 """The store is down, fails, is slow or cuts uploads: jobs wait, and no partial object is ever served."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from msaas.jobs import JobState
 from tests.faults.songs import song
-from tests.servers import RcloneServer, rclone_running
+from tests.servers import RcloneServer
 from tests.system import STEMS, System
 from tests.tcp_proxy import Cut
 from tests.worker_pool import WorkerPool
@@ -16,14 +15,6 @@ from tests.worker_pool import WorkerPool
 Figure = Callable[[str], None]
 #: The first delays of a worker, and the time a crowded machine needs.
 RECOVERED_S = 60.0
-
-
-@pytest.fixture
-def s3(system: System, tmp_path: Path) -> Iterator[RcloneServer]:
-    """The store of the system is an S3 server, behind `s3.proxy`."""
-    with rclone_running(tmp_path / "s3") as server:
-        system.use_s3(server.access)
-        yield server
 
 
 def fail(reply: bytes) -> bytes:

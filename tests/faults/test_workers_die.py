@@ -45,8 +45,7 @@ def kill_busy_workers(pool: WorkerPool, until: Callable[[], bool], *, kills: int
     killed = 0
     while killed < kills and not until():
         time.sleep(chance.uniform(0.1, 1.0))
-        busy = [worker for worker in pool.alive() if worker.has_logged("job_claimed")]
-        if busy:
+        if busy := pool.busy():
             chance.choice(busy).kill()
             killed += 1
     return killed

@@ -1,6 +1,7 @@
 """Workers are told to stop, are stopped for longer than their lease, or hang: no job is lost or mixed up."""
 
 import json
+import re
 import signal
 import threading
 import time
@@ -125,21 +126,40 @@ def is_served(system: System, job_id: str, stem: str) -> bool:
         return False
 
 
+class HeldPut:
+    """A filter of requests: collects the PUT of an object, and silences the proxy once it has all of it."""
+
+    def __init__(self, proxy: TcpProxy, *, name: str) -> None:
+        self._proxy = proxy
+        self._name = name.encode()
+        self._request = b""
+        #: The connection of the PUT: each has its own thread.
+        self._thread: int | None = None
+        self.is_held = threading.Event()
+
+    def __call__(self, chunk: bytes) -> bytes:
+        if self._thread is None and chunk.startswith(b"PUT ") and self._name in chunk[:300]:
+            self._thread = threading.get_ident()
+        if self._thread != threading.get_ident():
+            return chunk
+        self._request += chunk
+        if not self._is_whole():
+            return b""
+        self._proxy.silence()
+        self.is_held.set()
+        return self._request
+
+    def _is_whole(self) -> bool:
+        head, _, body = self._request.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, flags=re.IGNORECASE)
+        return length is not None and len(body) >= int(length[1])
+
+
 def stop_during_put(system: System, worker: WorkerProcess, slow: TcpProxy, *, name: str) -> str:
-    """Stop the worker while it sends this object; its bytes stay in the proxy."""
-    held = threading.Event()
-
-    def hold(chunk: bytes) -> bytes:
-        if chunk.startswith(b"PUT ") and name.encode() in chunk[:300]:
-            slow.silence()
-            held.set()
-        return chunk
-
-    slow.requests = hold
+    """Stop the worker after it sent this object, whose bytes stay in the proxy."""
+    slow.requests = held = HeldPut(slow, name=name)
     job_id = system.send(song())
-    assert held.wait(60), worker.output()[-2000:]
-    # The rest of the object fits into the buffers on its way.
-    time.sleep(1.0)
+    assert held.is_held.wait(60), worker.output()[-2000:]
     worker.signal(signal.SIGSTOP)
     return job_id
 

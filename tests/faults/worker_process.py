@@ -1,7 +1,8 @@
 """`python -m tests.faults.worker_process`: a real worker with a quick engine, a policy and planned faults.
 
 Environment: `ENGINE` (`real` for real models), `ENGINE_GAIN` and `ENGINE_PACE` (see `quick_engine`),
-`WORKER_POLICY` (its fields as JSON), `FAULTS` (injections with commas between) and `FAULTS_MET` (a folder).
+`WORKER_POLICY` (its fields as JSON), `FAULTS` (injections with commas between), `FAULTS_MET` and `CLAIMS`
+(folders, see `fault_injector`).
 """
 
 import json
@@ -15,7 +16,6 @@ from tests.faults.quick_engine import QuickSeparators
 
 
 def run() -> None:
-    met = os.environ.get("FAULTS_MET")
     faults = [Injection.parse(text) for text in os.environ.get("FAULTS", "").split(",") if text]
     quick = QuickSeparators(
         gain=float(os.environ.get("ENGINE_GAIN", "1")), pace=float(os.environ.get("ENGINE_PACE", "0"))
@@ -23,8 +23,12 @@ def run() -> None:
     main(
         separators=None if os.environ.get("ENGINE") == "real" else quick,
         policy=WorkerPolicy(**json.loads(os.environ.get("WORKER_POLICY", "{}"))),
-        on_step=FaultInjector(faults, met=Path(met) if met else None),
+        on_step=FaultInjector(faults, met=_folder("FAULTS_MET"), claims=_folder("CLAIMS")),
     )
+
+
+def _folder(name: str) -> Path | None:
+    return Path(os.environ[name]) if name in os.environ else None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 import msaas.metrics
 from msaas.queue.memory import InMemoryQueue
 from msaas_rest.health.metrics import Metrics
-from msaas_rest.http.upload_memory import UploadMemoryLimit
+from msaas_rest.http.disk_budget import DiskBudget
 from tests.manifests import policies
 from tests.manifests.policies import POLICIES, of_kind
 from tests.manifests.rendering import COMPONENTS, KUSTOMIZATIONS, ROOT, SYSTEMS, Manifest, rendered
@@ -248,7 +248,7 @@ def test_scaling_counts_open_jobs_and_removes_no_busy_worker(scratch: Path) -> N
 
 def samples_of_all_services() -> list[str]:
     """Return the samples of rest and of worker and keeper, with one observation of each metric."""
-    metrics = Metrics(queue=InMemoryQueue(), upload_memory=UploadMemoryLimit(1))
+    metrics = Metrics(queue=InMemoryQueue(), disk_budget=DiskBudget(1))
     metrics.requests.labels("GET", "/", 200).inc()
     metrics.durations.labels("GET", "/").observe(1)
     msaas.metrics.JOBS.labels("failed", "starter")

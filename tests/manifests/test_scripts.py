@@ -71,3 +71,10 @@ def test_unknown_overlay_is_named() -> None:
 def test_run_removes_its_temporary_folder() -> None:
     run(DEPLOY, "--dry-run")
     assert list((ROOT / "deploy").glob(".run.*")) == []
+
+
+def test_local_development_names_the_command_of_each_service() -> None:
+    """Without the keeper, the jobs of killed workers are lost."""
+    text = (ROOT / "deploy-local-dev.sh").read_text()
+    for command in ("rest/rest-server.py", "worker/worker-server.py", "-m msaas_keeper"):
+        assert f".venv/bin/python {command}" in text

@@ -1,6 +1,7 @@
 """The previous release beside this one, on the same queue and store, as during a rolling upgrade."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import requests
 from msaas.models import FOUR_STEMS
 from msaas.songs import song_hash
 from tests.faults.songs import song
+from tests.receiver import Receiver
 from tests.servers import RedisServer, free_port, wait_until
 
 #: The last commit before the recipe, the keeper and the new layout.
@@ -77,13 +79,23 @@ class Mixed:
         self.processes.append(process)
         return process
 
-    def start_rest(self, *, old: bool) -> str:
+    def start_rest(self, *, old: bool, **settings: str) -> str:
         port = free_port()
-        process = self.start("rest", old=old, PORT=str(port))
+        process = self.start("rest", old=old, PORT=str(port), **settings)
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: is_up(url) or process.poll() is not None, timeout_s=_WAIT_S)
         assert process.poll() is None, self.log_of(process)
         return url
+
+    def push(self, message: dict[str, str]) -> None:
+        self.redis.client().lpush("toWorkers", json.dumps(message))
+
+    def store_song(self, mp3: bytes) -> str:
+        """Store a song by hand; return its hash."""
+        bucket = self.folder / "store" / "input-tracks"
+        bucket.mkdir(exist_ok=True)
+        (bucket / f"{song_hash(mp3)}.mp3").write_bytes(mp3)
+        return song_hash(mp3)
 
     def log_of(self, process: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"{self.processes.index(process)}.log").read_text()
@@ -181,3 +193,67 @@ def test_fragments_of_an_old_worker_are_served_by_the_new_rest(mixed: Mixed) -> 
     bucket = mixed.folder / "store" / "output-tracks"
     wait_until(lambda: not list(bucket.glob("*.piece")), timeout_s=_WAIT_S)
     assert time.time() - (bucket / f"{job_id}.json").stat().st_mtime < _WAIT_S
+
+
+@pytest.mark.parametrize("worker_is_old", [True, False], ids=["old worker", "new worker"])
+def test_variant_has_the_same_id_and_result_in_both_releases(mixed: Mixed, worker_is_old: bool) -> None:
+    # The weights of the default model are missing: only the variant can be separated.
+    default = {"DEMUCS_MODEL": "htdemucs"}
+    mixed.start("worker", old=worker_is_old, **default)
+    old, new = mixed.start_rest(old=True, **default), mixed.start_rest(old=False, **default)
+    sender, other = (new, old) if worker_is_old else (old, new)
+    job_id = send(sender, song(5), model="starter")
+    assert job_id.startswith(f"{song_hash(song(5))}.")
+    done = wait_for(other, job_id, lambda told: told.get("state") == "done")
+    assert (done["model"], done["stems"]) == ("starter", list(FOUR_STEMS))
+    for url in (old, new):
+        assert send(url, song(5), model="starter") == job_id
+        assert status(url, job_id)["finished_at"] == done["finished_at"]
+    assert stem(old, job_id, "bass") == stem(new, job_id, "bass")
+
+
+@pytest.mark.parametrize("worker_is_old", [True, False], ids=["old worker", "new worker"])
+def test_job_by_hand_that_names_the_default_model_is_done_once(mixed: Mixed, worker_is_old: bool) -> None:
+    """The old worker writes the model into the options of the manifest, the new one does not."""
+    first = mixed.start("worker", old=worker_is_old)
+    old, new = mixed.start_rest(old=True), mixed.start_rest(old=False)
+    job_id = mixed.store_song(song(6))
+    mixed.push({"hash": job_id, "model": "starter"})
+    wait_for(new, job_id, lambda told: told.get("state") == "done")
+    first.kill()
+    first.wait()
+    manifest = mixed.folder / "store" / "output-tracks" / f"{job_id}.json"
+    written = manifest.stat().st_mtime_ns
+    for url in (old, new):
+        assert send(url, song(6)) == job_id
+        assert requests.get(f"{url}/apiv1/queue", timeout=5).json() == {"queue": []}
+    second = mixed.start("worker", old=False)
+    # A move to the list of the first worker may be in flight: then the keeper returns the entry.
+    mixed.start("keeper", old=False)
+    for message in ({"hash": job_id, "model": "starter"}, {"hash": job_id}):
+        mixed.push(message)
+    wait_until(lambda: mixed.log_of(second).count('"job_finished"') == 2, timeout_s=_WAIT_S)
+    assert manifest.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("rest_is_old", [True, False], ids=["old rest", "new rest"])
+def test_callback_is_sent_once_by_a_worker_of_the_other_release(mixed: Mixed, rest_is_old: bool) -> None:
+    allow = {"CALLBACK_ALLOW_PRIVATE": "1"}
+    url = mixed.start_rest(old=rest_is_old)
+    mixed.start("worker", old=not rest_is_old, **allow)
+    mixed.start("keeper", old=False, **allow)
+    with Receiver() as receiver:
+        callback = json.dumps({"url": receiver.url, "data": {"mine": 1}})
+        job_id = send(url, song(7), callback=callback)
+        wait_until(lambda: receiver.received, timeout_s=_WAIT_S)
+        # The song is done: the callback of a second request is sent at once.
+        assert send(url, song(7), callback=callback) == job_id
+        wait_until(lambda: len(receiver.received) == 2, timeout_s=_WAIT_S)
+        delivered = f"{url}/apiv1/job/{job_id}/callbacks"
+
+        def states() -> list[str]:
+            return [each["state"] for each in requests.get(delivered, timeout=5).json()["callbacks"]]
+
+        wait_until(lambda: states() == ["delivered"] * 2, timeout_s=_WAIT_S)
+        assert [json.loads(body) for body in receiver.bodies] == [{"mine": 1}] * 2
+    assert len({each.headers["webhook-id"] for each in receiver.received}) == 2
