@@ -178,6 +178,16 @@ def test_body_above_the_minimum_rate_may_take_longer(impatient: Service, song: b
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_client_that_leaves_during_its_upload_is_not_an_error(start: Start, song: bytes) -> None:
+    service = start()
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=10) as client:
+        client.sendall(SLOW_UPLOAD + f"Content-Length: {len(song)}\r\n\r\n".encode() + song[:-1000])
+        wait_until(lambda: "msaas_uploads 1.0" in service.get("/metrics").text)
+    wait_until(lambda: "msaas_uploads 0.0" in service.get("/metrics").text)
+    assert "error" not in service.log.read_text()
+    assert service.queue.waiting() == []
+
+
 def test_refused_client_that_sends_on_is_disconnected(impatient: Service) -> None:
     with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
         client.sendall(SLOW_UPLOAD.replace(b"audio/mpeg", b"audio/mpeg\r\nContent-Encoding: gzip"))

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +19,8 @@ from msaas.errors import MsaasError
 from msaas.logs import get_logger
 from msaas_rest.http.body import BODY, BodyWanted, FailedBody, ReceivedBody, UnreceivedBody
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.origin_checks import SECURITY_HEADERS
+from msaas_rest.http.problems import PROBLEM_TYPE, problem_json
 from msaas_rest.http.receiving import BodyReceiver, ClientGone, Receive, ReceivingPolicy
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -66,14 +69,20 @@ class Bridge:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            answer = await self._answer(scope, receive)
+            answer = await self._answer_or_problem(scope, receive)
             await _send_answer(answer, receive, send, threads=self._threads)
         except ClientGone:
             log.debug("client_disconnected")
-        except Exception as error:
-            # The app presents its own errors. Such a one ends the connection.
-            log.error("request_crashed", exc_info=error)
+
+    async def _answer_or_problem(self, scope: dict[str, Any], receive: Receive) -> Answer:
+        """Answer 500 for an error that the app does not present itself."""
+        try:
+            return await self._answer(scope, receive)
+        except ClientGone:
             raise
+        except Exception as error:
+            log.error("request_crashed", path=scope["path"], exc_info=error)
+            return _internal_error()
 
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Answer:
         environ = environ_of(scope)
@@ -160,6 +169,20 @@ def _run_app(app: WsgiApp, environ: dict[str, Any]) -> Answer:
         answer = replace(answer, chunks=iter([b"".join(answer.chunks)]))
         answer.close()
     return answer
+
+
+def _internal_error() -> Answer:
+    status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed. Its log has the cause."
+    body = problem_json(
+        status, kind="about:blank", title=status.phrase, detail=detail, instance="", reason=detail
+    ).encode()
+    headers = {"Content-Type": PROBLEM_TYPE, "Content-Length": str(len(body)), **SECURITY_HEADERS}
+    return Answer(
+        status=status.value,
+        headers=[(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        chunks=iter([body]),
+        close=lambda: None,
+    )
 
 
 async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
