@@ -176,10 +176,8 @@ def test_callback_text_that_is_not_a_json_object_is_400(service: Service, song: 
 
 
 @pytest.mark.parametrize("name", ["modle", "stems", "MP3", "shifts"])
-@pytest.mark.parametrize("value", ["mdx", ""])
-def test_unknown_option_is_422_and_lists_the_known_ones(
-    service: Service, song: bytes, name: str, value: str
-) -> None:
+def test_unknown_option_is_422_and_lists_the_known_ones(service: Service, song: bytes, name: str) -> None:
+    value = "mdx"
     for answer in (
         service.send_as_json({"mp3": base64.b64encode(song).decode(), name: value}),
         service.send_as_json({"mp3": base64.b64encode(song).decode(), name: [value]}),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
 SONGS = sorted((ROOT / "data").glob("*.mp3"))
 STEMS = ("vocals", "drums", "bass", "other")
-READY_S, SEPARATED_S = 120.0, 120.0
+READY_S, SEPARATED_S = 240.0, 240.0
 
 
 @dataclass
