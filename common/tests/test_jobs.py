@@ -5,8 +5,8 @@ import json
 import pytest
 
 from common.tests.goldens import golden
-from msaas.errors import MalformedJob
-from msaas.jobs import MAX_MESSAGE_BYTES, Callback, Job, JobError, JobState, JobStatus
+from msaas.errors import InvalidCallback, MalformedJob
+from msaas.jobs import EVENTS, MAX_MESSAGE_BYTES, Callback, Job, JobError, JobState, JobStatus, parse_events
 
 SONG = "a" * 64
 UNIX_S = 1767323045.5  # 2026-01-02T03:04:05.5Z
@@ -128,3 +128,26 @@ def test_request_id_travels_beside_the_options() -> None:
 def test_error_of_a_newer_version_is_readable() -> None:
     text = json.dumps({"code": "c", "title": "t", "detail": "d", "hint": "new"})
     assert JobError.decode(text) == JobError("c", "t", "d")
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", '[0, {"a": Infinity}]'])
+def test_message_with_an_infinite_number_is_a_job_without_a_callback(number: str) -> None:
+    message = f'{{"songhash": "{SONG}", "callback": {{"url": "http://there/", "data": {number}}}}}'
+    assert Job.decode(message.encode()) == Job(job_id=SONG)
+
+
+def test_events_of_a_callback_travel_in_its_message() -> None:
+    job = Job(job_id=SONG, callback=Callback("http://there/", {"n": 1}, events=("failed",)))
+    assert json.loads(job.encode())["callback"]["events"] == ["failed"]
+    assert Job.decode(job.encode()) == job
+
+
+@pytest.mark.parametrize("value", [None, ["done"], ["failed", "done", "done"]])
+def test_events_are_parsed_in_order(value: list[str] | None) -> None:
+    assert parse_events(value) == (() if value is None else ("done",) if len(value) == 1 else EVENTS)
+
+
+@pytest.mark.parametrize("value", [[], "done", {}, ["cancelled"], [1], [["done"]], 0])
+def test_unknown_events_are_refused(value: object) -> None:
+    with pytest.raises(InvalidCallback, match=r"callback\.events"):
+        parse_events(value)

@@ -281,3 +281,40 @@ def test_lines_of_many_threads_keep_their_own_context(capsys: pytest.CaptureFixt
     for thread in threads:
         thread.join()
     assert all(line["job_id"] == line["number"] for line in printed(capsys))
+
+
+# Text from outside
+
+#: Escape sequences (C0, C1), line separators, reversed text, a lone surrogate.
+HOSTILE = "\x1b[2J\x07\x9b31m\r\n\x85\u2028\u202eforged\udcff"
+ESCAPED = r"\x1b[2J\x07\x9b31m\r\n\x85\u2028\u202eforged\udcff"
+
+
+def test_values_are_printable_and_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    configure()
+    log.info("request_refused", path=HOSTILE, detail="ü" * 2000)
+    (line,) = printed(capsys)
+    assert line["path"] == ESCAPED
+    assert line["detail"] == "ü" * 999 + "…"
+
+
+def test_lines_of_libraries_and_tracebacks_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    configure()
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError as error:
+        logging.getLogger("library").warning("cannot read %s", HOSTILE, exc_info=error)
+    (line,) = printed(capsys)
+    assert line["event"] == f"cannot read {ESCAPED}"
+    exception = str(line["exception"])
+    assert exception.startswith("Traceback")
+    assert exception.replace("\n", "").isprintable()
+
+
+def test_line_on_the_list_is_printable(redis_server: RedisServer) -> None:
+    configure(redis_server.address)
+    log.info("request_refused", path=HOSTILE, job_id=object)
+    logging.getLogger("library").warning("cannot read %s", HOSTILE)
+    wait_until(lambda: len(lines(redis_server)) == 2)
+    assert all(line.isprintable() for line in lines(redis_server))
+    assert ESCAPED in lines(redis_server)[0]

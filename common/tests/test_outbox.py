@@ -1,14 +1,17 @@
 """The outbox: redelivery, dead deliveries, secrets and limits."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from common.tests.backends import POLICY, QueueBench
-from msaas.errors import CallbackNotFound, CallbackNotReady, InvalidCallback
-from msaas.jobs import Callback, Job, JobError
-from msaas.queue.protocol import MAX_LISTED, Result
+from common.tests.backends import POLICY, QueueBench, memory_bench, redis_bench
+from common.tests.steps import RESULT, claim_next, state
+from msaas.errors import CallbackNotFound, CallbackNotReady, InvalidCallback, QueueFull, TooManyCallbacks
+from msaas.jobs import Callback, Job, JobError, JobState
+from msaas.queue.protocol import MAX_LISTED, Result, size_of
 from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox
 from msaas.webhook_secrets import parse_webhook_secret
 from tests.servers import RedisServer
@@ -16,6 +19,15 @@ from tests.servers import RedisServer
 SONG = "a" * 64
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CALLBACK = Callback("http://there/", data={"n": 1}, secret=SECRET)
+#: Room for three callbacks of 60 kB.
+SMALL = replace(POLICY, max_callback_bytes=200_000)
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def small_bench(request: pytest.FixtureRequest) -> QueueBench:
+    if request.param == "memory":
+        return memory_bench(policy=SMALL)
+    return redis_bench(request.getfixturevalue("redis_server"), policy=SMALL)
 
 
 def sent(bench: QueueBench, *, state: str) -> str:
@@ -27,9 +39,8 @@ def sent(bench: QueueBench, *, state: str) -> str:
     return delivery_id
 
 
-@pytest.mark.parametrize("state", ["dead", "refused", "delivered"])
-def test_ended_delivery_can_be_redelivered_under_its_id(bench: QueueBench, state: str) -> None:
-    delivery_id = sent(bench, state=state)
+def test_dead_delivery_can_be_redelivered_under_its_id(bench: QueueBench) -> None:
+    delivery_id = sent(bench, state="dead")
     retry_later = bench.outbox.redeliver(delivery_id, job_id=SONG)
     assert (retry_later.id, retry_later.state, retry_later.attempts, retry_later.detail) == (
         delivery_id,
@@ -41,6 +52,21 @@ def test_ended_delivery_can_be_redelivered_under_its_id(bench: QueueBench, state
     assert delivery is not None
     assert (delivery.id, delivery.attempts, delivery.body) == (delivery_id, 1, b'{"n": 1}')
     assert bench.outbox.receive(visibility_s=60) is None
+
+
+@pytest.mark.parametrize("state", ["refused", "delivered"])
+def test_ended_delivery_keeps_its_state_and_origin_only(bench: QueueBench, state: str) -> None:
+    callback = Callback("https://user@there:8443/secret?key=1#a", data={"n": 1}, secret=SECRET)
+    delivery_id = bench.outbox.add(callback, job_id=SONG)
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery
+    bench.outbox.complete(delivery, state=state, detail="why")
+    (kept,) = bench.outbox.deliveries(SONG)
+    assert (kept.id, kept.state, kept.attempts, kept.detail) == (delivery_id, state, 1, "why")
+    assert (kept.url, kept.secret) == ("https://user@there:8443", None)
+    assert b'"n"' not in kept.body
+    with pytest.raises(CallbackNotReady, match="no longer kept"):
+        bench.outbox.redeliver(delivery_id, job_id=SONG)
 
 
 def test_pending_delivery_can_be_redelivered_now(bench: QueueBench) -> None:
@@ -145,8 +171,82 @@ def test_invalid_or_short_secrets_are_refused(text: str) -> None:
 
 
 def test_job_lists_its_latest_callbacks_only(bench: QueueBench) -> None:
-    ids = [bench.outbox.add(CALLBACK, job_id=SONG) for _ in range(MAX_LISTED + 5)]
+    ids = [sent(bench, state="delivered") for _ in range(MAX_LISTED + 5)]
     assert [each.id for each in bench.outbox.deliveries(SONG)] == ids[5:]
+
+
+def test_job_has_a_limited_number_of_undelivered_callbacks(bench: QueueBench) -> None:
+    for _ in range(MAX_LISTED):
+        bench.outbox.add(CALLBACK, job_id=SONG)
+    with pytest.raises(TooManyCallbacks):
+        bench.outbox.add(CALLBACK, job_id=SONG)
+    with pytest.raises(TooManyCallbacks):
+        bench.queue.enqueue(Job(job_id=SONG, callback=CALLBACK))
+    assert bench.queue.waiting() == []
+    assert bench.outbox.add(CALLBACK, job_id="b" * 64)
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery
+    bench.outbox.complete(delivery, state="delivered")
+    assert bench.outbox.add(CALLBACK, job_id=SONG)
+
+
+BIG = Callback("http://there/", data="x" * 60_000)
+
+
+def test_undelivered_callbacks_of_a_job_have_a_limited_size(bench: QueueBench) -> None:
+    for _ in range(POLICY.max_job_callback_bytes // size_of(BIG)):
+        bench.outbox.add(BIG, job_id=SONG)
+    with pytest.raises(TooManyCallbacks):
+        bench.outbox.add(BIG, job_id=SONG)
+    assert bench.outbox.add(CALLBACK, job_id=SONG)
+
+
+def test_all_undelivered_callbacks_have_a_limited_size(small_bench: QueueBench) -> None:
+    """Those that wait for their job, are due, or are dead count. A job without a callback is accepted."""
+    bench = small_bench
+    bench.queue.enqueue(Job(job_id="c" * 64, callback=BIG))
+    sent_big = bench.outbox.add(BIG, job_id="d" * 64)
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery
+    bench.outbox.complete(delivery, state="dead")
+    bench.outbox.add(BIG, job_id="e" * 64)
+    with pytest.raises(QueueFull, match="without a callback"):
+        bench.outbox.add(BIG, job_id=SONG)
+    with pytest.raises(QueueFull):
+        bench.queue.enqueue(Job(job_id=SONG, callback=BIG))
+    bench.queue.enqueue(Job(job_id=SONG))
+    bench.outbox.redeliver(sent_big, job_id="d" * 64)
+    for _ in range(2):
+        delivery = bench.outbox.receive(visibility_s=60)
+        assert delivery
+        bench.outbox.complete(delivery, state="delivered")
+    for _ in range(2):
+        bench.outbox.add(BIG, job_id=SONG)
+    with pytest.raises(QueueFull):
+        bench.outbox.add(BIG, job_id=SONG)
+
+
+def test_callback_of_a_message_beyond_the_limit_is_refused_and_its_job_runs(small_bench: QueueBench) -> None:
+    bench = small_bench
+    for _ in range(3):
+        bench.outbox.add(BIG, job_id="b" * 64)
+    bench.push(Job(job_id=SONG, callback=BIG).encode())
+    worker = bench.queue.consumer("w1")
+    worker.finish(claim_next(worker), RESULT)
+    assert state(bench.queue) is JobState.DONE
+    (refused,) = bench.outbox.deliveries(SONG)
+    assert (refused.state, refused.detail) == ("refused", "Too many callbacks wait already.")
+
+
+def test_forgotten_callbacks_no_longer_count(redis_server: RedisServer) -> None:
+    redis, keys = redis_server.client(), Keys()
+    outbox = RedisOutbox(redis_server.address, policy=SMALL)
+    for _ in range(3):
+        outbox.add(BIG, job_id="b" * 64)
+    for member, score in redis.zrange(keys.held, 0, -1, withscores=True):
+        redis.zadd(keys.held, {member: score - SMALL.job_ttl_s - 1})
+    assert outbox.add(BIG, job_id=SONG)
+    assert redis.get(keys.held_bytes) == str(size_of(BIG)).encode()
 
 
 def test_dead_deliveries_are_limited_in_number(redis_server: RedisServer) -> None:

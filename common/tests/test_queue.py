@@ -6,7 +6,8 @@ import pytest
 
 from common.tests.backends import QueueBench
 from common.tests.steps import AT_ONCE_S, OTHER, RESULT, SONG, THIRD, claim_next, state
-from msaas.jobs import Job, JobState
+from msaas.errors import QueueFull
+from msaas.jobs import Callback, Job, JobState
 from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
@@ -28,6 +29,41 @@ def test_entries_are_taken_oldest_first(queue: JobQueue) -> None:
         taken.append(claim.job.job_id)
         worker.finish(claim, RESULT)
     assert taken == [SONG, OTHER, THIRD]
+
+
+def test_waiting_jobs_are_listed_page_by_page(queue: JobQueue) -> None:
+    for song in (SONG, OTHER, THIRD):
+        queue.enqueue(Job(job_id=song))
+    assert queue.waiting(limit=2) == [SONG, OTHER]
+    assert queue.waiting(offset=2, limit=2) == [THIRD]
+    assert queue.waiting(offset=1) == [OTHER, THIRD]
+    assert queue.waiting(offset=3, limit=2) == []
+
+
+def test_pages_pass_from_the_alias_to_the_list(redis_server: RedisServer) -> None:
+    queue, client = RedisQueue(redis_server.address), redis_server.client()
+    client.lpush(Keys().alias, SONG, OTHER)
+    client.lpush(Keys().waiting, THIRD)
+    assert [queue.waiting(offset=at, limit=2) for at in range(4)] == [
+        [SONG, OTHER],
+        [OTHER, THIRD],
+        [THIRD],
+        [],
+    ]
+
+
+def test_job_beyond_the_limit_is_refused_with_its_callback(queue: JobQueue, bench: QueueBench) -> None:
+    callback = Callback(url="http://receiver.example/")
+    queue.enqueue(Job(job_id=SONG), max_waiting=2)
+    bench.push(OTHER.encode())
+    with pytest.raises(QueueFull, match="2 songs wait"):
+        queue.enqueue(Job(job_id=THIRD, callback=callback), max_waiting=2)
+    assert queue.waiting() == [SONG, OTHER]
+    assert queue.status(THIRD) is None
+    assert bench.outbox.deliveries(THIRD) == []
+    # A job that waits already takes no further place.
+    assert queue.enqueue(Job(job_id=SONG, callback=callback), max_waiting=2) is JobState.QUEUED
+    assert len(bench.outbox.deliveries(SONG)) == 1
 
 
 def test_take_returns_none_on_an_empty_queue(queue: JobQueue) -> None:

@@ -1,11 +1,12 @@
 """Callbacks of a job: released once, by the step that ends it."""
 
 import json
+from typing import Any
 
 import pytest
 
 from common.tests.backends import POLICY, QueueBench
-from common.tests.steps import OOPS, RESULT, SONG, claim_next
+from common.tests.steps import OOPS, OTHER, RESULT, SONG, claim_next
 from msaas.jobs import Callback, Job
 
 
@@ -36,6 +37,57 @@ def test_callback_with_data_is_skipped_after_a_failure(bench: QueueBench) -> Non
     worker.fail(claim_next(worker), OOPS)
     assert bench.outbox.receive(visibility_s=60) is None
     assert [each.state for each in bench.outbox.deliveries(SONG)] == ["skipped"]
+
+
+@pytest.mark.parametrize("data", [{"to": "back"}, None])
+def test_failure_is_sent_with_its_reason_to_a_callback_that_asks_for_it(bench: QueueBench, data: Any) -> None:
+    callback = Callback("http://localhost:1", data=data, events=("done", "failed"))
+    bench.queue.enqueue(Job(job_id=SONG, callback=callback))
+    worker = bench.queue.consumer("w1")
+    worker.fail(claim_next(worker), OOPS)
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery is not None
+    assert json.loads(delivery.body) == {
+        "songhash": SONG,
+        "state": "failed",
+        "error": {"code": "separation_failed", "title": "The separation failed.", "detail": "oops"},
+        "data": data,
+    }
+
+
+def test_success_is_sent_as_data_also_with_events(bench: QueueBench) -> None:
+    callback = Callback("http://localhost:1", data={"to": "back"}, events=("done", "failed"))
+    bench.queue.enqueue(Job(job_id=SONG, callback=callback))
+    worker = bench.queue.consumer("w1")
+    worker.finish(claim_next(worker), RESULT)
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery is not None
+    assert delivery.body == b'{"to": "back"}'
+
+
+def test_end_without_its_event_is_skipped(bench: QueueBench) -> None:
+    bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:1", events=("failed",))))
+    bench.queue.enqueue(Job(job_id=SONG, callback=Callback("http://localhost:2", events=("done",))))
+    worker = bench.queue.consumer("w1")
+    worker.finish(claim_next(worker), RESULT)
+    assert [each.state for each in bench.outbox.deliveries(SONG)] == ["skipped", "pending"]
+    bench.outbox.add(Callback("http://localhost:3", events=("failed",)), job_id=SONG)
+    assert bench.outbox.deliveries(SONG)[-1].state == "skipped"
+    bench.queue.enqueue(Job(job_id=OTHER, callback=Callback("http://localhost:4", events=("done",))))
+    worker.fail(claim_next(worker), OOPS)
+    assert [each.state for each in bench.outbox.deliveries(OTHER)] == ["skipped"]
+
+
+def test_failure_of_an_exhausted_job_is_sent_with_its_reason(bench: QueueBench) -> None:
+    callback = Callback("http://localhost:1", data=1, events=("failed",))
+    bench.queue.enqueue(Job(job_id=SONG, callback=callback))
+    for attempt in range(POLICY.max_attempts):
+        claim_next(bench.queue.consumer(f"victim-{attempt}"))
+        bench.pass_time(POLICY.lease_s + 1)
+        bench.queue.reap()
+    delivery = bench.outbox.receive(visibility_s=60)
+    assert delivery is not None
+    assert json.loads(delivery.body)["error"]["code"] == "attempts_exhausted"
 
 
 def test_callback_survives_the_attempts_of_its_job(bench: QueueBench) -> None:

@@ -152,6 +152,20 @@ def test_callbacks_that_failed_together_are_due_at_different_times() -> None:
     assert max(due) - min(due) > 0.5
 
 
+@pytest.mark.parametrize(
+    ("asked_s", "due_in_s"),
+    [(0, 5), (3, 5), (60, 60), (3600, 3600)],
+    ids=["none", "sooner", "later", "longest"],
+)
+def test_delay_that_the_receiver_asks_for_is_honoured(asked_s: float, due_in_s: float) -> None:
+    outbox = InMemoryOutbox(clock=lambda: 1000.0)
+    outbox.add(Callback(URL), job_id="song")
+    dispatcher_of(outbox, CallbackFailed("HTTP 429", retry_after_s=asked_s)).deliver_next()
+    due_at = delivery_of(outbox).due_at
+    assert due_at is not None
+    assert 0.8 * due_in_s <= due_at - 1000 <= 1.2 * due_in_s
+
+
 # Several dispatchers
 
 
@@ -198,7 +212,7 @@ def test_first_attempts_only_leaves_further_attempts_to_others(outbox: Outbox) -
 def test_first_attempts_are_found_behind_many_further_ones(bench: QueueBench) -> None:
     outbox = bench.outbox
     for number in range(120):
-        outbox.add(Callback(f"http://dead/{number}"), job_id="dead")
+        outbox.add(Callback(f"http://dead/{number}"), job_id=f"dead-{number // 60}")
     dispatcher_of(outbox, *[CallbackFailed("HTTP 500")] * 120).deliver_all()
     bench.pass_time(10)
     outbox.add(Callback(URL), job_id="song")

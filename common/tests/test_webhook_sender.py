@@ -20,6 +20,7 @@ from msaas.webhooks.sender import (
     CallbackRefused,
     CallbackRejected,
     CallbackUnwanted,
+    parse_retry_after,
     post,
 )
 from msaas.webhooks.ssrf_guard import is_allowed
@@ -86,6 +87,37 @@ def test_other_answers_are_failures_of_their_kind(code: int, error: type[Excepti
     with Receiver([status(code)]) as receiver, pytest.raises(CallbackFailed) as raised:
         post(receiver.url, b"{}", private=LOOPBACK)
     assert (raised.type, str(raised.value)) == (error, f"The receiver answered HTTP {code}.")
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_receiver_may_ask_for_a_delay(code: int) -> None:
+    with Receiver([status(code, **{"Retry-After": "120"})]) as receiver:
+        with pytest.raises(CallbackFailed) as raised:
+            post(receiver.url, b"{}", private=LOOPBACK)
+    assert raised.value.retry_after_s == 120
+
+
+@pytest.mark.parametrize(
+    ("text", "delay_s"),
+    [
+        ("0", 0),
+        ("120", 120),
+        ("999999999999", 3600),
+        ("9" * 5000, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 100),
+        ("Wed, 21 Oct 2015 07:20:00 GMT", 0),
+        ("Wed, 21 Oct 2065 07:28:00 GMT", 3600),
+        ("", 0),
+        ("-5", 0),
+        ("1.5", 0),
+        ("\u0663", 3),
+        ("\u00b2", 0),
+        ("Wed, 99 Foo 2015", 0),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", 0),
+    ],
+)
+def test_delay_is_seconds_or_a_date_within_an_hour(text: str, delay_s: float) -> None:
+    assert parse_retry_after(text, now=1445412380.0) == delay_s
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

@@ -23,6 +23,19 @@ time.sleep(60)
 IGNORE_SIGTERM = (sys.executable, "-c", IGNORE_SIGTERM_PROGRAM)
 
 
+#: 100 MiB as fast as it can, later a last line.
+FLOOD_PROGRAM = """
+import time
+for number in range(100):
+    print(("x" * 1023 + "\\n") * 1024, end="", flush=True)
+time.sleep(1)
+print("the end", flush=True)
+time.sleep(60)
+"""
+FLOOD = (sys.executable, "-c", FLOOD_PROGRAM)
+MIB = 1024 * 1024
+
+
 @pytest.fixture
 def messages() -> list[str]:
     return []
@@ -42,6 +55,10 @@ def running(command: tuple[str, ...]) -> list[psutil.Process]:
         for child in psutil.Process().children()
         if child.status() != psutil.STATUS_ZOMBIE and tuple(child.cmdline()) == command
     ]
+
+
+def size_of_files(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def watch_until(supervisor: Supervisor, condition: Callable[[], object], *, timeout_s: float = 10.0) -> float:
@@ -93,3 +110,40 @@ def test_process_gets_its_own_environment(supervisor: Supervisor, tmp_path: Path
     command = (sys.executable, "-c", "import os; print(os.environ['MSAAS_TEST'])")
     supervisor.start([Process("printer", command, env={"MSAAS_TEST": "own value"})])
     watch_until(supervisor, lambda: "own value" in (tmp_path / "printer.log").read_text())
+
+
+@pytest.mark.fault("T15")
+def test_logs_of_a_flooding_process_stay_small(
+    supervisor: Supervisor, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    supervisor.start([Process("flood", FLOOD)])
+    log, sizes = tmp_path / "flood.log", []
+
+    def has_ended() -> bool:
+        sizes.append(size_of_files(tmp_path))
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - 100))
+            return b"the end\n" in file.read()
+
+    watch_until(supervisor, has_ended, timeout_s=60)
+    supervisor.watch()
+    kept = size_of_files(tmp_path)
+    figure(
+        f"100 MiB at once: {kept / MIB:.0f} MiB kept, at most {max(sizes) / MIB:.0f} MiB between two checks"
+    )
+    assert kept <= 30 * MIB
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["flood.log", "flood.log.1", "flood.log.2"]
+
+
+def test_start_removes_the_logs_of_the_last_run(supervisor: Supervisor, tmp_path: Path) -> None:
+    for name in ("sleeper.log", "sleeper.log.1", "sleeper.log.2"):
+        (tmp_path / name).write_text("old")
+    supervisor.start([Process("sleeper", SLEEP)])
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("sleeper.log", "")]
+
+
+def test_missing_log_is_no_error(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start([Process("sleeper", SLEEP)])
+    (tmp_path / "sleeper.log").unlink()
+    supervisor.watch()
+    assert len(running(SLEEP)) == 1

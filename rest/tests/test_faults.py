@@ -1,7 +1,7 @@
 """Outages of Redis or the store: 503 within 2 s, and nothing is stored or enqueued in part."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from rest.tests.service import Service
 
 from msaas.queue.memory import InMemoryQueue
 from msaas.songs import song_hash
-from tests.servers import RcloneServer, RedisServer, S3Access, redis_running, wait_until
+from tests.servers import RcloneServer, RedisServer, S3Access, free_port, redis_running, wait_until
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 _ANSWER_S = 2.0
@@ -31,6 +31,7 @@ def own_redis(_mortal_redis: RedisServer) -> RedisServer:
     _mortal_redis.resume()
     if not _mortal_redis.processes:
         _mortal_redis.start()
+    _mortal_redis.client().replicaof("NO", "ONE")
     _mortal_redis.client().config_set("maxmemory", "0")
     _mortal_redis.client().flushall()
     return _mortal_redis
@@ -96,6 +97,39 @@ def test_full_redis_is_503_and_nothing_is_enqueued(
     assert answer.json()["type"].endswith("queue_full")
     own_redis.client().config_set("maxmemory", "0")
     assert service.queue.waiting() == []
+
+
+def fill(redis: RedisServer) -> None:
+    redis.client().config_set("maxmemory", "1")
+
+
+def make_replica(redis: RedisServer) -> None:
+    """Of a server that does not exist: it stays read-only with its data."""
+    redis.client().replicaof("127.0.0.1", free_port())
+
+
+def change_type(redis: RedisServer) -> None:
+    redis.client().set("toWorkers", "text")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [(fill, "queue_full"), (make_replica, "queue_unavailable"), (change_type, "queue_unavailable")],
+)
+def test_service_is_not_ready_while_no_song_can_be_enqueued(
+    service: Service, own_redis: RedisServer, song: bytes, damage: Callable[[RedisServer], None], code: str
+) -> None:
+    assert service.get("/readyz").ok
+    damage(own_redis)
+    for answer in (service.send(song), service.get("/readyz")):
+        assert_unavailable_soon(answer)
+        assert answer.json()["type"] == f"urn:msaas:error:{code}"
+    own_redis.client().replicaof("NO", "ONE")
+    own_redis.client().config_set("maxmemory", "0")
+    own_redis.client().delete("toWorkers")
+    assert service.get("/readyz").ok
+    assert service.queue.waiting() == []
+    assert service.send(song).status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ CRASHING = """
 from msaas.queue.redis.jobs import RedisQueue
 from msaas_rest.__main__ import main
 
-def crash(self):
+def crash(self, **page):
     raise RuntimeError("the reason of the crash")
 
 RedisQueue.waiting = crash

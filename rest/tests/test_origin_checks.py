@@ -13,6 +13,7 @@ from msaas.errors import CrossSiteRequest, UnknownHost
 from msaas_rest.http.origin_checks import check_changing_get, check_host, check_site
 
 JOB = "a" * 64
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 def request_context(method: str, headers: dict[str, str]) -> RequestContext:
@@ -76,6 +77,13 @@ def test_other_names_are_refused(host: str) -> None:
         (check_changing_get, "GET", {}),
         (check_changing_get, "GET", {"Sec-Fetch-Site": "none"}),
         (check_changing_get, "GET", {"Referer": "http://10.0.0.1:5000/page?x=1"}),
+        (check_changing_get, "GET", {"User-Agent": "curl/8.14.1"}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER, "Sec-Fetch-Site": "none"}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER, "Sec-Fetch-Site": "same-origin"}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER, "Referer": "http://10.0.0.1:5000/"}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER, "Origin": "http://10.0.0.1:5000"}),
+        (check_changing_get, "DELETE", {"User-Agent": BROWSER}),
+        (check_site, "GET", {"User-Agent": BROWSER}),
     ],
 )
 def test_programs_and_our_own_page_pass(
@@ -96,6 +104,9 @@ def test_programs_and_our_own_page_pass(
         (check_changing_get, "GET", {"Sec-Fetch-Site": "cross-site"}),
         (check_changing_get, "GET", {"Referer": "http://evil.example/?http://10.0.0.1:5000"}),
         (check_changing_get, "GET", {"Origin": "http://10.0.0.1:5000.evil.example"}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER.lower(), "Referer": ""}),
+        (check_changing_get, "GET", {"User-Agent": BROWSER, "Origin": ""}),
     ],
 )
 def test_pages_of_other_sites_are_refused(

@@ -135,12 +135,12 @@ def test_metrics_are_served_without_the_queue() -> None:
 
 
 class CrashingQueue(InMemoryQueue):
-    def waiting(self) -> list[str]:
+    def waiting(self, **_: object) -> list[str]:
         raise RuntimeError("an internal secret")
 
 
 class FullDisk(InMemoryQueue):
-    def waiting(self) -> list[str]:
+    def waiting(self, **_: object) -> list[str]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

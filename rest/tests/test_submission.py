@@ -31,11 +31,11 @@ class RecordingQueue(InMemoryQueue):
         self.songs_at_enqueue: list[str] = []
         self.away_at_enqueue = False
 
-    def enqueue(self, job: Job) -> JobState:
+    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
         if self.away_at_enqueue:
             raise QueueUnavailable
         self.songs_at_enqueue = [song.key for song in self._song_store.songs()]
-        return super().enqueue(job)
+        return super().enqueue(job, max_waiting=max_waiting)
 
 
 class ReadOnlyStore(InMemoryStore):

@@ -2,4 +2,6 @@
 
 from rest.tests.conftest import start
 
-__all__ = ["start"]
+from tests.faults.conftest import system
+
+__all__ = ["start", "system"]

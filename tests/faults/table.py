@@ -95,10 +95,38 @@ FAULTS: dict[str, Fault] = {
         "1,000 clients that read nothing of their stem",
         "memory grows by ≤ 40 MiB and 0.2 MiB a client, every other request is answered",
     ),
+    "T3": Fault(
+        "2,000 callbacks of 64 kB for one finished song, or with 2,000 songs, on a Redis of 32 MiB",
+        "Redis stays below its limit + 1 MiB, 429 or 503, jobs finish, delivered callbacks free their memory",
+    ),
     "T4": Fault("JSON of 150 MiB, with any end", "memory grows by ≤ 64 MiB, 4xx"),
     "T5": Fault(
         "100 uploads that trickle, 16 large ones at once",
         "every song of the others accepted, no mutual refusal",
+    ),
+    "T7": Fault(
+        "escape sequences, line separators and up to 10,000 characters in everything that a client may send",
+        "none in a line of `rest`, in Redis or in what `logs` prints, each value ≤ 1,000 characters",
+    ),
+    "T8": Fault(
+        "40 uploads begun at once with `MAX_QUEUED=3`, 100,000 waiting jobs",
+        "3 enqueued, `/apiv1/queue` < 100 kB in ≤ 100 ms",
+    ),
+    "T9": Fault(
+        "a page that deletes through an image without referrer",
+        "403 on every host, also in a real browser, programs pass",
+    ),
+    "T10": Fault(
+        "`job:<id>` of another type, or with NaN and unknown states in it",
+        "in the dead-letter list with a reason, the worker goes on, status is 200 and strict JSON",
+    ),
+    "T12": Fault(
+        "infinite numbers, `Retry-After`, failed jobs, addresses of cloud platforms",
+        "400, honoured up to an hour, sent if `events` ask for it, refused",
+    ),
+    "T15": Fault(
+        "a process of the local stack that floods its log",
+        "its logs take ≤ 30 MiB a moment later, the end is kept",
     ),
     "U3": Fault(
         "broken base64",

@@ -137,6 +137,7 @@ PRIVATE_V4 = [
     *("172.16.0.1", "172.31.255.255", "0xac100001"),
     *("192.168.0.1", "192.168.257", "3232235777", "0xc0a80101"),
     *("100.64.0.1", "100.127.255.255", "1681915905"),
+    *("168.63.129.16", "0xa83f8110", "100.100.100.200", "169.254.170.2", "169.254.0.23", "192.0.0.192"),
     *("169.254.169.254", "0xa9fea9fe", "2852039166", "0251.0376.0251.0376"),
     *("192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1"),
     *("224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
@@ -147,7 +148,18 @@ PRIVATE_V6 = [
     *("::1", "::", "::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:10.0.0.1", "::ffff:169.254.169.254"),
     *("::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1"),
     *("2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1", "2001:0:7f00:1::"),
-    *("fe80::1", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "100::1"),
+    *(
+        "fe80::1",
+        "fec0::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110",
+        "ff02::1",
+        "2001:db8::1",
+        "100::1",
+    ),
 ]
 PRIVATE = [f"http://{host}/" for host in PRIVATE_V4] + [f"http://[{host}]:8080/" for host in PRIVATE_V6]
 PUBLIC = [
@@ -224,6 +236,30 @@ def test_name_with_one_private_address_is_refused(
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
     assert is_refused("http://both.example/")
+    assert connected_to == []
+
+
+@pytest.mark.fault("T12")
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("metadata.google.internal", "169.254.169.254"),
+        ("metadata.azure.internal", "168.63.129.16"),
+        ("metadata.tencentyun.com", "169.254.0.23"),
+        ("100-100-100-200.example", "100.100.100.200"),
+        ("instance-data.ec2.internal", "fd00:ec2::254"),
+    ],
+)
+def test_name_of_a_cloud_platform_is_refused(
+    connected_to: list[Any], monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, port, *_, **__: [(family, socket.SOCK_STREAM, 6, "", (address, port))],
+    )
+    assert is_refused(f"http://{name}/")
     assert connected_to == []
 
 

@@ -106,6 +106,10 @@ class TooManyRequests(MsaasError):
     """The rate limit is exceeded."""
 
 
+class TooManyCallbacks(TooManyRequests):
+    """The job has too many callbacks."""
+
+
 class CrossSiteRequest(MsaasError):
     """The request comes from another web site."""
 

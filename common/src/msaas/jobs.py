@@ -16,6 +16,8 @@ from msaas.webhook_secrets import parse_webhook_secret
 
 #: A job names a song and its options: a longer entry is malformed.
 MAX_MESSAGE_BYTES = 64 * 1024
+#: Ends of a job that a callback can be sent for.
+EVENTS = ("done", "failed")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -32,16 +34,22 @@ class Callback:
     """A webhook that is due when its job ends.
 
     `data` is the JSON to send; None sends the id and the state. `secret` signs it instead of the
-    service's own.
+    service's own. `events` are the ends it is sent for: by default all, and with `data` only `done`.
     """
 
     url: str
     data: Any = None
     secret: str | None = field(default=None, repr=False)
+    events: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def wants(self, event: str) -> bool:
+        """Return whether the callback is sent for this end of its job."""
+        return event in self.events if self.events else event == "done" or self.data is None
 
     def as_json(self) -> dict[str, Any]:
         secret = {"secret": self.secret} if self.secret else {}
-        return {"url": self.url, "data": self.data, **secret}
+        events = {"events": list(self.events)} if self.events else {}
+        return {"url": self.url, "data": self.data, **secret, **events}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +172,31 @@ def _callback_from(value: Any) -> Callback | None:
     if not isinstance(value, dict) or not isinstance(value.get("url"), str) or not value["url"].strip():
         return None
     _check_encodable(value["url"])
-    return Callback(value["url"], value.get("data"), _secret_from(value.get("secret")))
+    secret = _secret_from(value.get("secret"))
+    try:
+        check_strict_json(value.get("data"))
+        return Callback(value["url"], value.get("data"), secret, events=parse_events(value.get("events")))
+    except InvalidCallback:
+        return None
+
+
+def parse_events(value: Any) -> tuple[str, ...]:
+    """Read `callback.events`. Raises `InvalidCallback`."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value or any(each not in EVENTS for each in value):
+        raise InvalidCallback('Field `callback.events` is not a list of "done" and "failed".')
+    return tuple(event for event in EVENTS if event in value)
+
+
+def check_strict_json(data: Any) -> None:
+    """Refuse infinity and NaN, which Python reads from `1e999` and `NaN`. Raises `InvalidCallback`."""
+    try:
+        json.dumps(data, allow_nan=False)
+    except ValueError:
+        raise InvalidCallback(
+            "Field `callback` has a number that JSON cannot express. Send finite numbers."
+        ) from None
 
 
 def _secret_from(value: Any) -> str | None:

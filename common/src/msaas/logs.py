@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line on stdout, through structlog and the standard library.
 
-Lines of third-party libraries pass through the same handlers. A service may add a handler that sends its
+Lines of third-party libraries pass through the same handlers. Every value may come from outside: it is made
+printable and cut. A service may add a handler that sends its
 lines elsewhere, such as `msaas.queue.redis.log_list.RedisLogHandler`.
 """
 
@@ -13,6 +14,8 @@ from typing import Any
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+
+from msaas.printable import printable
 
 _ROOT = "msaas"
 #: Libraries report at this level and above, independent of `LOG_LEVEL`.
@@ -96,7 +99,7 @@ def configure_logging(
 def _formatter(shared: list[Any], render: Any) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, _name_logger],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _make_printable, render],
     )
 
 
@@ -124,6 +127,10 @@ def _name_logger(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def _make_printable(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
 _FIRST = ("time", "level", "service", "event")
 _to_json_text = structlog.processors.JSONRenderer(default=str)
 
@@ -132,6 +139,8 @@ def _to_json(logger: Any, method: str, event: EventDict) -> str:
     ordered = {name: event[name] for name in _FIRST if name in event} | dict(
         structlog.processors.format_exc_info(logger, method, event)
     )
+    if "exception" in ordered:
+        ordered["exception"] = "\n".join(map(printable, str(ordered["exception"]).split("\n")))
     return str(_to_json_text(logger, method, ordered))
 
 

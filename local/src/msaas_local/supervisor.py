@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msaas.printable import printable
+from msaas_local import log_files
 from msaas_local.processes import Process
 
 _RESTART_AFTER_S = 0.5
@@ -49,7 +51,7 @@ class Supervisor:
         self.log_dir.mkdir(parents=True, exist_ok=True)
         for process in processes:
             log = self.log_dir / f"{process.name}.log"
-            log.unlink(missing_ok=True)
+            log_files.remove(log)
             self._running.append(_Running(process, log, self._spawn(process, log), time.monotonic()))
 
     def pids(self) -> dict[str, int]:
@@ -57,9 +59,10 @@ class Supervisor:
         return {running.process.name: running.child.pid for running in self._running}
 
     def watch(self) -> None:
-        """Check every process once, without waiting."""
+        """Check every process and its log once, without waiting."""
         now = time.monotonic()
         for running in self._running:
+            log_files.rotate(running.log)
             if running.child.poll() is None:
                 continue
             if running.restart_at is None:
@@ -122,4 +125,4 @@ def _describe_end(returncode: int) -> str:
 
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-    return "\n".join(f"    {line[:300]}" for line in lines)
+    return "\n".join(f"    {printable(line, max_chars=300)}" for line in lines)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 
 from msaas.errors import QueueUnavailable
 from msaas.logs import get_logger
+from msaas.printable import printable
 from msaas.queue.redis.clients import BLOCK_S, RedisAddress, connect_blocking, our_errors
 
 _RETRY_S = 1.0
+#: A line of our services is shorter.
+_MAX_LINE_CHARS = 4200
 
 log = get_logger()
 
@@ -32,4 +35,5 @@ def lines(
             log.info("queue_available")
         away = False
         if entry:
-            yield entry[1].decode(errors="replace")
+            # Any client of Redis may push an entry.
+            yield printable(entry[1].decode(errors="replace"), max_chars=_MAX_LINE_CHARS)

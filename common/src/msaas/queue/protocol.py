@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from msaas.errors import AttemptsExhausted, CallbackNotReady
+from msaas.errors import AttemptsExhausted, CallbackNotReady, QueueFull, TooManyCallbacks
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 
@@ -19,10 +19,13 @@ from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
 #: A job lists this many of its latest callbacks.
 MAX_LISTED = 100
-#: States of callbacks that can be sent again: their job has ended.
-REDELIVERABLE = ("pending", "delivered", "refused", "dead")
+#: States of callbacks that can be sent again: their job has ended, and their content is kept.
+REDELIVERABLE = ("pending", "dead")
+#: A callback takes this much in Redis besides its texts.
+_CALLBACK_OVERHEAD_BYTES = 512
 _NOT_ENDED = "its job has not ended. Try again after its end."
-_SKIPPED = "its job failed, and a callback with `data` is sent for a finished job only."
+_SKIPPED = "it does not ask for the end that its job had."
+_DROPPED = "its content is no longer kept. Send the song again."
 #: Only a finished job has progress 1.
 NEARLY_DONE = 0.9999
 #: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
@@ -36,7 +39,7 @@ EXHAUSTED = JobError(
 
 def callback_not_ready(delivery_id: str, *, state: str) -> CallbackNotReady:
     """Return the error for a callback that cannot be sent again in this state."""
-    reason = _NOT_ENDED if state == "waiting" else _SKIPPED
+    reason = {"waiting": _NOT_ENDED, "skipped": _SKIPPED}.get(state, _DROPPED)
     return CallbackNotReady(f"Callback {delivery_id} is {state}: {reason}")
 
 
@@ -50,6 +53,9 @@ class QueuePolicy:
     job_ttl_s: int = 7 * 24 * 3600
     #: The oldest dead letters, and dead callbacks, beyond this number are dropped.
     max_dead: int = 1000
+    #: Limits of the callbacks that are not delivered: of one job, and of all.
+    max_job_callback_bytes: int = 1024 * 1024
+    max_callback_bytes: int = 64 * 1024 * 1024
 
     @property
     def renew_s(self) -> float:
@@ -99,24 +105,46 @@ class Depth:
     workers: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Memory of the queue server. `limit_bytes` is 0 without a limit."""
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class JobQueue(Protocol):
     """The queue, except for the worker's side. Every method raises `QueueUnavailable`."""
 
     def ping(self) -> None: ...
 
-    def enqueue(self, job: Job) -> JobState:
+    def check_writable(self) -> None:
+        """Try what `enqueue` needs, and enqueue nothing.
+
+        Raises:
+            QueueFull: the server is at its memory limit.
+            QueueUnavailable: it does not answer, accepts no writes, or has a key of another type.
+        """
+
+    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
         """Enqueue the job unless it waits or runs already. Keep its callback either way.
 
         A job that was done keeps its model, device and creation until its work begins again.
 
         Raises:
-            QueueFull: nothing was enqueued.
+            QueueFull: nothing was enqueued. With `max_waiting`, that many jobs wait already.
+            TooManyCallbacks: this job has too many callbacks that are not delivered. Nothing was enqueued.
         """
 
-    def waiting(self) -> list[str]:
-        """Return the ids of the waiting jobs, next first. Reading never pops."""
+    def waiting(self, *, offset: int = 0, limit: int | None = None) -> list[str]:
+        """Return the ids of the waiting jobs, next first. Reading never pops.
+
+        `offset` and `limit` count entries. An invalid entry has no id.
+        """
 
     def depth(self) -> Depth: ...
+
+    def memory(self) -> Memory: ...
 
     def live_workers(self) -> set[str]:
         """Return the names of the workers with a lease. Those of killed workers last until its end."""
@@ -216,7 +244,11 @@ class Outbox(Protocol):
     """Callbacks that wait for delivery. Every method raises `QueueUnavailable`."""
 
     def add(self, callback: Callback, *, job_id: str) -> str:
-        """Add a callback of a finished job. Return its delivery id, the same over all attempts."""
+        """Add a callback of a finished job. Return its delivery id, the same over all attempts.
+
+        Raises:
+            QueueFull, TooManyCallbacks: nothing was added.
+        """
 
     def receive(self, *, visibility_s: float, first_only: bool = False) -> "Delivery | None":
         """Return the next due delivery, hidden from other dispatchers for `visibility_s`.
@@ -227,6 +259,7 @@ class Outbox(Protocol):
     def complete(self, delivery: "Delivery", *, state: str, detail: str = "") -> None:
         """Record the end of the last attempt: `delivered`, `refused` or `dead`.
 
+        Only a `dead` delivery keeps its content, until it is sent again or forgotten.
         Nothing changes if a further attempt was asked for since.
         """
 
@@ -238,7 +271,7 @@ class Outbox(Protocol):
 
         Raises:
             CallbackNotFound: this job has no such callback.
-            CallbackNotReady: the job has not ended, or its end is not told.
+            CallbackNotReady: the job has not ended, or the content of the callback is not kept.
         """
 
     def deliveries(self, job_id: str) -> "list[Delivery]":
@@ -273,6 +306,48 @@ def choose_stand_in(
     records = [runs for worker, runs in announced.items() if worker in live] or announced.values()
     running = {runs[model] for runs in records if model in runs}
     return min(running, default=None) if model not in running else None
+
+
+def queue_full(max_waiting: int | None) -> QueueFull:
+    """Return the error for a job that finds `max_waiting` others."""
+    return QueueFull(f"The queue is full: {max_waiting} songs wait already. Try again later.")
+
+
+def data_json(callback: Callback) -> str:
+    """Return the JSON text of `data`, empty if it is missing."""
+    return "" if callback.data is None else json.dumps(callback.data, allow_nan=False)
+
+
+def size_of(callback: Callback) -> int:
+    """Return the bytes that a callback counts for."""
+    texts = (callback.url, data_json(callback), callback.secret or "")
+    return sum(len(each.encode()) for each in texts) + _CALLBACK_OVERHEAD_BYTES
+
+
+def body_of(job_id: str, *, state: str, data: str = "", error: str = "") -> bytes:
+    """Return the JSON to POST. `data` and `error` are JSON texts, or empty.
+
+    `error` is present for a failure that the callback asks for by its `events`.
+    """
+    if state == "done" and data:
+        return data.encode()
+    body = json.dumps({"songhash": job_id, "state": state})
+    if not error:
+        return body.encode()
+    return f'{body[:-1]}, "error": {error}, "data": {data or "null"}}}'.encode()
+
+
+def check_callback_room(verdict: str, *, job_id: str) -> None:
+    """Raise the error of a step that found no room for a callback: `outbox_full` or `job_full`."""
+    if verdict == "outbox_full":
+        raise QueueFull(
+            "The queue is full: too many callbacks are not delivered yet. Try again later, or send the song "
+            "without a callback."
+        )
+    if verdict == "job_full":
+        raise TooManyCallbacks(
+            f"Job {job_id} has too many callbacks that are not delivered yet. Try again when they are."
+        )
 
 
 def payload_of(job: Job) -> bytes:

@@ -66,7 +66,7 @@ class Dispatcher:
         except CallbackRejected as error:
             self._retry(delivery, str(error), max_attempts=_MAX_REJECTED)
         except CallbackFailed as error:
-            self._retry(delivery, str(error))
+            self._retry(delivery, str(error), not_before_s=error.retry_after_s)
         except Exception as error:
             log.exception("webhook_crashed", job_id=delivery.job_id, delivery_id=delivery.id)
             self._retry(delivery, f"The attempt failed ({type(error).__name__}).")
@@ -75,11 +75,19 @@ class Dispatcher:
             self.on_delivered(delivery.job_id)
         return True
 
-    def _retry(self, delivery: Delivery, reason: str, *, max_attempts: int | None = None) -> None:
+    def _retry(
+        self,
+        delivery: Delivery,
+        reason: str,
+        *,
+        max_attempts: int | None = None,
+        not_before_s: float = 0.0,
+    ) -> None:
         attempts = len(self.backoff_s) + 1
         if delivery.attempts >= min(attempts, max_attempts or attempts):
             return self._complete(delivery, "dead", reason)
         delay_s = self.backoff_s[delivery.attempts - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)
+        delay_s = max(delay_s, not_before_s)
         report = log.info if delivery.attempts == 1 else log.debug
         report("webhook_failed", **_facts(delivery), retry_in_s=round(delay_s), reason=reason)
         CALLBACKS.labels("failed").inc()

@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Self
 
@@ -17,6 +19,9 @@ READ_S = 10.0
 ATTEMPT_S = 15.0
 #: The receiver does not want callbacks any more (Standard Webhooks).
 _GONE = 410
+#: Their `Retry-After` is honoured (RFC 9110, RFC 6585), up to `MAX_RETRY_AFTER_S`.
+_ASKS_FOR_DELAY = {429, 503}
+MAX_RETRY_AFTER_S = 3600.0
 #: The URL is probably wrong: a few attempts will do.
 _REJECTED = {404, 405}
 _MALFORMED = (
@@ -32,7 +37,11 @@ class CallbackRefused(Exception):
 
 
 class CallbackFailed(Exception):
-    """The attempt failed."""
+    """The attempt failed. `retry_after_s` is the delay that the receiver asks for."""
+
+    def __init__(self, detail: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class CallbackRejected(CallbackFailed):
@@ -66,7 +75,7 @@ def post(
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         try:
-            status = _status(session, url, body, headers, read_s=read_s)
+            status, retry_after = _answer(session, url, body, headers, read_s=read_s)
         except DestinationRefused as error:
             raise CallbackRefused(str(error)) from None
         except _MALFORMED:
@@ -77,18 +86,29 @@ def post(
         if deadline.is_over:
             # A cut answer may look like a complete one.
             raise CallbackFailed(f"The receiver did not answer within {attempt_s:g} s.")
-    _check(status)
+    _check(status, retry_after=retry_after)
 
 
-def _check(status: int) -> None:
+def _check(status: int, *, retry_after: str) -> None:
     """Raise the error of an answer that is not 2xx."""
     answer = f"The receiver answered HTTP {status}."
     if status == _GONE:
         raise CallbackUnwanted(answer)
     if status in _REJECTED:
         raise CallbackRejected(answer)
+    if status in _ASKS_FOR_DELAY:
+        raise CallbackFailed(answer, retry_after_s=parse_retry_after(retry_after, now=time.time()))
     if not 200 <= status < 300:
         raise CallbackFailed(answer)
+
+
+def parse_retry_after(text: str, *, now: float) -> float:
+    """Read seconds or an HTTP date (RFC 9110, 10.2.3). Return 0 to an hour, 0 for an invalid text."""
+    try:
+        delay_s = int(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0.0
+    return float(min(max(delay_s, 0), MAX_RETRY_AFTER_S))
 
 
 def _explain(error: Exception) -> str:
@@ -99,9 +119,10 @@ def _explain(error: Exception) -> str:
     return f"The receiver cannot be reached ({name})."
 
 
-def _status(
+def _answer(
     session: requests.Session, url: str, body: bytes, headers: Mapping[str, str], *, read_s: float
-) -> int:
+) -> tuple[int, str]:
+    """Return the status and the header `Retry-After`."""
     ours = {"Content-Type": "application/json", "User-Agent": "msaas", "Accept-Encoding": "identity"}
     with session.post(
         url,
@@ -111,7 +132,7 @@ def _status(
         allow_redirects=False,
         stream=True,
     ) as response:
-        return response.status_code
+        return response.status_code, response.headers.get("Retry-After", "").strip()
 
 
 class _Deadline:

@@ -27,6 +27,9 @@ _NOT_PUBLIC = [
     ipaddress.ip_network(each)
     for each in ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24", "100.64.0.0/10")
 ]
+#: Addresses in public ranges that a cloud answers on inside its own network: Azure's platform (WireServer).
+#: All others, such as 169.254.169.254, 100.100.100.200 and fd00:ec2::254, are in private ranges.
+_PLATFORM = [ipaddress.ip_network("168.63.129.16/32")]
 #: Resolving and connecting to the first addresses takes less than an attempt.
 RESOLVE_S = 4.0
 MAX_TARGETS = 3
@@ -41,7 +44,7 @@ def is_allowed(address: Address, private: Sequence[Network]) -> bool:
     address = _embedded_ipv4(address)
     if any(address in network for network in private):
         return True
-    if any(address in network for network in _NOT_PUBLIC):
+    if any(address in network for network in (*_NOT_PUBLIC, *_PLATFORM)):
         return False
     is_public = address.version == 4 or address in _PUBLIC_V6
     return is_public and address.is_global and not address.is_multicast

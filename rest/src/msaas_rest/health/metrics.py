@@ -54,21 +54,26 @@ class _QueueDepth(Collector):
         yield from self._families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        jobs, workers = self._families()
+        jobs, workers, used, limit = self._families()
         try:
             depth = vars(self._queue.depth()).copy()
             workers.add_metric([], depth.pop("workers"))
             for state, number in depth.items():
                 jobs.add_metric([state], number)
+            memory = self._queue.memory()
+            used.add_metric([], memory.used_bytes)
+            limit.add_metric([], memory.limit_bytes)
         except Unavailable:
             pass
-        yield from (jobs, workers)
+        yield from (jobs, workers, used, limit)
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def _families() -> tuple[GaugeMetricFamily, ...]:
         return (
             GaugeMetricFamily("msaas_queue_jobs", "Jobs in the queue", labels=["state"]),
             GaugeMetricFamily("msaas_workers", "Workers with a lease", labels=[]),
+            GaugeMetricFamily("msaas_queue_memory_bytes", "Memory of Redis in use", labels=[]),
+            GaugeMetricFamily("msaas_queue_memory_limit_bytes", "Its limit, 0 without one", labels=[]),
         )
 
 

@@ -23,6 +23,7 @@ def routes(deps: Dependencies, metrics: Metrics) -> Blueprint:
     @blueprint.get("/readyz")
     def readyz() -> dict[str, Any]:
         """Answer 200 when songs can be accepted. Without a live worker they wait."""
+        deps.queue.check_writable()
         depth = deps.queue.depth()
         store.check()
         return {"queue": "ok", "store": "ok", "workers": depth.workers}

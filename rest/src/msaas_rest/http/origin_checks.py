@@ -27,6 +27,10 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+#: Begins the `User-Agent` of every browser in use.
+_BROWSER_PREFIX = "mozilla/"
+#: Any of these shows the origin, and `_check_origin` has compared it.
+_ORIGIN_HEADERS = ("Sec-Fetch-Site", "Origin", "Referer")
 
 
 def check_host(host: str, *, allowed: Iterable[str] = ()) -> None:
@@ -83,11 +87,15 @@ def check_changing_get(request: Request) -> None:
 
     Raises:
         MethodNotAllowed: the method is HEAD.
-        CrossSiteRequest: the call comes from another site, or another port of this one.
+        CrossSiteRequest: the call comes from another site, or another port of this one, or it is a GET of a
+            browser without its origin, as an image without a referrer sends it.
     """
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET", "DELETE"])
     _check_origin(request)
+    shows_origin = any(request.headers.get(name) for name in _ORIGIN_HEADERS)
+    if request.method == "GET" and _is_of_browser(request) and not shows_origin:
+        raise _cross_site("GET of a browser without Sec-Fetch-Site, Origin and Referer")
 
 
 def _check_origin(request: Request) -> None:
@@ -101,6 +109,14 @@ def _check_origin(request: Request) -> None:
     origin = request.headers.get("Origin") or request.headers.get("Referer")
     if site is None and origin is not None and _host_of(origin) != request.headers.get("Host"):
         raise _cross_site("Origin or Referer does not match Host")
+
+
+def _is_of_browser(request: Request) -> bool:
+    """Return whether the program calls itself a browser. A page cannot change that of its browser.
+
+    Browsers omit `Sec-Fetch-Site` on plain HTTP, unless the host is this machine.
+    """
+    return request.headers.get("User-Agent", "").lower().startswith(_BROWSER_PREFIX)
 
 
 def _cross_site(cause: str) -> CrossSiteRequest:

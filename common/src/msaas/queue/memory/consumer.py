@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, QueueFull, TooManyCallbacks
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState
 from msaas.queue.memory.ledger import Ledger, Record
@@ -42,7 +42,10 @@ class InMemoryConsumer:
         if payload not in self._own:
             raise ClaimRefused("gone")
         if job.callback:
-            queue.outbox.expect(delivery_id_of(payload), job.callback, job_id=job.job_id)
+            try:
+                queue.outbox.expect(delivery_id_of(payload), job.callback, job_id=job.job_id)
+            except (QueueFull, TooManyCallbacks):
+                queue.outbox.refuse(delivery_id_of(payload), job_id=job.job_id)
         is_first = self._is_first(job)
         record = self._record(job, payload)
         held = record.status.state is JobState.RUNNING and record.lease_until > queue.clock()

@@ -1,5 +1,7 @@
 """The in-memory queue, except for the worker's side."""
 
+from itertools import islice
+
 from msaas.errors import MalformedJob, QueueFull
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
@@ -9,9 +11,11 @@ from msaas.queue.protocol import (
     EXHAUSTED,
     FORGET_WORKER_S,
     Depth,
+    Memory,
     choose_stand_in,
     new_delivery_id,
     payload_of,
+    queue_full,
 )
 from msaas.songs import source_of
 
@@ -22,18 +26,24 @@ class InMemoryQueue(Ledger):
     def ping(self) -> None:
         self.answer()
 
+    def check_writable(self) -> None:
+        self.answer()
+        if self.full:
+            raise QueueFull("The in-memory queue is turned full.")
+
     def push(self, payload: bytes) -> None:
         """Push an entry as `LPUSH toWorkers` does."""
         self.entries.append(payload)
 
-    def enqueue(self, job: Job) -> JobState:
-        self.answer()
-        if self.full:
-            raise QueueFull("The in-memory queue is turned full.")
+    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
+        self.check_writable()
+        record = self.jobs.get(job.job_id)
+        is_new = record is None or not self._is_in_a_list(record)
+        if is_new and max_waiting is not None and len(self.entries) + len(self.delayed) >= max_waiting:
+            raise queue_full(max_waiting)
         if job.callback:
             self.outbox.expect(new_delivery_id(), job.callback, job_id=job.job_id)
-        record = self.jobs.get(job.job_id)
-        if record is None or not self._is_in_a_list(record):
+        if record is None or is_new:
             record = self.restart(job.job_id, payload_of(job), model=job.options.get("model"))
             self.push(record.payload)
         return record.status.state
@@ -45,9 +55,10 @@ class InMemoryQueue(Ledger):
         places = (self.entries, self.delayed, *self.processing.values())
         return any(record.payload in place for place in places)
 
-    def waiting(self) -> list[str]:
+    def waiting(self, *, offset: int = 0, limit: int | None = None) -> list[str]:
         self.answer()
-        return [job_id for job_id in map(_id_or_none, self.entries) if job_id]
+        end = None if limit is None else offset + limit
+        return [job_id for job_id in map(_id_or_none, islice(self.entries, offset, end)) if job_id]
 
     def depth(self) -> Depth:
         self.answer()
@@ -58,6 +69,10 @@ class InMemoryQueue(Ledger):
             dead=len(self.dead_letters),
             workers=len(self.live_workers()),
         )
+
+    def memory(self) -> Memory:
+        self.answer()
+        return Memory(used_bytes=0, limit_bytes=0)
 
     def referenced_songs(self) -> set[str]:
         self.answer()

@@ -54,7 +54,7 @@ class Ledger:
         self.full = False
         self.policy = policy
         self.clock = clock
-        self.outbox = InMemoryOutbox(clock=clock)
+        self.outbox = InMemoryOutbox(clock=clock, policy=policy)
         #: Next first.
         self.entries: deque[bytes] = deque()
         self.delayed: dict[bytes, float] = {}
@@ -111,7 +111,7 @@ class Ledger:
         record.status = replace(
             record.status, state=state, finished_at=self.clock(), error=error or record.status.error
         )
-        self.outbox.release(record.status.job_id, job_state=state.value)
+        self.outbox.release(record.status.job_id, job_state=state.value, error=record.status.error)
 
     def push_dead_letter(self, payload: bytes, *, reason: str) -> None:
         self.dead_letters.insert(0, json.loads(encode_dead_letter(payload, reason)))

@@ -8,12 +8,11 @@ from typing import Any
 
 import redis
 
-from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost
+from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError
 from msaas.queue.protocol import (
     EXHAUSTED,
-    MAX_LISTED,
     NEARLY_DONE,
     Claim,
     QueuePolicy,
@@ -29,7 +28,7 @@ from msaas.queue.redis.clients import (
     connect,
     our_errors,
 )
-from msaas.queue.redis.fields import callback_json, error_json, text
+from msaas.queue.redis.fields import callback_json, error_json, limits_json, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
 
@@ -95,8 +94,9 @@ class RedisConsumer:
                 keys={
                     **self._claim_keys(job.job_id),
                     "callbacks": keys.callbacks(job.job_id),
-                    "delivery": keys.delivery(delivery_id),
                     "deliveries": keys.deliveries(job.job_id),
+                    "held": keys.held,
+                    "held_bytes": keys.held_bytes,
                     "dead": keys.dead,
                     "outbox": keys.outbox,
                     "workers": keys.workers,
@@ -116,11 +116,16 @@ class RedisConsumer:
                     "error": error_json(EXHAUSTED),
                     "delivery_id": delivery_id,
                     "callback": callback_json(job.callback),
-                    "max_listed": MAX_LISTED,
+                    "limits": limits_json(policy),
                 },
             )
         if verdict == b"dead":
             raise AttemptsExhausted(job.job_id)
+        if verdict == b"poisoned":
+            raise MalformedJob(
+                f"A key of job {job.job_id} in Redis has another type than the queue writes. Delete it.",
+                payload=payload,
+            )
         if verdict != b"claimed":
             raise ClaimRefused(text(verdict))
         self._last_token = token
@@ -275,7 +280,13 @@ class RedisConsumer:
 
     def _ending_keys(self, job_id: str) -> dict[str, str]:
         keys = self._keys
-        return {**self._claim_keys(job_id), "callbacks": keys.callbacks(job_id), "outbox": keys.outbox}
+        return {
+            **self._claim_keys(job_id),
+            "callbacks": keys.callbacks(job_id),
+            "outbox": keys.outbox,
+            "held": keys.held,
+            "held_bytes": keys.held_bytes,
+        }
 
     def _run_fenced(self, step: str, claim: Claim, *, keys: dict[str, str], args: dict[str, Any]) -> None:
         with our_errors():

@@ -1,20 +1,43 @@
 """Encoding of jobs, their status and their callbacks in the fields and arguments of Redis."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from msaas.errors import MalformedJob
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+from msaas.queue.protocol import MAX_LISTED, QueuePolicy, data_json, size_of
+
+T = TypeVar("T")
+
+#: The last second of the year 9999, the end of RFC 3339.
+_MAX_UNIX_S = 253402300799
 
 
 def callback_json(callback: Callback | None) -> str:
-    """Return the argument of the Lua steps: url, data as JSON text, secret. Missing ones are empty."""
+    """Return the argument of the Lua steps, with `data` as JSON text. Missing fields are empty."""
     if callback is None:
         return ""
-    data = "" if callback.data is None else json.dumps(callback.data)
-    return json.dumps({"url": callback.url, "data": data, "secret": callback.secret or ""})
+    fields = {
+        "url": callback.url,
+        "data": data_json(callback),
+        "secret": callback.secret or "",
+        "events": ",".join(callback.events),
+        "bytes": size_of(callback),
+    }
+    return json.dumps(fields)
+
+
+def limits_json(policy: QueuePolicy) -> str:
+    """Return the limits of callbacks as an argument of the Lua steps."""
+    limits = {
+        "listed": MAX_LISTED,
+        "job_bytes": policy.max_job_callback_bytes,
+        "bytes": policy.max_callback_bytes,
+    }
+    return json.dumps(limits)
 
 
 def id_or_none(payload: bytes) -> str | None:
@@ -30,21 +53,21 @@ def error_json(error: JobError | None) -> str:
 
 
 def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
-    """Return the status in the hash of a job. Fields of a newer version are ignored."""
+    """Return the status in the hash of a job. Fields of a newer version and invalid values are ignored."""
     return JobStatus(
         job_id=job_id,
         state=_state_of(fields),
-        progress=float(fields.get("progress", 0)),
+        progress=_number(fields.get("progress"), most=1.0) or 0.0,
         model=fields.get("model"),
         requested_model=fields.get("requested_model"),
         device=fields.get("device"),
-        attempts=int(fields.get("attempts", 0)),
-        stems=tuple(json.loads(fields.get("stems", "[]"))),
-        error=JobError.decode(fields["error"]) if "error" in fields else None,
+        attempts=int(_number(fields.get("attempts"), most=1e9) or 0),
+        stems=_parse(_stems, fields.get("stems")) or (),
+        error=_parse(JobError.decode, fields.get("error")),
         created_at=_seconds(fields.get("created_at")),
         started_at=_seconds(fields.get("started_at")),
         finished_at=_seconds(fields.get("finished_at")),
-        fragments=Fragments.decode(fields["pieces"]) if "pieces" in fields else None,
+        fragments=_parse(Fragments.decode, fields.get("pieces")),
     )
 
 
@@ -57,8 +80,26 @@ def _state_of(fields: dict[str, str]) -> JobState:
     return JobState.RUNNING if "lease_until" in fields else JobState.QUEUED
 
 
+def _parse(decode: Callable[[str], T], field: str | None) -> T | None:
+    """Return the decoded field, None if it is missing or invalid."""
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return decode(field) if field else None
+    return None
+
+
+def _stems(field: str) -> tuple[str, ...]:
+    found = json.loads(field)
+    return tuple(stem for stem in found if isinstance(stem, str)) if isinstance(found, list) else ()
+
+
+def _number(field: str | None, *, most: float) -> float | None:
+    """Return a number from 0 to `most`. Another text, NaN or infinity is None."""
+    value = _parse(float, field)
+    return value if value is not None and 0 <= value <= most else None
+
+
 def _seconds(field: str | None) -> float | None:
-    return float(field) if field else None
+    return _number(field, most=_MAX_UNIX_S)
 
 
 def text(value: Any) -> str:

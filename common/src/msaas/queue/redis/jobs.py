@@ -3,22 +3,26 @@
 import json
 from collections.abc import Mapping
 
+import redis
+
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
     EXHAUSTED,
     FORGET_WORKER_S,
-    MAX_LISTED,
     Depth,
+    Memory,
     QueuePolicy,
+    check_callback_room,
     choose_stand_in,
     new_delivery_id,
     payload_of,
+    queue_full,
 )
 from msaas.queue.redis.clients import Connect, RedisAddress, connect, our_errors
 from msaas.queue.redis.consumer import RedisConsumer
-from msaas.queue.redis.fields import callback_json, error_json, id_or_none, status_of, text
+from msaas.queue.redis.fields import callback_json, error_json, id_or_none, limits_json, status_of, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
 from msaas.songs import source_of
@@ -46,7 +50,22 @@ class RedisQueue:
         with our_errors():
             self._redis.ping()
 
-    def enqueue(self, job: Job) -> JobState:
+    def check_writable(self) -> None:
+        keys = self._keys
+        with our_errors():
+            self._scripts.call(
+                "check_writable",
+                keys={
+                    "waiting": keys.waiting,
+                    "alias": keys.alias,
+                    "delayed": keys.delayed,
+                    "workers": keys.workers,
+                    "probe": keys.probe,
+                },
+                args={},
+            )
+
+    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
         delivery_id = new_delivery_id() if job.callback else ""
         keys = self._keys
         with our_errors():
@@ -54,11 +73,13 @@ class RedisQueue:
                 "enqueue",
                 keys={
                     "waiting": keys.waiting,
+                    "alias": keys.alias,
                     "delayed": keys.delayed,
                     "job": keys.job(job.job_id),
                     "callbacks": keys.callbacks(job.job_id),
-                    "delivery": keys.delivery(delivery_id),
                     "deliveries": keys.deliveries(job.job_id),
+                    "held": keys.held,
+                    "held_bytes": keys.held_bytes,
                     "workers": keys.workers,
                 },
                 args={
@@ -69,19 +90,24 @@ class RedisQueue:
                     "callback": callback_json(job.callback),
                     "ttl": self._policy.job_ttl_s,
                     "processing_prefix": keys.processing_prefix,
-                    "max_listed": MAX_LISTED,
+                    "delivery_prefix": keys.delivery_prefix,
+                    "limits": limits_json(self._policy),
+                    "max_waiting": "" if max_waiting is None else max_waiting,
                 },
             )
+        if text(state) == "full":
+            raise queue_full(max_waiting)
+        check_callback_room(text(state), job_id=job.job_id)
         return JobState(text(state))
 
-    def waiting(self) -> list[str]:
+    def waiting(self, *, offset: int = 0, limit: int | None = None) -> list[str]:
         with our_errors():
-            pipe = self._redis.pipeline()
-            # A worker takes from the alias first.
-            pipe.lrange(self._keys.alias, 0, -1).lrange(self._keys.waiting, 0, -1)
-            lists = pipe.execute()
-        ids = (id_or_none(payload) for payloads in lists for payload in reversed(payloads))
-        return [job_id for job_id in ids if job_id]
+            payloads = self._scripts.call(
+                "waiting_entries",
+                keys={"waiting": self._keys.waiting, "alias": self._keys.alias},
+                args={"offset": offset, "limit": "" if limit is None else limit},
+            )
+        return [job_id for job_id in map(id_or_none, payloads) if job_id]
 
     def depth(self) -> Depth:
         keys = self._keys
@@ -99,6 +125,11 @@ class RedisQueue:
             dead=dead,
             workers=sum(lease_until > now[0] for _, lease_until in workers),
         )
+
+    def memory(self) -> Memory:
+        with our_errors():
+            facts = self._redis.info("memory")
+        return Memory(used_bytes=facts["used_memory"], limit_bytes=facts["maxmemory"])
 
     def live_workers(self) -> set[str]:
         with our_errors():
@@ -132,7 +163,13 @@ class RedisQueue:
 
     def status(self, job_id: str) -> JobStatus | None:
         with our_errors():
-            fields = self._redis.hgetall(self._keys.job(job_id))
+            try:
+                fields = self._redis.hgetall(self._keys.job(job_id))
+            except redis.exceptions.ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                # Poisoned. The next enqueue replaces it, the next claim refuses it.
+                return None
         if not fields:
             return None
         return status_of(job_id, fields={text(key): text(value) for key, value in fields.items()})
@@ -164,6 +201,8 @@ class RedisQueue:
                     "delayed": keys.delayed,
                     "dead": keys.dead,
                     "outbox": keys.outbox,
+                    "held": keys.held,
+                    "held_bytes": keys.held_bytes,
                 },
                 args={
                     "processing_prefix": keys.processing_prefix,

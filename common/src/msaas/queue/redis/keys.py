@@ -40,6 +40,16 @@ class Keys:
         return f"{self.outbox}:dead"
 
     @property
+    def held(self) -> str:
+        """Sorted set: `<delivery id>:<bytes>` of each callback that is kept, by the end of its life."""
+        return f"{self.outbox}:held"
+
+    @property
+    def held_bytes(self) -> str:
+        """Counter: the sum of these bytes."""
+        return f"{self.outbox}:bytes"
+
+    @property
     def fragments(self) -> str:
         """Hash: tag of an attempt, its fragments as long as any may be in the store."""
         return f"{self.waiting}:pieces"
@@ -48,6 +58,11 @@ class Keys:
     def models(self) -> str:
         """Hash: worker, the model that it runs for each name, as JSON."""
         return f"{self.waiting}:models"
+
+    @property
+    def probe(self) -> str:
+        """A value without meaning. It is written, and deleted, to see whether the server accepts writes."""
+        return f"{self.waiting}:probe"
 
     @property
     def rates(self) -> str:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+from msaas.printable import printable
 from msaas.queue.redis.clients import Connect, RedisAddress, connect
 
 #: The list is a window on the present, not an archive.
@@ -20,9 +21,10 @@ _CLOSE_S = 1.0
 def contract_line(*, node: str, service: str, level: str, message: str) -> str:
     """Return `<node>.<service>.<level>:<message>` on one line of at most 4 KiB in UTF-8.
 
-    Lone surrogates, which file names and JSON may hold, are escaped.
+    Control characters, and lone surrogates, which file names and JSON may hold, are escaped.
     """
-    line = f"{node}.{service}.{level}:{' '.join(message.split())}".encode(errors="backslashreplace")
+    text = printable(" ".join(message.split()), max_chars=_MAX_LINE_BYTES)
+    line = f"{node}.{service}.{level}:{text}".encode(errors="backslashreplace")
     # The cut may split a character.
     return line[:_MAX_LINE_BYTES].decode(errors="ignore")
 

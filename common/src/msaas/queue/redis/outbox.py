@@ -5,15 +5,16 @@ import json
 from msaas.errors import CallbackNotFound
 from msaas.jobs import Callback
 from msaas.queue.protocol import (
-    MAX_LISTED,
     REDELIVERABLE,
     Delivery,
     QueuePolicy,
+    body_of,
     callback_not_ready,
+    check_callback_room,
     new_delivery_id,
 )
 from msaas.queue.redis.clients import RedisAddress, connect, our_errors
-from msaas.queue.redis.fields import callback_json
+from msaas.queue.redis.fields import callback_json, limits_json, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
 
@@ -32,21 +33,24 @@ class RedisOutbox:
     def add(self, callback: Callback, *, job_id: str) -> str:
         delivery_id, keys = new_delivery_id(), self._keys
         with our_errors():
-            self._scripts.call(
+            added = self._scripts.call(
                 "add_delivery",
                 keys={
                     "outbox": keys.outbox,
-                    "delivery": keys.delivery(delivery_id),
                     "deliveries": keys.deliveries(job_id),
+                    "held": keys.held,
+                    "held_bytes": keys.held_bytes,
                 },
                 args={
                     "delivery_id": delivery_id,
                     "job_id": job_id,
                     "callback": callback_json(callback),
                     "ttl": self._policy.job_ttl_s,
-                    "max_listed": MAX_LISTED,
+                    "limits": limits_json(self._policy),
+                    "delivery_prefix": keys.delivery_prefix,
                 },
             )
+        check_callback_room(text(added), job_id=job_id)
         return delivery_id
 
     def receive(self, *, visibility_s: float, first_only: bool = False) -> Delivery | None:
@@ -84,6 +88,7 @@ class RedisOutbox:
                     "ttl": self._policy.job_ttl_s,
                     "delay": delay,
                     "max_dead": self._policy.max_dead,
+                    "delivery_prefix": self._keys.delivery_prefix,
                 },
             )
 
@@ -119,6 +124,8 @@ class RedisOutbox:
             "outbox": keys.outbox,
             "delivery": keys.delivery(delivery_id),
             "dead": keys.dead_callbacks,
+            "held": keys.held,
+            "held_bytes": keys.held_bytes,
         }
 
     def _read(self, ids: list[bytes]) -> list[Delivery]:
@@ -132,12 +139,12 @@ class RedisOutbox:
 
 def _delivery(delivery_id: bytes, fields: dict[bytes, bytes], due_at: float | None = None) -> Delivery:
     job_id = fields[b"job_id"].decode()
-    plain = json.dumps({"songhash": job_id, "state": fields.get(b"job_state", b"done").decode()}).encode()
+    state, data, error = (fields.get(name, b"").decode() for name in (b"job_state", b"data", b"error"))
     return Delivery(
         id=delivery_id.decode(),
         job_id=job_id,
         url=fields[b"url"].decode(),
-        body=fields.get(b"data", plain),
+        body=body_of(job_id, state=state or "done", data=data, error=error),
         state=fields[b"state"].decode(),
         attempts=int(fields[b"attempts"]),
         detail=fields.get(b"detail", b"").decode(),

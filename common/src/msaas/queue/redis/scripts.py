@@ -14,10 +14,12 @@ from redis.commands.core import Script
 
 from msaas.queue.redis.clients import Client
 
-#: A full server refuses these steps. All others run: they end jobs, which frees memory.
-_REFUSED_WHEN_FULL = {"enqueue"}
+#: A full server refuses these steps, which need memory. All others run: they end jobs or deliveries, which
+#: frees memory.
+_REFUSED_WHEN_FULL = {"enqueue", "check_writable", "add_delivery", "redeliver"}
 STEPS = (
     "enqueue",
+    "check_writable",
     "take",
     "heartbeat",
     "announce_models",
@@ -29,6 +31,7 @@ STEPS = (
     "dead_letter",
     "deregister",
     "reap",
+    "waiting_entries",
     "referenced_entries",
     "stale_fragments",
     "add_delivery",

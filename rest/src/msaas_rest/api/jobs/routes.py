@@ -3,12 +3,13 @@
 import time
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from msaas.logs import get_logger
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
 from msaas_rest.api.jobs.status import find_status
+from msaas_rest.api.jobs.waiting import list_waiting, parse_page
 from msaas_rest.bootstrap import Dependencies
 
 log = get_logger()
@@ -19,8 +20,8 @@ def routes(deps: Dependencies) -> Blueprint:
     queue, outbox, song_store = deps.queue, deps.outbox, deps.song_store
 
     @blueprint.get("/queue")
-    def list_queue() -> dict[str, list[str]]:
-        return {"queue": queue.waiting()}
+    def list_queue() -> dict[str, Any]:
+        return list_waiting(parse_page(request.args), queue=queue)
 
     @blueprint.get("/job/<job_id>")
     def show_job(job_id: str) -> dict[str, Any]:

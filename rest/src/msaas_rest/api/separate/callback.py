@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from msaas.errors import InvalidCallback
-from msaas.jobs import Callback
+from msaas.jobs import Callback, check_strict_json, parse_events
 from msaas.webhook_secrets import parse_webhook_secret
 
 #: Callbacks wait in Redis.
@@ -17,7 +17,8 @@ def parse_callback(value: Any) -> Callback | None:
     Any URL is accepted: a refused destination refuses the callback at its delivery, never the song.
 
     Raises:
-        InvalidCallback: the field is not an object with a url, is too long, or its secret cannot sign.
+        InvalidCallback: the field is not an object with a url, is too long, holds an infinite number or an
+        unknown event, or its secret cannot sign.
     """
     if value is None or value == "" or value == {}:
         return None
@@ -25,10 +26,14 @@ def parse_callback(value: Any) -> Callback | None:
         raise InvalidCallback(
             "Field `callback` is not an object. Send an object with a `url`, or leave it out."
         )
+    check_strict_json(value)
     if len(json.dumps(value)) > _MAX_BYTES:
         raise InvalidCallback(f"Field `callback` is too long. The limit is {_MAX_BYTES} bytes.")
     url = _parse_url(value)
-    return Callback(url, value.get("data"), _parse_secret(value.get("secret"))) if url else None
+    if not url:
+        return None
+    secret, events = _parse_secret(value.get("secret")), parse_events(value.get("events"))
+    return Callback(url, value.get("data"), secret, events=events)
 
 
 def _parse_url(value: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ def routes(deps: Dependencies) -> Blueprint:
         uploads=deps.uploads,
         default_model=settings.demucs_model,
         max_duration_s=settings.max_duration_s,
+        max_queued=settings.max_queued,
     )
 
     @blueprint.post("/separate")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from msaas.errors import ObjectNotFound, QueueFull
+from msaas.errors import ObjectNotFound
 from msaas.jobs import Callback, Job
 from msaas.logs import bind_log, get_logger
-from msaas.queue.protocol import JobQueue, Outbox
+from msaas.queue.protocol import JobQueue, Outbox, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
@@ -28,7 +28,7 @@ class Submission:
 
 
 def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
-    """Refuse a song that could not be queued.
+    """Refuse a song that could not be queued, before its upload. `Submitter.submit` checks again.
 
     Raises:
         QueueFull: too many jobs wait.
@@ -37,12 +37,16 @@ def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
     depth = queue.depth()
     waiting = depth.waiting + depth.delayed
     if max_queued is not None and waiting >= max_queued:
-        raise QueueFull(f"The queue is full: {waiting} songs wait already. Try again later.")
+        raise queue_full(waiting)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submitter:
-    """`song_store` answers soon or fails, `uploads` has the time that a whole song takes."""
+    """`song_store` answers soon or fails, `uploads` has the time that a whole song takes.
+
+    With `max_queued`, a song that finds this many others is stored, but not enqueued. It stays in the store
+    for its next request, or for the retention.
+    """
 
     queue: JobQueue
     outbox: Outbox
@@ -50,13 +54,14 @@ class Submitter:
     uploads: SongStore
     default_model: str
     max_duration_s: float
+    max_queued: int | None = None
 
     def submit(self, submission: Submission) -> str:
         """Return the id of the job.
 
         Raises:
             NotAnMp3, SongTooLong: nothing was stored.
-            StoreUnavailable, QueueUnavailable: nothing was enqueued.
+            StoreUnavailable, QueueUnavailable, QueueFull: nothing was enqueued.
         """
         seconds = check_length(submission.song, max_s=self.max_duration_s)
         song_hash = song_hash_of(submission.song)
@@ -97,4 +102,5 @@ class Submitter:
         job = Job.of(
             job_id, submission.recipe, callback=submission.callback, request_id=submission.request_id
         )
-        log.info("job_enqueued", state=self.queue.enqueue(job).value)
+        state = self.queue.enqueue(job, max_waiting=self.max_queued)
+        log.info("job_enqueued", state=state.value)

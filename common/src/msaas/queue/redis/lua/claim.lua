@@ -1,15 +1,24 @@
 -- Lease an entry to a worker and count the attempt.
--- Returns {'claimed', attempts, releases, waited, is_first}, or one of {'gone'}, {'held'}, {'cancelled'}, {'dead'}.
+-- Returns {'claimed', attempts, releases, waited, is_first}, or one of {'gone'}, {'held'}, {'cancelled'}, {'dead'},
+-- {'poisoned'}. A callback that exceeds a limit is refused, its job is not.
 -- `waited` is the time since the enqueue in seconds, `is_first` is '1' if no worker had the job since then.
 -- `delivery_id` and `callback` are empty for a message without a callback.
--- KEYS: processing, claims, job, callbacks, delivery, deliveries, dead, outbox, workers
+-- KEYS: processing, claims, job, callbacks, deliveries, held, held_bytes, dead, outbox, workers
 -- ARGV: payload, job_id, token, last_token, worker, lease, max_attempts, ttl, letter, max_dead, delivery_prefix,
--- ARGV: error, delivery_id, callback, max_listed
+-- ARGV: error, delivery_id, callback, limits
+local at = {callbacks = callbacks, deliveries = deliveries, held = held, held_bytes = held_bytes, outbox = outbox, prefix = delivery_prefix}
 if not redis.call('LPOS', processing, payload) then return {'gone'} end
-await_callback(callbacks, delivery, deliveries, delivery_id, job_id, callback, ttl, max_listed)
+if not (is_kind(job, 'hash') and is_kind(callbacks, 'set') and is_kind(deliveries, 'zset')) then
+  return {'poisoned'}
+end
+if await_callback(at, delivery_id, job_id, callback, ttl, limits) then
+  redis.call('HSET', delivery_prefix .. delivery_id, 'job_id', job_id, 'url', '', 'attempts', 0, 'state', 'refused',
+    'detail', 'Too many callbacks wait already.')
+  list_delivery(at, delivery_id, ttl, cjson.decode(limits))
+end
 
 local state = redis.call('HGET', job, 'state')
-local held = state == 'running' and tonumber(redis.call('HGET', job, 'lease_until')) > now()
+local held = state == 'running' and number(job, 'lease_until') > now()
 local mine = held and redis.call('HGET', job, 'worker') == worker
 if (held and not mine) or state == 'cancelled' then
   redis.call('LREM', processing, 1, payload)
@@ -19,8 +28,10 @@ end
 
 local is_first = state == 'queued' and redis.call('HEXISTS', job, 'started_at') == 0
 if state ~= 'queued' and state ~= 'running' then restart_job(job, state) end
-local enqueued_at = redis.call('HGET', job, 'enqueued_at') or redis.call('HGET', job, 'created_at') or stamp()
-local attempts = tonumber(redis.call('HGET', job, 'attempts') or 0)
+local enqueued_at = number(job, 'enqueued_at')
+if enqueued_at == 0 then enqueued_at = number(job, 'created_at') end
+if enqueued_at == 0 then enqueued_at = now() end
+local attempts = number(job, 'attempts')
 -- A lease of this worker that it does not know: the reply was lost and no work was done.
 local unheard = mine and redis.call('HGET', job, 'token') ~= last_token
 if not unheard then attempts = attempts + 1 end
@@ -29,7 +40,7 @@ if attempts > tonumber(max_attempts) then
   redis.call('HDEL', claims, payload)
   push_dead_letter(dead, max_dead, letter)
   end_job(job, 'failed', ttl, 'error', error)
-  release_callbacks(callbacks, outbox, delivery_prefix, 'failed')
+  release_callbacks(at, 'failed', error)
   return {'dead'}
 end
 
@@ -39,5 +50,5 @@ redis.call('HSET', job, 'state', 'running', 'attempts', attempts, 'progress', '0
   'worker', worker, 'payload', payload, 'started_at', stamp(), 'lease_until', after(lease))
 redis.call('HSET', claims, payload, job_id)
 redis.call('ZADD', workers, after(lease), worker)
-return {'claimed', tostring(attempts), redis.call('HGET', job, 'give_backs') or '0',
-  string.format('%.3f', math.max(0, now() - tonumber(enqueued_at))), is_first and '1' or '0'}
+return {'claimed', tostring(attempts), tostring(number(job, 'give_backs')),
+  string.format('%.3f', math.max(0, now() - enqueued_at)), is_first and '1' or '0'}

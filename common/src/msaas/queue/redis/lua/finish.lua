@@ -1,7 +1,9 @@
 -- End a job as done and release its callbacks. Returns 0 for a stale token.
 -- `device` is empty when the result was there before this job.
--- KEYS: processing, claims, job, callbacks, outbox
+-- KEYS: processing, claims, job, callbacks, outbox, held, held_bytes
 -- ARGV: token, payload, model, requested_model, device, stems, ttl, delivery_prefix
+local at = {callbacks = callbacks, outbox = outbox, held = held, held_bytes = held_bytes, prefix = delivery_prefix}
+if not is_kind(job, 'hash') then return 0 end
 -- The step is idempotent: it is repeated when its reply was lost.
 if redis.call('HGET', job, 'finished_by') == token then return 1 end
 if redis.call('HGET', job, 'token') ~= token then return 0 end
@@ -15,5 +17,5 @@ if requested_model ~= '' then redis.call('HSET', job, 'requested_model', request
 redis.call('HDEL', job, 'enqueued_at')
 end_job(job, 'done', ttl, 'progress', '1', 'model', model, 'stems', stems, 'finished_by', token)
 redis.call('HDEL', job, 'error')
-release_callbacks(callbacks, outbox, delivery_prefix, 'done')
+release_callbacks(at, 'done', '')
 return 1

@@ -12,40 +12,113 @@ local function stamp()
   return after(0)
 end
 
-local function describe_delivery(delivery, deliveries, id, job_id, callback, ttl, max_listed)
-  local fields = cjson.decode(callback)
+-- A key of another type than the steps write is poisoned: each command on it would fail.
+local function is_kind(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == kind or found == 'none'
+end
+
+-- Return a count or a time, 0 for a missing or invalid field.
+local function number(key, field)
+  local value = tonumber(redis.call('HGET', key, field) or 0)
+  return value and value >= 0 and value < 1e15 and value or 0
+end
+
+-- Callbacks. `at` has the names of their keys and `prefix`, that of the keys of deliveries. `at.held` has a member
+-- `<id>:<bytes>` for each callback that is kept, by the end of its life, and `at.held_bytes` is the sum.
+local function hold(at, id, bytes, ttl)
+  if redis.call('ZADD', at.held, after(ttl), id .. ':' .. bytes) == 1 then
+    redis.call('INCRBY', at.held_bytes, bytes)
+  end
+  redis.call('EXPIRE', at.held, ttl)
+  redis.call('EXPIRE', at.held_bytes, ttl)
+end
+
+local function let_go(at, member)
+  if redis.call('ZREM', at.held, member) == 1 then
+    redis.call('DECRBY', at.held_bytes, string.match(member, '%d+$'))
+  end
+end
+
+-- Return the limit that a further callback would exceed, 'outbox_full' or 'job_full', else nil.
+local function exceeded_limit(at, bytes, limits)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', at.held, '-inf', stamp(), 'LIMIT', 0, 100)) do
+    let_go(at, member)
+  end
+  if tonumber(redis.call('GET', at.held_bytes) or 0) + bytes > limits.bytes then return 'outbox_full' end
+  local count, sum = 1, bytes
+  for _, id in ipairs(redis.call('ZRANGE', at.deliveries, 0, -1)) do
+    local other = redis.call('HGET', at.prefix .. id, 'bytes')
+    if other then count, sum = count + 1, sum + tonumber(other) end
+  end
+  if count > limits.listed or sum > limits.job_bytes then return 'job_full' end
+end
+
+local function list_delivery(at, id, ttl, limits)
+  redis.call('EXPIRE', at.prefix .. id, ttl)
+  redis.call('ZADD', at.deliveries, stamp(), id)
+  redis.call('ZREMRANGEBYRANK', at.deliveries, 0, -limits.listed - 1)
+  redis.call('EXPIRE', at.deliveries, ttl)
+end
+
+-- Returns the limit that the callback exceeds, and then changes nothing.
+local function describe_delivery(at, id, job_id, callback, ttl, limits_json)
+  local fields, limits, delivery = cjson.decode(callback), cjson.decode(limits_json), at.prefix .. id
+  local limit = exceeded_limit(at, fields.bytes, limits)
+  if limit then return limit end
   redis.call('HSET', delivery, 'job_id', job_id, 'url', fields.url, 'state', 'waiting', 'attempts', 0)
-  if fields.data ~= '' then redis.call('HSET', delivery, 'data', fields.data) end
-  if fields.secret ~= '' then redis.call('HSET', delivery, 'secret', fields.secret) end
-  redis.call('EXPIRE', delivery, ttl)
-  redis.call('ZADD', deliveries, stamp(), id)
-  redis.call('ZREMRANGEBYRANK', deliveries, 0, -max_listed - 1)
-  redis.call('EXPIRE', deliveries, ttl)
+  redis.call('HSET', delivery, 'bytes', fields.bytes)
+  for _, name in ipairs({'data', 'secret', 'events'}) do
+    if fields[name] ~= '' then redis.call('HSET', delivery, name, fields[name]) end
+  end
+  list_delivery(at, id, ttl, limits)
+  hold(at, id, fields.bytes, ttl)
 end
 
 -- Let a callback wait for its job. It counts once, however often its message is delivered.
-local function await_callback(callbacks, delivery, deliveries, id, ...)
-  if id == '' or redis.call('EXISTS', delivery) == 1 then return end
-  describe_delivery(delivery, deliveries, id, ...)
-  redis.call('SADD', callbacks, id)
+local function await_callback(at, id, ...)
+  if id == '' or redis.call('EXISTS', at.prefix .. id) == 1 then return end
+  local limit = describe_delivery(at, id, ...)
+  if not limit then redis.call('SADD', at.callbacks, id) end
+  return limit
 end
 
-local function release_delivery(outbox, delivery, id, job_state)
+local function release_delivery(at, id, job_state, error)
+  local delivery = at.prefix .. id
   redis.call('HSET', delivery, 'state', 'pending', 'job_state', job_state)
-  redis.call('ZADD', outbox, stamp(), id)
+  if error ~= '' and redis.call('HEXISTS', delivery, 'events') == 1 then
+    redis.call('HSET', delivery, 'error', error)
+  end
+  redis.call('ZADD', at.outbox, stamp(), id)
 end
 
--- Make the callbacks of an ended job due. After a failure, those with `data` are skipped: they cannot tell it.
-local function release_callbacks(callbacks, outbox, delivery_prefix, job_state)
-  for _, id in ipairs(redis.call('SMEMBERS', callbacks)) do
-    local delivery = delivery_prefix .. id
-    if job_state == 'done' or redis.call('HEXISTS', delivery, 'data') == 0 then
-      release_delivery(outbox, delivery, id, job_state)
+-- Keep the state of a delivery that is not sent again, and of its URL the part before the path.
+local function drop_payload(at, id)
+  local delivery = at.prefix .. id
+  local bytes, url = unpack(redis.call('HMGET', delivery, 'bytes', 'url'))
+  if bytes then let_go(at, id .. ':' .. bytes) end
+  redis.call('HDEL', delivery, 'bytes', 'data', 'secret', 'events', 'error')
+  redis.call('HSET', delivery, 'url', string.sub(string.match(url or '', '^[^/]*//[^/?#]*') or '', 1, 300))
+end
+
+local function is_wanted(delivery, job_state)
+  local events, data = unpack(redis.call('HMGET', delivery, 'events', 'data'))
+  if events then return string.find(events, job_state, 1, true) end
+  return job_state == 'done' or not data
+end
+
+-- Make the callbacks of an ended job due. After a failure, those with `data` are skipped unless they ask for it.
+local function release_callbacks(at, job_state, error)
+  for _, id in ipairs(redis.call('SMEMBERS', at.callbacks)) do
+    local delivery = at.prefix .. id
+    if is_wanted(delivery, job_state) then
+      release_delivery(at, id, job_state, error)
     else
       redis.call('HSET', delivery, 'state', 'skipped')
+      drop_payload(at, id)
     end
   end
-  redis.call('DEL', callbacks)
+  redis.call('DEL', at.callbacks)
 end
 
 local function push_dead_letter(dead, max_dead, letter)

@@ -1,6 +1,6 @@
 -- Return delayed jobs that are due and the jobs of workers whose lease expired. Returns the ids of the latter.
 -- `job_prefix` and `callbacks_suffix` name the keys of a job around its id.
--- KEYS: workers, waiting, delayed, dead, outbox
+-- KEYS: workers, waiting, delayed, dead, outbox, held, held_bytes
 -- ARGV: processing_prefix, claims_prefix, delivery_prefix, job_prefix, callbacks_suffix, max_attempts, ttl, max_dead,
 -- ARGV: max_payload, error, forget_after
 local BATCH = 100
@@ -23,13 +23,17 @@ end
 
 local function return_claimed(payload, job_id, worker)
   local job = job_prefix .. job_id
+  -- The next claim moves a poisoned job to the dead-letter list.
+  if not is_kind(job, 'hash') then return redis.call('RPUSH', waiting, payload) end
   if redis.call('HGET', job, 'worker') ~= worker then return end
-  if tonumber(redis.call('HGET', job, 'attempts') or 0) < tonumber(max_attempts) then
+  if number(job, 'attempts') < tonumber(max_attempts) then
     requeue(job, waiting, payload)
   else
     push_dead_letter(dead, max_dead, letter_of(payload))
     end_job(job, 'failed', ttl, 'error', error)
-    release_callbacks(job .. callbacks_suffix, outbox, delivery_prefix, 'failed')
+    local at = {callbacks = job .. callbacks_suffix, outbox = outbox, held = held, held_bytes = held_bytes,
+      prefix = delivery_prefix}
+    release_callbacks(at, 'failed', error)
   end
   table.insert(returned, job_id)
 end

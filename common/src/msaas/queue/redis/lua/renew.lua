@@ -2,7 +2,7 @@
 -- `model`, `requested_model`, `device`, `tag` and `fragments` are empty where nothing is new.
 -- KEYS: job, workers, all_fragments
 -- ARGV: token, worker, lease, progress, model, requested_model, device, tag, fragments
-if redis.call('HGET', job, 'token') ~= token then return 0 end
+if not is_kind(job, 'hash') or redis.call('HGET', job, 'token') ~= token then return 0 end
 local lease_until = after(lease)
 redis.call('HSET', job, 'lease_until', lease_until, 'progress', progress)
 if device ~= '' then begin_work(job) end

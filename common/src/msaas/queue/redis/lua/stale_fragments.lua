@@ -3,7 +3,8 @@
 -- ARGV: job_prefix
 local stale = {}
 for _, fragments in ipairs(redis.call('HVALS', all_fragments)) do
-  if redis.call('HGET', job_prefix .. cjson.decode(fragments).job_id, 'pieces') ~= fragments then
+  local job = job_prefix .. cjson.decode(fragments).job_id
+  if not is_kind(job, 'hash') or redis.call('HGET', job, 'pieces') ~= fragments then
     table.insert(stale, fragments)
   end
 end
