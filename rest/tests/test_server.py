@@ -275,12 +275,17 @@ def test_request_beyond_the_limits_of_its_head_is_a_problem(service: Service, se
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+def flood(client: socket.socket) -> None:
+    """Send 4 MB without a line break."""
+    for _ in range(1000):
+        client.sendall(b"A" * 4096)
+
+
 def test_endless_head_is_refused(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
-        with suppress(ConnectionError):
-            for _ in range(1000):
-                client.sendall(b"A" * 4096)
-        assert receive_all(client)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400", b"")
+        # Without the limit the service would read all of it and wait for more.
+        with pytest.raises(ConnectionError):
+            flood(client)
 
 
 def test_script_name_header_changes_nothing(service: Service) -> None:

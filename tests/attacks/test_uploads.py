@@ -1,7 +1,6 @@
 """Clients that upload too much, too slowly, or too many at once."""
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -103,10 +102,7 @@ def gauge(service: Service, name: str) -> float:
 
 @pytest.mark.fault("T4")
 def test_many_short_values_are_refused(start: Start) -> None:
-    """Small texts and brackets take far more memory as objects of the parser than as bytes."""
-    service = start()
-    for body in (b"[" * MIB, b'["",' * MIB, json.dumps({"mp3": ["x"] * 200_000}).encode()):
-        answer = service.call(
-            "POST", "/apiv1/separate", data=body, headers={"Content-Type": "application/json"}
-        )
-        assert answer.status_code == 400
+    """Short values take far more memory as objects of the parser than as bytes. The document is valid."""
+    answer = start().send_as_json({"mp3": "QUJD", "model": [0] * 200_000})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "The body holds more than 100000 JSON values."

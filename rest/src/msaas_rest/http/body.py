@@ -74,7 +74,7 @@ def open_body(request: Request, *, max_bytes: int, copies: int = 1, client: str)
     Raises:
         SongTooLarge: the body is too large.
         MalformedRequest: the body is cut.
-        TooSlow, TooBusy: the body takes too long, or the disk has no room for it.
+        UploadTooSlow, TooBusy: the body takes too long, or the disk has no room for it.
     """
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
@@ -87,7 +87,7 @@ def open_body(request: Request, *, max_bytes: int, copies: int = 1, client: str)
 
 def _read(request: Request, max_bytes: int) -> BinaryIO:
     """Read the body of a server that passes it on as it arrives, as that of the tests does."""
-    file = TemporaryFile()  # noqa: SIM115 - the request closes it
+    file = TemporaryFile()  # noqa: SIM115 - it is deleted with the request
     request.max_content_length = max_bytes
     try:
         shutil.copyfileobj(request.stream, file)

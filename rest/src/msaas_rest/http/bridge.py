@@ -106,7 +106,7 @@ class Bridge:
         )
         try:
             file = await stack.enter_async_context(
-                receiver.received(max_bytes=wanted.max_bytes, copies=wanted.copies, client=wanted.client)
+                receiver.open_file(max_bytes=wanted.max_bytes, copies=wanted.copies, client=wanted.client)
             )
         except (MsaasError, OSError) as error:
             return FailedBody(error)

@@ -1,7 +1,7 @@
 """Disk budget: the bytes that all uploads hold together stay below a limit, with a share for each client."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,9 +79,8 @@ class DiskBudget:
             upload.taken_bytes -= size_bytes
 
 
-def _can_all_end(uploads: Iterable[Upload], limit_bytes: int) -> bool:
+def _can_all_end(uploads: Sequence[Upload], limit_bytes: int) -> bool:
     """Return whether there is an order in which each upload finds room for its missing bytes."""
-    uploads = list(uploads)
     if sum(upload.expected_bytes for upload in uploads) <= limit_bytes:
         return True
     uploads = sorted(uploads, key=lambda upload: upload.missing_bytes)

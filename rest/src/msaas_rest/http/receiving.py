@@ -25,7 +25,7 @@ class ClientGone(Exception):
 class ReceivingPolicy:
     """A body of n bytes has `grace_s + n / min_bytes_per_s` seconds, and at most `max_s`.
 
-    It waits up to `wait_s` for room on the disk, again and again.
+    Each of its steps waits up to `wait_s` for room on the disk.
     """
 
     grace_s: float = 20.0
@@ -49,7 +49,7 @@ class BodyReceiver:
         self._started = self._loop.time()
 
     @asynccontextmanager
-    async def received(self, *, max_bytes: int, copies: int, client: str) -> AsyncIterator[BinaryIO]:
+    async def open_file(self, *, max_bytes: int, copies: int, client: str) -> AsyncIterator[BinaryIO]:
         """Yield the file of the body. It is closed, and its bytes are free, when the context ends.
 
         Raises:

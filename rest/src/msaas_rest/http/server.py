@@ -94,7 +94,9 @@ def _listen(settings: RestSettings) -> socket.socket:
 
 def _within_file_limit(policy: ConnectionPolicy) -> ConnectionPolicy:
     """Raise the limit of open files to what the system allows, and keep the connections below it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    allowed = policy.connections if hard == resource.RLIM_INFINITY else hard - _OTHER_FILES
-    return replace(policy, connections=min(policy.connections, allowed))
+    wanted = policy.connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return replace(policy, connections=max(files // 2, files - _OTHER_FILES))

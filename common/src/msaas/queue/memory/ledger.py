@@ -78,7 +78,6 @@ class Ledger:
 
     def live_workers(self) -> set[str]:
         self.answer()
-        self.answer()
         return {worker for worker, until in self.workers.items() if until > self.clock()}
 
     def restart(self, job_id: str, payload: bytes, *, model: str | None = None) -> Record:

@@ -7,10 +7,11 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_READ, MADV_DONTNEED, mmap
+from mmap import ACCESS_READ, mmap
 from typing import Any, BinaryIO
 
 from msaas.errors import InvalidBase64, MalformedRequest
+from msaas_rest.api.separate.mapped_file import STEP_BYTES, release_pages
 
 #: A longer text stays in the file.
 LONG_BYTES = 128 * 1024
@@ -21,8 +22,6 @@ _MAX_VALUES = 100_000
 _CHUNK_BYTES = 1024 * 1024
 #: `\ud83d\ude00` is the longest escape.
 _ESCAPE_BYTES = 12
-#: Pages of a mapped file count as memory of this process once they are read: they are released in such steps.
-_STEP_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,9 @@ class LongText:
             chunk = self.document[at : min(at + _CHUNK_BYTES, self.end)]
             if b"\\" in chunk and at + len(chunk) < self.end:
                 chunk = _without_open_escape(chunk)
-            released = _release(self.document, released, end=at)
+            released = release_pages(self.document, released, end=at)
             at += len(chunk)
             yield _unescape(chunk)
-
-
-def _release(document: mmap, start: int, *, end: int) -> int:
-    """Release the pages from `start` on, in whole steps before `end`. Return the start of the rest."""
-    while start + _STEP_BYTES <= end:
-        document.madvise(MADV_DONTNEED, start, _STEP_BYTES)
-        start += _STEP_BYTES
-    return start
 
 
 def _without_open_escape(chunk: bytes) -> bytes:
@@ -131,11 +122,11 @@ def _end_of_text(document: mmap, start: int) -> int:
 def _find_quote(document: mmap, start: int) -> int:
     """Return the position of the next quote, -1 if there is none. Release the pages before it."""
     while start < len(document):
-        end = (start // _STEP_BYTES + 1) * _STEP_BYTES
+        end = (start // STEP_BYTES + 1) * STEP_BYTES
         found = document.find(b'"', start, end)
         if found >= 0:
             return found
-        _release(document, end - _STEP_BYTES, end=min(end, len(document)))
+        release_pages(document, end - STEP_BYTES, end=end)
         start = end
     return -1
 

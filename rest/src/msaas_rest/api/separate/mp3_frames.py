@@ -7,10 +7,11 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_READ, MADV_DONTNEED, mmap
+from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
 from msaas.errors import NotAnMp3, SongTooLong
+from msaas_rest.api.separate.mapped_file import release_pages
 
 #: Eleven bits of sync, a valid version, layer III, a bit rate that is neither free nor invalid.
 _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]", re.DOTALL)
@@ -21,8 +22,6 @@ _APE_HEADER_BYTES = 32
 _CHAIN_FRAMES = 3
 #: Padding between the tags and the first frame.
 _LEAD_BYTES = 64 * 1024
-#: Pages of the file count as memory of this process once they are read: they are released in such steps.
-_STEP_BYTES = 8 * 1024 * 1024
 #: A hostile file is full of near-frames: the rest of it is left to the decoder.
 _MAX_CANDIDATES = 100_000
 
@@ -87,15 +86,7 @@ def _frames(data: mmap) -> Iterator[Frame]:
             rate_hz, at = frame.rate_hz, at + frame.size_bytes
         else:
             rate_hz, at = 0, _next_chain(data, at, end=len(data), candidates=candidates)
-        released = _release(data, released, end=at or 0)
-
-
-def _release(data: mmap, start: int, *, end: int) -> int:
-    """Release the pages from `start` on, in whole steps before `end`. Return the start of the rest."""
-    while start + _STEP_BYTES <= min(end, len(data)):
-        data.madvise(MADV_DONTNEED, start, _STEP_BYTES)
-        start += _STEP_BYTES
-    return start
+        released = release_pages(data, released, end=at or 0)
 
 
 def _next_chain(data: mmap, at: int, *, end: int, candidates: Iterator[int]) -> int | None:

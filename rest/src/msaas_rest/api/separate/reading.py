@@ -37,7 +37,7 @@ def read_submission(
     """Yield the submission. The file of its song ends with the context.
 
     Raises:
-        MalformedRequest, UnsupportedEncoding, SongTooLarge, TooSlow, TooBusy: the body cannot be read.
+        MalformedRequest, UnsupportedEncoding, SongTooLarge, UploadTooSlow, TooBusy: the body cannot be read.
         UnknownOption, UnknownModel, UnknownFormat: a field or its value is unknown.
     """
     check_content_encoding(request)
