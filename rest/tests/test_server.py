@@ -188,6 +188,26 @@ def test_client_that_leaves_during_its_upload_is_not_an_error(start: Start, song
     assert service.queue.waiting() == []
 
 
+def store_large_stem(service: Service) -> None:
+    service.store_stems(JOB)
+    manifest = service.song_store.manifest(JOB)
+    assert manifest is not None
+    large = service.song_store.put_stem(JOB, "bass", io.BytesIO(bytes(20_000_000)))
+    service.song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": large}))
+
+
+DOWNLOAD = f"GET /apiv1/track/{JOB}/bass HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def test_client_that_reads_nothing_is_disconnected(impatient: Service) -> None:
+    store_large_stem(impatient)
+    with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
+        client.sendall(DOWNLOAD)
+        assert client.recv(9) == b"HTTP/1.1 "
+        time.sleep(2)
+        assert len(receive_all(client)) < 20_000_000
+
+
 def test_refused_client_that_sends_on_is_disconnected(impatient: Service) -> None:
     with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
         client.sendall(SLOW_UPLOAD.replace(b"audio/mpeg", b"audio/mpeg\r\nContent-Encoding: gzip"))
@@ -208,13 +228,9 @@ def test_client_that_only_sends_no_more_gets_its_answer(service: Service) -> Non
 @pytest.mark.parametrize("closes", [socket.SHUT_WR, socket.SHUT_RDWR])
 def test_client_that_leaves_during_a_download_costs_nothing(start: Start, closes: int) -> None:
     service = start()
-    service.store_stems(JOB)
-    manifest = service.song_store.manifest(JOB)
-    assert manifest is not None
-    large = service.song_store.put_stem(JOB, "bass", io.BytesIO(bytes(20_000_000)))
-    service.song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": large}))
+    store_large_stem(service)
     with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
-        client.sendall(f"GET /apiv1/track/{JOB}/bass HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(DOWNLOAD)
         assert client.recv(9) == b"HTTP/1.1 "
         client.shutdown(closes)
         before_s = sum(service.serving.cpu_times()[:2])
