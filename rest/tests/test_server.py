@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -197,6 +197,25 @@ def store_large_stem(service: Service) -> None:
 
 
 DOWNLOAD = f"GET /apiv1/track/{JOB}/bass HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+FEW_CONNECTIONS = """
+from msaas_rest.http.protocol import ConnectionPolicy
+from msaas_rest.http.server import serve
+from msaas_rest.settings import RestSettings
+serve(RestSettings.from_env(), connection_policy=ConnectionPolicy(connections=3))
+"""
+
+
+def test_connection_beyond_the_limit_is_closed_at_once(start: Start) -> None:
+    service = start(command=("-c", FEW_CONNECTIONS))
+    address = ("127.0.0.1", service.settings.port)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        beyond = stack.enter_context(socket.create_connection(address, timeout=5))
+        assert receive_all(beyond) == b""
+    wait_until(service.answers)
 
 
 def test_client_that_reads_nothing_is_disconnected(impatient: Service) -> None:

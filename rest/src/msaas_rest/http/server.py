@@ -99,4 +99,6 @@ def _within_file_limit(policy: ConnectionPolicy) -> ConnectionPolicy:
     files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return replace(policy, connections=max(files // 2, files - _OTHER_FILES))
+    # A system with few files keeps half of them for everything else.
+    allowed = max(files // 2, files - _OTHER_FILES)
+    return replace(policy, connections=min(policy.connections, allowed))
