@@ -1,28 +1,35 @@
 # MSaaS: every command does its own set-up. `make help` lists them.
 PYTHON ?= python3
-# Another index for torch, for example https://download.pytorch.org/whl/cpu. Empty: the default one.
-TORCH_INDEX ?=
+# The index of torch without CUDA. Empty: torch with CUDA, several GB, from the index of pip.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Tests that run at once.
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+# The tools of lock, audit and sbom, apart from the packages they look at.
+TOOLS := build/tools
+# Every file of a wheel is known by its SHA-256, and nothing is built from source but the parts themselves.
+LOCKED := install --quiet --no-deps --only-binary :all: --require-hashes
 PARTS := common rest worker keeper logs local
+IMAGES := rest worker worker-gpu keeper logs
+AUDITED := rest worker keeper logs torch-cuda dev training
 STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast train-test check attack bench chaos cluster-test clean
+.PHONY: help setup demo up test test-fast train-test check attack bench chaos cluster-test lock audit sbom clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with every part, torch first, under constraints.txt
+setup: $(STAMP) ## make .venv with every part and the packages of locks/dev.txt
 
-$(STAMP): constraints.txt requirements-dev.txt $(PARTS:%=%/pyproject.toml)
+$(STAMP): locks/dev.txt locks/torch-cpu.txt locks/torch-cuda.txt $(PARTS:%=%/pyproject.toml)
 	$(PYTHON) -c 'import sys; sys.exit("MSaaS needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt $(PARTS:%=-e ./%)
+	$(BIN)/pip $(LOCKED) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) -r locks/torch-cpu.txt,-r locks/torch-cuda.txt)
+	$(BIN)/pip $(LOCKED) -r locks/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation $(PARTS:%=-e ./%)
 	touch $@
 
 up: $(STAMP) ## the local stack in the foreground, with WORKERS=n PORT=p DEMUCS_MODEL=m MODEL_FALLBACK=starter
@@ -39,7 +46,8 @@ test-fast: $(STAMP) ## the tests that start no process and no server, in less th
 	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not slow and not alone and not chaos and not cluster and not bench"
 
 train-test: $(STAMP) ## the tests of training/, with its own requirements
-	$(BIN)/pip install --quiet -c constraints.txt -e ./training
+	$(BIN)/pip $(LOCKED) -r locks/training.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e ./training
 	$(BIN)/python -m pytest -n $(JOBS) training/tests
 
 check: $(STAMP) ## ruff, mypy, import-linter
@@ -59,6 +67,25 @@ bench: $(STAMP) ## speed and memory against demucs and the goals, with BENCH="--
 
 cluster-test: $(STAMP) ## against the cluster KUBECONFIG points to
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+$(TOOLS)/.setup: locks/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip $(LOCKED) -r locks/tools.txt
+	touch $@
+
+lock: $(TOOLS)/.setup ## write locks/ after a change of constraints.txt or of a requirement
+	PATH=$(CURDIR)/$(TOOLS)/bin:$$PATH $(PYTHON) locks/compile.py
+
+# An advisory database that knows none of the packages must not pass: --strict.
+audit: $(TOOLS)/.setup ## known vulnerabilities of the locked packages, by the advisories of PyPI or AUDIT="-s osv"
+	$(TOOLS)/bin/pip-audit --strict --progress-spinner off --disable-pip $(AUDIT) $(AUDITED:%=-r locks/%.txt)
+
+sbom: $(TOOLS)/.setup ## a bill of materials (CycloneDX) of each image in build/sbom
+	mkdir -p build/sbom
+	for image in $(IMAGES); do \
+	  $(TOOLS)/bin/python locks/installed.py $$image | $(TOOLS)/bin/cyclonedx-py requirements --pyproject $${image%-gpu}/pyproject.toml \
+	    --output-reproducible --mc-type application -o build/sbom/msaas-$$image.cdx.json - || exit 1; \
+	done
 
 clean: ## remove build outputs and the local state
 	rm -rf $(VENV) .msaas output build .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

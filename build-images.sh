@@ -12,8 +12,8 @@ usage: ./build-images.sh [--tag TAG] [--push REGISTRY] [--gpu] [--model NAME]
   --gpu            build msaas-worker-gpu, with CUDA, as well
   --model NAME     fetch these weights from the hub and put them into the image, for example htdemucs
 
-Environment: BUILDER (default docker; podman and buildah work), PYTHON_IMAGE (base image), TORCH_INDEX (index of the CPU
-build of torch; empty: the default index).
+Environment: BUILDER (default docker; podman and buildah work), PYTHON_IMAGE (base image, by default one with its
+digest), TORCH_INDEX (index of the CPU build of torch; empty: the default index).
 TEXT
 }
 
@@ -33,16 +33,15 @@ while [ $# -gt 0 ]; do
 done
 builder=${BUILDER:-docker}
 command -v "$builder" >/dev/null || die "$builder is missing. Set BUILDER to podman or buildah."
-python_image=${PYTHON_IMAGE:-python:3.11.14-slim-bookworm}
 torch_index=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 
 build() {
-  local service=$1 args=(--build-arg "PYTHON_IMAGE=$python_image")
+  local service=$1 args=(${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"})
   case $service in
     worker) args+=(--build-arg "TORCH_INDEX=$torch_index" --build-arg "MODEL=$model") ;;
     worker-gpu) args+=(--build-arg FLAVOUR=cuda --build-arg "MODEL=$model") ;;
   esac
-  "$builder" build "${args[@]}" -f "${service%-gpu}/Dockerfile" -t "msaas-$service:$tag" .
+  "$builder" build ${args[@]+"${args[@]}"} -f "${service%-gpu}/Dockerfile" -t "msaas-$service:$tag" .
 }
 
 for service in "${services[@]}"; do
