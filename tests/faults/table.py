@@ -124,6 +124,11 @@ FAULTS: dict[str, Fault] = {
         "infinite numbers, `Retry-After`, failed jobs, addresses of cloud platforms",
         "400, honoured up to an hour, sent if `events` ask for it, refused",
     ),
+    "T13": Fault(
+        "an MP3 that takes over the decoder: 41 attempts to reach files, network, processes and the worker,"
+        " and every other system call",
+        "each fails, and the same attempts work in a plain process",
+    ),
     "T15": Fault(
         "a process of the local stack that floods its log",
         "its logs take ≤ 30 MiB a moment later, the end is kept",

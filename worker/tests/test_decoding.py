@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from demucs.audio import convert_audio
 from worker.tests.songs import mp3, noise
 
 from msaas.errors import MsaasError, SeparationFailed, SongTooLong, UndecodableSong
-from msaas_worker.audio import decoder
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import DecoderProcess, decode
 from tests.servers import wait_until
@@ -154,12 +154,12 @@ def test_decoder_beyond_its_cpu_time_is_killed(tmp_path: Path) -> None:
 
 
 def test_sleeping_decoder_is_killed_with_its_children(tmp_path: Path) -> None:
+    # The child starts with the import: later the decoder may start none.
     asleep = (
         "import subprocess, time\n"
-        "def FileReader(path):\n"
-        f"    child = subprocess.Popen(['sleep', '600'])\n"
-        f"    open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
-        "    time.sleep(600)\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
+        "def FileReader(path): time.sleep(600)\n"
     )
     process = decoder_with(asleep, tmp_path, wall_per_cpu_s=0.5)
     with pytest.raises(UndecodableSong, match="did not end"):
@@ -174,6 +174,36 @@ def is_gone(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return state == "Z"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"[" * 50_000,
+        b"17",
+        b'{"mean": "0", "std": 1.0}',
+        b'{"mean": 0.0, "std": 1.0, "error": "no_such_error"}',
+        b'{"error": "no_room", "detail": {}}',
+        b'{"mean": 0.0, "std": Infinity}',
+        b'{"mean": 0.0, "std": 1.0}',
+        b"x" * 10_000_000,
+    ],
+    ids=["nested", "number", "text", "unknown error", "detail", "infinite", "without samples", "endless"],
+)
+def test_invalid_reply_is_an_undecodable_song(reply: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reply").write_bytes(reply)
+    hostile = (
+        "import os\n"
+        f"reply = open({str(tmp_path / 'reply')!r}, 'rb').read()\n"
+        "def FileReader(path):\n"
+        "    os.write(1, reply)\n"
+        "    os._exit(0)\n"
+    )
+    process = decoder_with(hostile, tmp_path, start_cpu_s=1, wall_per_cpu_s=2.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UndecodableSong):
+        decode_bytes(b"\0", tmp_path, process=process)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024
 
 
 def test_full_disk_is_not_an_error_of_the_song(tmp_path: Path) -> None:
@@ -220,16 +250,13 @@ def test_decoder_dies_with_its_worker(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_panic_of_the_decoder_is_a_named_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicError(BaseException):
-        pass
-
-    def panic(path: str) -> None:
-        raise PanicError(f"{path}: index out of bounds")
-
-    monkeypatch.setattr("sphn.FileReader", panic)
-    reply = decoder.answer("/secret/song.mp3", str(tmp_path / "out"), max_samples=10)
-    assert reply == {"error": "undecodable_song", "detail": "song: index out of bounds"}
+def test_panic_of_the_decoder_is_a_named_error(tmp_path: Path) -> None:
+    panicking = (
+        "class PanicError(BaseException): pass\n"
+        "def FileReader(path): raise PanicError(f'{path}: index out of bounds')\n"
+    )
+    with pytest.raises(UndecodableSong, match=r"^song: index out of bounds$"):
+        decode_bytes(b"\0", tmp_path, process=decoder_with(panicking, tmp_path))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -33,6 +33,7 @@ from msaas.webhooks.dispatcher import Dispatcher, Send
 from msaas.webhooks.sender import post
 from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.attempt import OnStep, Step, ignore_step
+from msaas_worker.confinement.check import find_missing_protections, hide_memory
 from msaas_worker.job.handler import JobHandler
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.runner import JobRunner
@@ -65,6 +66,7 @@ def main(
     stopping, name = stop_on_signals(), incarnation()
     start_logging(settings, service="worker", worker=name)
     start_metrics(settings, service="worker")
+    _check_confinement()
     scratch = Scratch()
     runner = bootstrap(
         settings, scratch, stopping, name=name, separators=separators, policy=policy, on_step=on_step
@@ -132,6 +134,13 @@ def bootstrap(
 def incarnation() -> str:
     """Return a name that no other process ever has."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _check_confinement() -> None:
+    """Warn if this machine lacks a protection of the decoder, and hide the secrets in memory from it then."""
+    if missing := find_missing_protections():
+        log.warning("decoder_not_confined", missing=missing)
+        hide_memory()
 
 
 def _open_separators(settings: WorkerSettings, tasks: Tasks, *, policy: WorkerPolicy) -> Library:

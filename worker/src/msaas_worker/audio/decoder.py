@@ -1,4 +1,4 @@
-"""The decoder process of untrusted MP3s, limited in memory, time and output.
+"""The decoder process of untrusted MP3s, limited in memory, time and output, and confined to its two files.
 
     python -m msaas_worker.audio.decoder SONG.mp3 FRAMES.f32 MAX_SAMPLES CPU_S
 
@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 # Each thread of a BLAS reserves address space: one is enough.
@@ -24,6 +25,7 @@ import sphn
 
 from msaas_worker.audio.decoded import CHANNELS, FRAME_BYTES, SAMPLERATE, Audio
 from msaas_worker.audio.resampling import Resampler
+from msaas_worker.confinement.process import confine
 
 MEMORY_BYTES = 1536 * 1024 * 1024
 _BLOCK_S = 20
@@ -102,9 +104,10 @@ def write(path: str, frames: BinaryIO, *, max_samples: int) -> dict[str, float]:
 
 
 def answer(song: str, target: str, *, max_samples: int) -> dict[str, object]:
-    """Decode a song into the file `target`; return facts or `error` and `detail`."""
+    """Decode a song into the file `target`; return facts or `error` and `detail`. Confines this process."""
     try:
         with open(target, "wb") as frames:
+            confine(readable=Path(song))
             return dict(write(song, frames, max_samples=max_samples))
     except TooLongError as error:
         return {"error": "song_too_long", "detail": str(error)}

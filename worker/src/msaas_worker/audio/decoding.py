@@ -1,11 +1,13 @@
-"""Decoding in a limited process of its own: no file can harm the worker."""
+"""Decoding in a limited and confined process of its own. Its reply is as untrusted as the song."""
 
 import json
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, DecodedSong
 
 #: An MP3 has at least 8 kbit/s: the size of a file limits its duration.
 _MIN_BYTES_PER_S = 1000
+_MAX_REPLY_BYTES = 4096
+_MAX_DETAIL = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,36 +58,55 @@ def decode(
 
 def _run(command: tuple[str, ...], *, timeout_s: float) -> bytes:
     """Run a command with an empty environment, in a process group that is killed as a whole."""
-    child = subprocess.Popen(  # noqa: S603 - our own module; the song is the name of a file
+    with subprocess.Popen(  # noqa: S603 - our own module; the song is the name of a file
         command,
         env={},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )
-    try:
-        reply, _ = child.communicate(timeout=timeout_s)
-        return reply
-    except subprocess.TimeoutExpired:
-        raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    ) as child:
+        try:
+            return _read_reply(child, timeout_s=timeout_s)
+        except TimeoutError:
+            raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
+    """Return the output of a process until its end, or a bit more than a reply has. Raises `TimeoutError`."""
+    assert child.stdout
+    output, reply, ends_at = child.stdout.fileno(), b"", time.monotonic() + timeout_s
+    poll = select.poll()
+    poll.register(output)
+    while len(reply) <= _MAX_REPLY_BYTES:
+        if not poll.poll(1000 * max(0, ends_at - time.monotonic())):
+            raise TimeoutError
+        if not (part := os.read(output, _MAX_REPLY_BYTES)):
+            break
+        reply += part
+    return reply
 
 
 def _song_from(reply: bytes, frames: Path) -> DecodedSong:
     try:
-        facts = json.loads(reply)
-    except ValueError:
+        match json.loads(reply):
+            case {"error": str(error), "detail": str(detail)} if error in _ERRORS:
+                raise _ERRORS[error](detail[:_MAX_DETAIL])
+            case {"mean": float(mean), "std": float(std)}:
+                pass
+            case _:
+                raise UndecodableSong("The decoder sent an invalid reply.")
+    except (ValueError, RecursionError):
         raise UndecodableSong("Decoding took more memory or time than a song needs.") from None
-    if "error" in facts:
-        raise _ERRORS[facts["error"]](facts["detail"])
-    mean, std = float(facts["mean"]), float(facts["std"])
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise UndecodableSong("The song has samples that are not finite numbers.")
-    return DecodedSong(frames, frames.stat().st_size // FRAME_BYTES, mean, std)
+    samples = frames.stat().st_size // FRAME_BYTES
+    if not samples:
+        raise UndecodableSong("The song has no samples.")
+    return DecodedSong(frames, samples, mean, std)
 
 
 _ERRORS = {"song_too_long": SongTooLong, "undecodable_song": UndecodableSong, "no_room": SeparationFailed}

@@ -1,0 +1,1 @@
+"""Confinement of a process that reads untrusted bytes, by Landlock and a filter of system calls."""
