@@ -17,7 +17,7 @@ STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast train-test check attack bench chaos cluster-test lock audit sbom clean
+.PHONY: help setup demo up test test-fast test-long train-test check attack bench chaos cluster-test lock audit sbom clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,11 +39,14 @@ demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under outp
 	@exec $(BIN)/python -m msaas_local demo
 
 test: $(STAMP) ## all tests but the long ones, JOBS at a time, and the slowest 20
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=20 -m "not alone and not chaos and not cluster and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=20 -m "not long and not alone and not chaos and not cluster and not bench"
+
+test-long: $(STAMP) ## the tests that take many seconds of two cores, and those that measure time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --durations=20 -m "long and not alone and not chaos and not cluster and not bench"
 	$(BIN)/python -m pytest -m "alone and not chaos"
 
 test-fast: $(STAMP) ## the tests that start no process and no server, in less than a minute
-	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not slow and not alone and not chaos and not cluster and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not slow and not long and not alone and not chaos and not cluster and not bench"
 
 train-test: $(STAMP) ## the tests of training/, with its own requirements
 	$(BIN)/pip $(LOCKED) -r locks/training.txt

@@ -1,5 +1,6 @@
 """Fixtures of servers for every test folder, and the markers that select the fast tests."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,9 @@ _SERVER_PARAMETERS = {*REDIS_BINARIES, "rclone", "swift", "s3"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Threads of OpenMP spin while they wait: more of them than cores slow every test down.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(FaultTable())

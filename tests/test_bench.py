@@ -9,7 +9,7 @@ from bench.__main__ import main
 from bench.report import Findings, Goal
 
 #: On a busy machine, the imports of torch alone can take minutes.
-pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(900)]
 SERVED = ("song", "length", "again", "first")
 
 

@@ -100,6 +100,7 @@ def test_make_help_lists_every_documented_target() -> None:
         "up",
         "test",
         "test-fast",
+        "test-long",
         "train-test",
         "check",
         "bench",

@@ -422,9 +422,12 @@ def run(server: RedisServer, *, sequences: int) -> None:
 
 
 @pytest.mark.fault("M")
-def test_every_job_is_in_exactly_one_place(redis_server: RedisServer, figure: Callable[[str], None]) -> None:
-    run(redis_server, sequences=200)
-    figure("200 sequences")
+@pytest.mark.parametrize("sequences", [50, pytest.param(200, marks=pytest.mark.long)])
+def test_every_job_is_in_exactly_one_place(
+    redis_server: RedisServer, sequences: int, figure: Callable[[str], None]
+) -> None:
+    run(redis_server, sequences=sequences)
+    figure(f"{sequences} sequences")
 
 
 @pytest.mark.chaos

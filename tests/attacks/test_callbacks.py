@@ -71,6 +71,7 @@ def send_many(service: Service, songs: Iterator[bytes]) -> Counter[str]:
         return Counter(threads.map(lambda mp3: send(service, mp3, callback=LARGE), songs))
 
 
+@pytest.mark.long
 @pytest.mark.fault("T3")
 @attacks
 def test_callbacks_of_a_finished_song_do_not_fill_redis(
@@ -89,6 +90,7 @@ def test_callbacks_of_a_finished_song_do_not_fill_redis(
     service.work()
 
 
+@pytest.mark.long
 @pytest.mark.fault("T3")
 @attacks
 def test_callbacks_of_many_songs_do_not_fill_redis(

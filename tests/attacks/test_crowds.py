@@ -14,6 +14,7 @@ async def wait_among(port: int, *, each: int, requests: int) -> Waits:
         return await measure(port, "/apiv1/queue", requests=requests)
 
 
+@pytest.mark.long
 @pytest.mark.fault("T1")
 @pytest.mark.parametrize(
     ("each", "p99_s"),

@@ -39,6 +39,7 @@ def start_reader(port: int, *, headers: str = "") -> socket.socket:
     return reader
 
 
+@pytest.mark.long
 @pytest.mark.fault("T2")
 @pytest.mark.parametrize("readers", [100, pytest.param(1000, marks=pytest.mark.chaos)])
 @pytest.mark.parametrize("store", ["directory", "s3"])

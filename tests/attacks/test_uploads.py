@@ -29,6 +29,7 @@ def json_body(size_mib: int, *, end: str) -> Iterator[bytes]:
     yield end.encode()
 
 
+@pytest.mark.long
 @pytest.mark.fault("T4")
 @pytest.mark.parametrize("size_mib", [50, pytest.param(150, marks=pytest.mark.chaos)])
 @pytest.mark.parametrize("end", ["\U0001f600", '"}', '", "model": "htdemucs"}', '\\u00e9"}', ""])

@@ -129,6 +129,7 @@ def test_keeper_killed_during_a_delivery_loses_no_callback(
     figure("killed during a POST: sent again under the same id after the visibility timeout")
 
 
+@pytest.mark.long
 @pytest.mark.fault("K2")
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.chaos)])
 def test_keepers_killed_at_random_instants_lose_nothing(

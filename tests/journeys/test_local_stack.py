@@ -184,6 +184,7 @@ def test_port_in_use_is_named(shared_stack: Stack, tmp_path: Path) -> None:
     assert second.text().startswith(f"Port {port} on 127.0.0.1 is taken. ")
 
 
+@pytest.mark.long
 def test_starter_stands_in_for_missing_weights(tmp_path: Path) -> None:
     # The hub client is offline and has no cache: the weights are missing for certain.
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
@@ -195,6 +196,7 @@ def test_starter_stands_in_for_missing_weights(tmp_path: Path) -> None:
         assert (status["requested_model"], status["model"]) == ("htdemucs", "starter")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_the_stack_and_all_processes(stack: Stack, number: signal.Signals) -> None:
     processes = stack.processes()
@@ -204,6 +206,7 @@ def test_signal_ends_the_stack_and_all_processes(stack: Stack, number: signal.Si
     assert [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
 
 
+@pytest.mark.long
 def test_killed_stack_ends_its_processes(stack: Stack) -> None:
     processes = stack.processes()
     stack.process.kill()
@@ -211,6 +214,7 @@ def test_killed_stack_ends_its_processes(stack: Stack) -> None:
     assert psutil.wait_procs(processes, timeout=15)[1] == []
 
 
+@pytest.mark.long
 def test_jobs_of_the_previous_run_are_done(tmp_path: Path) -> None:
     with running(tmp_path / "home", LEASE_SECONDS="3") as first:
         processes = first.processes()
@@ -222,6 +226,7 @@ def test_jobs_of_the_previous_run_are_done(tmp_path: Path) -> None:
         assert second.wait_for(job_id)["state"] == "done"
 
 
+@pytest.mark.long
 def test_demo_reports_its_start_and_saves_the_stems(tmp_path: Path) -> None:
     env = {**os.environ, "DEMUCS_MODEL": "starter", "MSAAS_HOME": str(tmp_path), "PORT": str(free_port())}
     command = [sys.executable, "-m", "msaas_local", "demo"]

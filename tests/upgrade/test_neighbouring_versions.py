@@ -27,7 +27,7 @@ from tests.servers import RedisServer, free_port, wait_until
 PREVIOUS = "2d75480"
 ROOT = Path(__file__).parents[2]
 _WAIT_S = 120.0
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

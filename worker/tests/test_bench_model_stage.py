@@ -7,7 +7,7 @@ import torch
 from bench.model_stage import findings, measure
 from bench.random_htdemucs import SMALL, random_htdemucs
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 
 def test_candidates_are_compared_with_the_gates(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.processes import further_heaps
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 #: Fixed thresholds, because glibc raises its own thresholds during a run.
 _FIXED_THRESHOLDS = {

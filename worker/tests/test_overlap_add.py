@@ -141,6 +141,7 @@ def test_exception_of_on_progress_ends_the_separation_at_once(tmp_path: Path) ->
 
 
 @pytest.mark.process
+@pytest.mark.long
 def test_hour_needs_as_much_memory_as_five_minutes(tmp_path: Path) -> None:
     five, sixty = measure_peak_mib(tmp_path, minutes=5), measure_peak_mib(tmp_path, minutes=60)
     assert sixty < five * 1.1

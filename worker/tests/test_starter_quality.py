@@ -91,6 +91,7 @@ LEAST_SDR_DB = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("song", LEAST_SDR_DB)
 def test_stems_of_a_demo_song_have_the_sdr_of_the_training(separator, song):
     mixture, stems = read_demo(song)
@@ -101,6 +102,7 @@ def test_stems_of_a_demo_song_have_the_sdr_of_the_training(separator, song):
     assert all(sdr >= least for sdr, least in zip(found, LEAST_SDR_DB[song], strict=True)), found
 
 
+@pytest.mark.long
 def test_demucs_computes_the_same_stems(model, separator):
     """The mean of the song is removed, because demucs adds it to each stem."""
     mixture, _ = read_demo("engine-room")
@@ -153,6 +155,7 @@ def out_of_domain_stems(request, separator):
     return separate(OUT_OF_DOMAIN_SONGS[request.param].sum(0), separator=separator)
 
 
+@pytest.mark.long
 def test_stems_of_out_of_domain_songs_do_not_correlate(out_of_domain_stems):
     for i in range(len(STEMS)):
         for j in range(i):
@@ -162,14 +165,17 @@ def test_stems_of_out_of_domain_songs_do_not_correlate(out_of_domain_stems):
             )
 
 
+@pytest.mark.long
 def test_drums_of_out_of_domain_songs_have_a_high_crest_factor(out_of_domain_stems):
     assert crest_db(out_of_domain_stems[0]) >= crest_db(out_of_domain_stems[2]) + 5
 
 
+@pytest.mark.long
 def test_bass_of_out_of_domain_songs_is_below_200_hz(out_of_domain_stems):
     assert share_below(out_of_domain_stems[1], cutoff_hz=200, rate_hz=RATE_HZ) >= 0.7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("song", OUT_OF_DOMAIN_SONGS)
 def test_vocals_of_out_of_domain_songs_contain_the_voice(separator, song):
     """The share of the singer's energy; in all three songs the singer is as loud as each other stem."""
