@@ -1,4 +1,4 @@
-"""Release pages of a mapped file. They count as memory of this process once they are read."""
+"""Mapped files: their pages count as memory of this process once they are read, until they are released."""
 
 from mmap import MADV_DONTNEED, mmap
 
@@ -6,9 +6,12 @@ from mmap import MADV_DONTNEED, mmap
 STEP_BYTES = 8 * 1024 * 1024
 
 
-def release_pages(data: mmap, start: int, *, end: int) -> int:
-    """Release the pages from `start` on, in whole steps before `end`. Return the start of the rest."""
-    while start + STEP_BYTES <= min(end, len(data)):
+def release_pages(data: bytes | mmap, start: int, *, end: int) -> int:
+    """Release the pages from `start` on, in whole steps before `end`. Return the start of the rest.
+
+    Bytes have no pages to release.
+    """
+    while isinstance(data, mmap) and start + STEP_BYTES <= min(end, len(data)):
         data.madvise(MADV_DONTNEED, start, STEP_BYTES)
         start += STEP_BYTES
     return start

@@ -11,7 +11,7 @@ from mmap import ACCESS_READ, mmap
 from typing import Any, BinaryIO
 
 from msaas.errors import InvalidBase64, MalformedRequest
-from msaas_rest.api.separate.mapped_file import STEP_BYTES, release_pages
+from msaas.mapped_file import STEP_BYTES, release_pages
 
 #: A longer text stays in the file.
 LONG_BYTES = 128 * 1024

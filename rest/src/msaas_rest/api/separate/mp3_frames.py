@@ -11,7 +11,7 @@ from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
 from msaas.errors import NotAnMp3, SongTooLong
-from msaas_rest.api.separate.mapped_file import release_pages
+from msaas.mapped_file import release_pages
 
 #: Eleven bits of sync, a valid version, layer III, a bit rate that is neither free nor invalid.
 _SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]", re.DOTALL)

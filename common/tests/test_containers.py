@@ -1,0 +1,101 @@
+"""Kinds of files are recognised by their content."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.tests.frames import FRAME, LAYER_2, SLOW, ape, id3, info_frame
+from msaas.containers import CONTAINERS, recognise
+
+
+def riff(kind: bytes, *chunks: bytes, name: bytes = b"RIFF") -> bytes:
+    body = kind + b"".join(chunks)
+    return name + struct.pack("<I", len(body)) + body
+
+
+def fmt(code: int) -> bytes:
+    return b"fmt " + struct.pack("<IHHIIHH", 16, code, 2, 44100, 176400, 4, 16)
+
+
+def ogg(packet: bytes) -> bytes:
+    return b"OggS" + bytes(22) + bytes([1, len(packet)]) + packet
+
+
+def adts(size_bytes: int) -> bytes:
+    head = bytearray(b"\xff\xf1\x50\x80" + bytes(3))
+    head[3:6] = bytes([0x80 | size_bytes >> 11, size_bytes >> 3 & 0xFF, (size_bytes & 7) << 5])
+    return bytes(head) + bytes(size_bytes - 7)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (FRAME * 5, "MP3"),
+        (LAYER_2 * 5, "MP3"),
+        (SLOW * 5, "MP3"),
+        (id3(9) + bytes(9) + info_frame(frames=5) + FRAME * 5, "MP3"),
+        (bytes(70_000) + FRAME * 5, "MP3"),
+        (riff(b"WAVE", fmt(0x55), b"data" + bytes(4), FRAME * 5), "MP3"),
+        (riff(b"WAVE", fmt(1)), "WAV"),
+        (riff(b"WAVE", fmt(1), name=b"RF64"), "WAV"),
+        (riff(b"WAVE", b"JUNK" + struct.pack("<I", 28) + bytes(28), fmt(3)), "WAV"),
+        (riff(b"AVI "), "AVI"),
+        (b"FORM" + bytes(4) + b"AIFF", "AIFF"),
+        (b"FORM" + bytes(4) + b"AIFC", "AIFF"),
+        (b".snd" + bytes(20), "AU"),
+        (b"caff" + bytes(20), "CAF"),
+        (b"fLaC" + bytes(40), "FLAC"),
+        (id3(9) + bytes(9) + b"fLaC" + bytes(40), "FLAC"),
+        (ogg(b"\x01vorbis" + bytes(20)), "Ogg"),
+        (ogg(b"\x7fFLAC" + bytes(20)), "Ogg"),
+        (ogg(b"OpusHead" + bytes(20)), "Opus"),
+        (bytes(4) + b"ftypM4A " + bytes(20), "MP4"),
+        (adts(300) * 3, "AAC"),
+        (id3(9) + bytes(9) + adts(300) * 3, "AAC"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(20), "WMA"),
+        (b"\x1a\x45\xdf\xa3" + bytes(20), "Matroska"),
+        ((b"\x47" + bytes(187)) * 5, "MPEG transport stream"),
+        (b"\0\0\1\xba" + bytes(40), "MPEG program stream"),
+    ],
+)
+def test_kind_follows_from_the_content(data: bytes, name: str) -> None:
+    found = recognise(data)
+    assert found
+    assert found.name == name
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello world" * 100,
+        b"\x89PNG\r\n\x1a\n" + bytes(5000),
+        b"%PDF-1.7" + bytes(5000),
+        id3(9) + bytes(9),
+        ape(bytes(9)),
+        b"OggS",
+        b"RIFF" + bytes(4),
+        adts(300),
+    ],
+)
+def test_other_files_are_unknown(data: bytes) -> None:
+    assert recognise(data) is None
+
+
+def test_stream_recorded_from_the_middle_of_a_frame_is_no_aac() -> None:
+    found = recognise(b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(60) + FRAME * 5)
+    assert found
+    assert found.name == "MP3"
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_recognised_or_not(data: bytes) -> None:
+    for start in (b"", b"RIFF", b"OggS", b"ID3", b"\xff\xf1", b"\xff\xfb"):
+        recognise(start + data)
+
+
+def test_extensions_are_unique() -> None:
+    extensions = [row.extension for row in CONTAINERS.values()]
+    assert len(set(extensions)) == len(extensions)
