@@ -116,6 +116,12 @@ def test_kernel_executes_no_other_call_of_the_decoder(tmp_path: Path, missing: l
     assert output.splitlines()[0] == "[]"
 
 
+@pytest.mark.parametrize("architecture", [0xC000_003E, 0xC000_00B7], ids=["x86-64", "aarch64"])
+def test_allowed_calls_exist_on_architecture(architecture: int, missing: list[str]) -> None:
+    resolve = seccomp.load_library().seccomp_syscall_resolve_name_arch
+    assert [name for name in sorted(ALLOWED) if resolve(architecture, name.encode()) < 0] == []
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x86-64 has a second table of calls")
 def test_decoder_is_killed_by_a_call_of_another_architecture(tmp_path: Path, missing: list[str]) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
