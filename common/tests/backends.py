@@ -50,8 +50,9 @@ def shift_times(client: Any, keys: Keys, seconds: float) -> None:
         for field in ("lease_until", "created_at", "enqueued_at"):
             if at := client.hget(job, field):
                 client.hset(job, field, float(at) - seconds)
-    for lock in client.scan_iter(keys.lock("*")):
-        client.pexpire(lock, max(1, client.pttl(lock) - int(1000 * seconds)))
+    for pattern in (keys.lock("*"), keys.requested("*"), keys.deletion("*")):
+        for mark in client.scan_iter(pattern):
+            client.pexpire(mark, max(1, client.pttl(mark) - int(1000 * seconds)))
 
 
 def memory_bench(*, policy: QueuePolicy = POLICY) -> QueueBench:

@@ -2,15 +2,18 @@
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from common.tests.stores import WatchedStore, do_nothing
-from msaas.errors import ObjectChanged, SongMissing, TooBusy, TrackNotFound
+from common.tests.stores import WatchedStore, content_of, do_nothing, put
+from msaas.errors import ObjectChanged, SongDamaged, SongMissing, TooBusy, TrackNotFound
 from msaas.manifest import Manifest
 from msaas.recipe import Recipe
+from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.names import stem_file
 from msaas.storage.protocol import ObjectStore
@@ -19,6 +22,8 @@ from tests.servers import wait_until
 
 SONG = "a" * 64
 STEMS = ("drums", "bass", "other", "vocals")
+MP3 = b"mp3 bytes"
+MP3_HASH = song_hash(MP3)
 
 
 @pytest.fixture
@@ -64,24 +69,46 @@ def test_prepare_is_idempotent(song_store: SongStore) -> None:
     song_store.ping()
 
 
+# Songs
+
+
+def put_song(song_store: SongStore, content: bytes = MP3, *, song: str = MP3_HASH) -> None:
+    song_store.put_song(song, io.BytesIO(content), size_bytes=len(content))
+
+
+def alter_song(song_store: SongStore, content: bytes, *, song: str = MP3_HASH) -> None:
+    """Replace the object, as no service does."""
+    put(song_store.store, song_store.input_bucket, f"{song}.mp3", content)
+
+
 def test_song_is_stored_under_its_hash(song_store: SongStore) -> None:
-    song_store.put_song(SONG, io.BytesIO(b"mp3 bytes"), size_bytes=9)
-    assert b"".join(song_store.song(SONG)) == b"mp3 bytes"
-    assert b"".join(song_store.song(f"{SONG}.0123456789ab")) == b"mp3 bytes"
-    assert [found.key for found in song_store.songs()] == [f"{SONG}.mp3"]
+    put_song(song_store)
+    assert b"".join(song_store.song(MP3_HASH)) == MP3
+    assert b"".join(song_store.song(f"{MP3_HASH}.0123456789ab")) == MP3
+    assert [found.key for found in song_store.songs()] == [f"{MP3_HASH}.mp3"]
 
 
 def test_stored_song_is_not_uploaded_again(song_store: SongStore) -> None:
-    song_store.put_song(SONG, io.BytesIO(b"mp3 bytes"), size_bytes=9)
-    unread = io.BytesIO(b"mp3 bytes")
-    song_store.put_song(SONG, unread, size_bytes=9)
+    put_song(song_store)
+    unread = io.BytesIO(MP3)
+    song_store.put_song(MP3_HASH, unread, size_bytes=len(MP3))
     assert unread.tell() == 0
 
 
-def test_song_of_another_size_is_replaced(song_store: SongStore) -> None:
-    song_store.put_song(SONG, io.BytesIO(b"half"), size_bytes=4)
-    song_store.put_song(SONG, io.BytesIO(b"mp3 bytes"), size_bytes=9)
-    assert b"".join(song_store.song(SONG)) == b"mp3 bytes"
+@pytest.mark.parametrize("altered", [b"mp3 BYTES", b"mp3 b", b"mp3 bytes and more", b""])
+def test_song_that_was_altered_is_damaged_and_is_replaced(song_store: SongStore, altered: bytes) -> None:
+    put_song(song_store)
+    alter_song(song_store, altered)
+    with pytest.raises(SongDamaged, match=MP3_HASH):
+        list(song_store.song(f"{MP3_HASH}.0123456789ab"))
+    put_song(song_store)
+    assert b"".join(song_store.song(MP3_HASH)) == MP3
+
+
+@pytest.mark.parametrize("older", ["0d1fe2a2-7c1c-4cbb-8fd2-7d5f9f3c4a51", "a" * 56])
+def test_song_with_an_id_of_an_older_system_is_not_compared(song_store: SongStore, older: str) -> None:
+    put_song(song_store, song=older)
+    assert b"".join(song_store.song(older)) == MP3
 
 
 def test_missing_song_is_named(song_store: SongStore) -> None:
@@ -293,6 +320,73 @@ def test_find_returns_the_result_of_a_recipe(song_store: SongStore) -> None:
     assert song_store.find(SONG, Recipe(), models=["htdemucs"]) is None
 
 
+def test_stored_stems_are_those_of_the_manifest_that_are_there(song_store: SongStore) -> None:
+    assert song_store.stored_stems(SONG) == (None, ())
+    manifest = make(song_store)
+    assert song_store.stored_stems(SONG) == (manifest, STEMS)
+    song_store.store.delete(song_store.output_bucket, manifest.stems["bass"].file)
+    assert song_store.stored_stems(SONG) == (manifest, ("drums", "other", "vocals"))
+
+
+# Renewal of a result
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every object be an hour older than it is."""
+    monkeypatch.setattr("msaas.storage.song_store.time", SimpleNamespace(time=lambda: time.time() + 3600))
+
+
+def test_result_that_is_used_again_is_stored_again(
+    song_store: SongStore, watched: WatchedStore, old: None
+) -> None:
+    assert song_store.reuse(SONG, Recipe(), models=["htdemucs"]) is None
+    manifest = make(song_store)
+    before = content_of(watched, song_store.output_bucket, f"{SONG}.json")
+    for model, puts in (("starter", 1), ("htdemucs", 2), ("htdemucs", 3)):
+        found = song_store.reuse(SONG, Recipe(), models=[model])
+        assert found == (manifest if model == "htdemucs" else None)
+        assert watched.puts.count(f"{SONG}.json") == puts
+    assert content_of(watched, song_store.output_bucket, f"{SONG}.json") == before
+
+
+def test_young_result_is_not_stored_again(song_store: SongStore, watched: WatchedStore) -> None:
+    manifest = make(song_store)
+    assert song_store.reuse(SONG, Recipe(), models=["htdemucs"]) == manifest
+    assert watched.puts.count(f"{SONG}.json") == 1
+
+
+def test_result_deleted_during_its_renewal_is_not_used(
+    song_store: SongStore, watched: WatchedStore, old: None
+) -> None:
+    make(song_store)
+    delete = lambda: watched.delete(song_store.output_bucket, f"{SONG}.json")  # noqa: E731
+    watched.before_put = act_once(delete, key=f"{SONG}.json", watched=watched)
+    assert song_store.reuse(SONG, Recipe(), models=["htdemucs"]) is None
+    assert song_store.manifest(SONG) is None
+
+
+def test_stem_removed_during_the_renewal_stays_removed(
+    song_store: SongStore, watched: WatchedStore, old: None
+) -> None:
+    make(song_store)
+    remove = lambda: song_store.remove_stem(SONG, "bass")  # noqa: E731
+    watched.before_put = act_once(remove, key=f"{SONG}.json", watched=watched)
+    assert song_store.reuse(SONG, Recipe(), models=["htdemucs"]) is None
+    assert song_store.stored_stems(SONG)[1] == ("drums", "other", "vocals")
+
+
+def test_renewal_ends_when_another_writer_is_always_first(old: None) -> None:
+    watched = WatchedStore(InMemoryStore())
+    song_store = SongStore(watched)
+    song_store.prepare()
+    manifest = make(song_store)
+    writer, engines = SongStore(watched.inner), iter(range(1000))
+    watched.before_put = lambda key: writer.put_manifest(replace(manifest, engine=str(next(engines))))
+    with pytest.raises(TooBusy, match=SONG):
+        song_store.reuse(SONG, Recipe(), models=["htdemucs"])
+
+
 def test_stem_of_another_size_makes_the_manifest_incomplete(song_store: SongStore) -> None:
     make(song_store)
     song_store.put_stem(SONG, "bass", io.BytesIO(b"cut"))
@@ -316,7 +410,7 @@ def test_invalid_manifest_counts_as_missing(song_store: SongStore) -> None:
 
 
 def test_delete_contents_empties_both_buckets(song_store: SongStore) -> None:
-    song_store.put_song(SONG, io.BytesIO(b"mp3 bytes"), size_bytes=9)
+    put_song(song_store)
     make(song_store)
     song_store.delete_contents()
     assert stored(song_store) == set()

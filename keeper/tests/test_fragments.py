@@ -79,6 +79,6 @@ def test_unregistered_fragments_are_deleted_by_retention(running: Running) -> No
     """For example after the queue lost its data."""
     running.publish(count=1, stored=1)
     running.queue.fragments.clear()
-    assert Retention(song_store=running.song_store, age_s=3600.0, spared=[]).sweep() == 0
-    assert Retention(song_store=running.song_store, age_s=-1.0, spared=[]).sweep() == 2
+    assert Retention(queue=running.queue, song_store=running.song_store, age_s=3600.0, spared=[]).sweep() == 0
+    assert Retention(queue=running.queue, song_store=running.song_store, age_s=-1.0, spared=[]).sweep() == 2
     assert running.stored() == []

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
@@ -15,6 +16,8 @@ from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
 from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import DELETION_S, REQUESTED_S, Result
+from msaas.recipe import Recipe
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.names import job_of
@@ -55,7 +58,9 @@ class Archive:
         self.retention = self.sparing(self.queue.referenced_songs)
 
     def sparing(self, *spared: Callable[[], set[str]], batch: int = 100) -> Retention:
-        return Retention(song_store=self.song_store, age_s=AGE_S, spared=spared, batch=batch)
+        return Retention(
+            queue=self.queue, song_store=self.song_store, age_s=AGE_S, spared=spared, batch=batch
+        )
 
     def add_song(self, song_hash: str, *, hours: float) -> None:
         self.song_store.put_song(song_hash, io.BytesIO(b"mp3"), size_bytes=3)
@@ -185,7 +190,8 @@ def test_song_whose_job_is_pushed_by_hand_during_the_sweep_stays(archive: Archiv
 def test_new_store_has_nothing_to_delete(tmp_path: Path) -> None:
     for store in (DirectoryStore(tmp_path / "none"), InMemoryStore()):
         song_store, queue = SongStore(store), InMemoryQueue()
-        sweep_if_due(Retention(song_store=song_store, age_s=1.0, spared=[queue.referenced_songs]), queue)
+        retention = Retention(queue=queue, song_store=song_store, age_s=1.0, spared=[queue.referenced_songs])
+        sweep_if_due(retention, queue)
 
 
 def test_old_stems_of_a_young_manifest_stay(archive: Archive) -> None:
@@ -314,3 +320,95 @@ def test_lock_is_held_during_a_sweep_that_takes_long(archive: Archive) -> None:
     archive.store.before_delete = take_long
     sweep_if_due(archive.sparing(archive.queue.referenced_songs, batch=1), archive.queue)
     assert others == [False, False]
+
+
+# Requests and retention
+
+
+def finish_job(archive: Archive, job_id: str, *, hours: float) -> None:
+    """Do a job, whose result is old by now."""
+    archive.queue.enqueue(Job(job_id=job_id))
+    worker = archive.queue.consumer("w1")
+    payload = worker.take(timeout_s=1)
+    assert payload is not None
+    claim = worker.claim(Job.decode(payload), payload=payload)
+    archive.add_result(job_id, hours=hours)
+    worker.finish(claim, Result(model="htdemucs", device="cpu", stems=FOUR_STEMS))
+
+
+def test_record_of_a_job_is_forgotten_with_its_result(archive: Archive) -> None:
+    finish_job(archive, SONG, hours=25)
+    finish_job(archive, OTHER, hours=23)
+    archive.retention.sweep()
+    assert archive.queue.status(SONG) is None
+    assert archive.queue.status(OTHER) is not None
+
+
+def test_record_is_forgotten_by_the_next_sweep_if_a_keeper_died(archive: Archive) -> None:
+    """It died between the manifest and the record."""
+    finish_job(archive, SONG, hours=25)
+    archive.store.delete(archive.song_store.output_bucket, f"{SONG}.json")
+    archive.retention.sweep()
+    assert archive.queue.status(SONG) is None
+
+
+@pytest.mark.parametrize("job_id", [SONG, VARIANT])
+def test_song_and_results_that_were_asked_for_stay(archive: Archive, job_id: str) -> None:
+    archive.add_song(SONG, hours=25)
+    archive.add_result(job_id, hours=25)
+    assert archive.queue.request_song(SONG)
+    assert archive.retention.sweep() == 0
+    archive.clock.advance(REQUESTED_S)
+    assert archive.retention.sweep() == 1 + 5
+
+
+def test_result_that_is_used_again_is_young_again(archive: Archive) -> None:
+    archive.add_result(SONG, hours=25)
+    archive.add_result(OTHER, hours=25)
+    assert archive.song_store.reuse(SONG, Recipe(), models=["htdemucs"])
+    assert archive.retention.sweep() == 5
+    assert archive.song_store.whole_manifest(SONG)
+
+
+def test_song_is_not_requested_while_it_is_deleted(archive: Archive) -> None:
+    archive.add_song(SONG, hours=25)
+    answers: list[bool] = []
+    archive.store.before_delete = lambda key: answers.append(archive.queue.request_song(SONG))
+    assert archive.retention.sweep() == 1
+    assert answers == [False]
+    assert archive.queue.request_song(SONG)
+
+
+def test_deletion_that_fails_keeps_requests_away_until_it_expires(archive: Archive) -> None:
+    """The store may still do what it did not answer."""
+    archive.add_song(SONG, hours=25)
+
+    def fail(key: str) -> None:
+        raise StoreUnavailable
+
+    archive.store.before_delete = fail
+    with pytest.raises(StoreUnavailable):
+        archive.retention.sweep()
+    assert not archive.queue.request_song(SONG)
+    archive.clock.advance(DELETION_S)
+    assert archive.queue.request_song(SONG)
+
+
+def test_keeper_that_was_stopped_deletes_nothing_more(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its announcement expires meanwhile, and clients ask for the song again."""
+    archive.add_result(SONG, hours=25)
+    stopped_s = 0.0
+
+    def stop(key: str) -> None:
+        nonlocal stopped_s
+        stopped_s = DELETION_S
+
+    started = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: started + stopped_s, time=time.time)
+    monkeypatch.setattr("msaas_keeper.retention.time", clock)
+    archive.store.before_delete = stop
+    assert archive.retention.sweep() == 1
+    assert len(archive.store.deleted) == 1
+    assert not archive.queue.request_song(SONG)

@@ -11,6 +11,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/api.md").read_text()
 _INTERNAL = {
     *(errors.MsaasError, errors.NotFound, errors.Unauthorized, errors.Unavailable),
     *(errors.DamagedStem, errors.ObjectNotFound, errors.ObjectChanged, errors.SongMissing),
+    errors.SongDamaged,
     *(errors.MalformedJob, errors.ClaimRefused, errors.LeaseLost, errors.AttemptsExhausted),
     *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),
     errors.MalformedSettings,

@@ -55,6 +55,7 @@ def test_player_gets_fragments_in_order_until_the_job_is_done(service_on_each_st
             assert answer.headers["Content-Type"] == "audio/mpeg"
             assert answer.headers["Cache-Control"] == "no-store"
     assert service.get(f"/apiv1/job/{SONG}/pieces/vocals/3").status_code == 404
+    service.store_stems(SONG)
     worker.finish(claim, RESULT)
     assert service.get(f"/apiv1/job/{SONG}/pieces/vocals/1").status_code == 404
     assert service.get(f"/apiv1/job/{SONG}").json()["playable_until_s"] is None

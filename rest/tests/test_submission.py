@@ -1,21 +1,23 @@
 """Submission of songs: a song is stored before its job is announced, and finished work is not done again."""
 
 import io
+import threading
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import pytest
 from rest.tests.service import FRAME, store_stems
 
-from msaas.errors import NotAnMp3, QueueUnavailable, SongTooLong, StoreUnavailable, TrackNotFound
+from msaas.errors import NotAnMp3, QueueUnavailable, SongTooLong, StoreUnavailable, TooBusy, TrackNotFound
 from msaas.jobs import Callback, Job, JobState
 from msaas.models import FOUR_STEMS, SIX_STEMS
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
-from msaas.queue.protocol import Result
+from msaas.queue.protocol import EXHAUSTED, Result
 from msaas.recipe import Recipe
 from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
+from msaas_rest.api.jobs.status import find_status
 from msaas_rest.api.separate.submission import Submission, Submitter
 
 MP3 = FRAME * 100
@@ -208,3 +210,75 @@ def test_stand_in_of_one_model_does_not_answer_for_another(system: System) -> No
     system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
     job_id = system.send(model="mdx")
     assert system.queue.waiting() == [job_id]
+
+
+# Songs that were altered in the store
+
+
+@pytest.mark.parametrize("altered", [bytes(len(MP3)), MP3[:-1]], ids=["altered", "cut"])
+def test_altered_song_is_stored_again(system: System, altered: bytes) -> None:
+    system.send()
+    system.song_store.store.put("input-tracks", f"{HASH}.mp3", io.BytesIO(altered), size_bytes=len(altered))
+    system.send()
+    assert b"".join(system.song_store.song(HASH)) == MP3
+    assert system.queue.waiting() == [HASH]
+
+
+# Requests and retention
+
+
+def test_song_that_is_sent_is_spared_by_retention(system: System) -> None:
+    system.send()
+    assert not system.queue.begin_deletion(HASH)
+
+
+def test_finished_song_that_is_sent_again_is_spared_by_retention(system: System) -> None:
+    store_stems(system.song_store, HASH)
+    system.send()
+    assert system.queue.waiting() == []
+    assert not system.queue.begin_deletion(HASH)
+
+
+def test_variant_of_a_song_is_spared_with_it(system: System) -> None:
+    system.send(model="mdx")
+    assert not system.queue.begin_deletion(HASH)
+
+
+def test_result_that_is_deleted_meanwhile_is_made_again(system: System) -> None:
+    """The request waits for the end of the deletion."""
+    store_stems(system.song_store, HASH)
+    system.queue.begin_deletion(HASH)
+
+    def delete() -> None:
+        system.song_store.delete_contents()
+        system.queue.end_deletion(HASH)
+
+    deletion = threading.Timer(0.2, delete)
+    deletion.start()
+    system.send()
+    deletion.join()
+    assert system.queue.waiting() == [HASH]
+    assert b"".join(system.song_store.song(HASH)) == MP3
+
+
+def test_deletion_that_takes_long_is_503_and_nothing_is_stored(system: System) -> None:
+    system.song_store.prepare()
+    system.queue.begin_deletion(HASH)
+    with pytest.raises(TooBusy, match=HASH):
+        system.send()
+    assert system.queue.waiting() == []
+    assert list(system.song_store.songs()) == []
+
+
+def test_failed_job_whose_result_is_stored_is_done_once_it_is_sent_again(system: System) -> None:
+    """For example the last attempt died between its manifest and its end."""
+    system.send()
+    consumer = system.queue.consumer("w1")
+    payload = consumer.take(timeout_s=0)
+    assert payload is not None
+    claim = consumer.claim(Job.decode(payload), payload=payload)
+    store_stems(system.song_store, HASH)
+    consumer.fail(claim, EXHAUSTED)
+    system.send()
+    assert system.queue.waiting() == []
+    assert find_status(HASH, queue=system.queue, song_store=system.song_store).state is JobState.DONE

@@ -120,6 +120,11 @@ FAULTS: dict[str, Fault] = {
         "`job:<id>` of another type, or with NaN and unknown states in it",
         "in the dead-letter list with a reason, the worker goes on, status is 200 and strict JSON",
     ),
+    "T11": Fault(
+        "a song altered or cut in the store, expired results, a POST at each step of a sweep of retention",
+        "`song_damaged` at the first attempt, the next POST heals it, no job is `done` without stems, "
+        "each accepted song has its stems or its job",
+    ),
     "T12": Fault(
         "infinite numbers, `Retry-After`, failed jobs, addresses of cloud platforms",
         "400, honoured up to an hour, sent if `events` ask for it, refused",

@@ -1,5 +1,6 @@
 """The store is down, fails, is slow or cuts uploads: jobs wait, and no partial object is ever served."""
 
+import io
 import time
 from collections.abc import Callable
 
@@ -89,3 +90,27 @@ def test_song_deleted_before_its_work_fails_at_the_first_attempt(
     assert (status.state, status.attempts, status.error.code) == (JobState.FAILED, 1, "song_missing")
     system.assert_nothing_left()
     figure(f"1 attempt, {status.error.code}")
+
+
+@pytest.mark.fault("T11")
+@pytest.mark.parametrize("how", ["another song", "cut", "empty"])
+def test_song_altered_in_the_store_is_not_separated_and_can_be_sent_again(
+    system: System, pool: WorkerPool, figure: Figure, how: str
+) -> None:
+    worker, whole = pool.start(), song()
+    altered = {"another song": song(1), "cut": whole[:-100], "empty": b""}[how]
+    job_id = system.put(whole)
+    bucket = system.song_store.input_bucket
+    system.song_store.store.put(bucket, f"{job_id}.mp3", io.BytesIO(altered), size_bytes=len(altered))
+    system.push(job_id)
+    worker.wait_for_event("job_failed", level="warning", job_id=job_id)
+    status = system.wait_for_end(job_id)
+    assert status.error is not None
+    assert (status.state, status.attempts, status.error.code) == (JobState.FAILED, 1, "song_damaged")
+    assert list(system.song_store.outputs()) == []
+    assert [line["event"] for line in worker.events(level="error")] == ["song_damaged"]
+    system.send(whole)
+    assert system.wait_for_end(job_id).state is JobState.DONE
+    assert set(system.stems(job_id)) == set(STEMS)
+    system.assert_nothing_left()
+    figure(f"{how}: 1 attempt, {status.error.code}, 1 error line, done after the next POST")

@@ -1,13 +1,15 @@
 """The work of one job on the in-memory queue and store, with a quick engine."""
 
 import io
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 from worker.tests.songs import song_mp3
 
-from msaas.errors import StoreUnavailable
+from msaas.errors import SongDamaged, StoreUnavailable
 from msaas.jobs import Job
 from msaas.models import FOUR_STEMS
 from msaas.queue.memory import InMemoryQueue
@@ -130,3 +132,31 @@ def test_forgotten_status_of_a_stand_in_names_the_requested_model_again(worker: 
     status = worker.queue.status(JOB_ID)
     assert status
     assert (status.model, status.requested_model) == ("starter", "htdemucs")
+
+
+@pytest.mark.parametrize("altered", [song_mp3(1, seed=2), SONG[:-100], b""], ids=["other", "cut", "empty"])
+def test_song_that_differs_from_its_hash_is_not_separated(worker: Worker, altered: bytes) -> None:
+    store = worker.song_store.store
+    store.put(worker.song_store.input_bucket, f"{JOB_ID}.mp3", io.BytesIO(altered), size_bytes=len(altered))
+    worker.queue.enqueue(Job(job_id=JOB_ID))
+    with capture_logs() as lines, pytest.raises(SongDamaged, match=f"{JOB_ID} was altered or cut"):
+        worker.work()
+    levels = [(line["event"], line["log_level"]) for line in lines]
+    assert levels == [("model_stands_in", "info"), ("song_damaged", "error")]
+    worker.song_store.prepare()
+    assert list(worker.song_store.outputs()) == []
+
+
+def test_result_that_is_found_is_renewed(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push by hand is a request: retention counts from it."""
+    worker.queue.enqueue(Job(job_id=JOB_ID))
+    worker.work()
+    monkeypatch.setattr("msaas.storage.song_store.time", SimpleNamespace(time=lambda: time.time() + 3600))
+    stored_at = manifest_time(worker)
+    worker.queue.push(JOB_ID.encode())
+    worker.work()
+    assert manifest_time(worker) > stored_at
+
+
+def manifest_time(worker: Worker) -> float:
+    return worker.song_store.store.stat(worker.song_store.output_bucket, f"{JOB_ID}.json").modified_at

@@ -160,6 +160,10 @@ class SongMissing(NotFound):
     """The song is not in the store."""
 
 
+class SongDamaged(MsaasError):
+    """The stored song does not match its id."""
+
+
 # Outages
 
 

@@ -10,6 +10,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 _ID = re.compile(ID_PATTERN)
 #: SHA-256 or the older SHA-224 in hex, with or without a variant.
 _HASH = re.compile(r"(?i:[0-9a-f]{64}|[0-9a-f]{56})(\.[0-9a-fA-F]{12})?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MP3_SUFFIX = re.compile(r"\.mp3$", re.IGNORECASE)
 _VARIANT_ID = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{12})")
 
@@ -53,6 +54,11 @@ def source_of(job_id: str) -> str:
     """Return the song a job works on: `<sha256>` for `<sha256>.<variant>`, else the id itself."""
     match = _VARIANT_ID.fullmatch(job_id)
     return match.group(1) if match else job_id
+
+
+def is_sha256(name: str) -> bool:
+    """Return whether the name of a song is the hash of its bytes. Ids of older systems are not."""
+    return _SHA256.fullmatch(name) is not None
 
 
 def with_variant(song_hash: str, variant: str) -> str:

@@ -78,6 +78,7 @@ def bootstrap(
         tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name=f"webhooks-{number}")
     if settings.retention_hours:
         retention = Retention(
+            queue=queue,
             song_store=song_store,
             age_s=settings.retention_hours * 3600,
             spared=[queue.referenced_songs],

@@ -1,4 +1,8 @@
-"""Retention: deletes songs and results past their age, manifests first, except those of open jobs."""
+"""Retention: deletes songs and results past their age, manifests first, except those that are needed.
+
+The age counts from the last request for the song. Needed are the songs and results of open jobs, and those
+that a client asked for a moment ago: a request and a deletion of one song exclude each other.
+"""
 
 import time
 from collections import defaultdict
@@ -7,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from msaas.errors import ObjectNotFound
+from msaas.jobs import JobState
 from msaas.logs import get_logger
-from msaas.queue.protocol import JobQueue
+from msaas.queue.protocol import DELETION_S, JobQueue
 from msaas.songs import source_of
 from msaas.storage.names import is_output, job_of, manifest_file, song_of
 from msaas.storage.protocol import StoredObject
@@ -24,10 +29,13 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An old song or result. `delete` returns the number of deleted objects."""
+    """An old song or result.
+
+    `delete` takes its last instant, a time of `time.monotonic`, and returns the number of deleted objects.
+    """
 
     song: str
-    delete: Callable[[], int]
+    delete: Callable[[float], int]
 
 
 def _do_nothing() -> None:
@@ -41,6 +49,7 @@ class Retention:
     A song is lost only if its job is pushed by hand between the question and the deletion.
     """
 
+    queue: JobQueue
     song_store: SongStore
     age_s: float
     spared: Sequence[Callable[[], set[str]]]
@@ -61,7 +70,21 @@ class Retention:
             # After the listings: a song that is announced later has a young object.
             spared = set().union(*(ask() for ask in self.spared))
             batch = candidates[start : start + self.batch]
-            deleted += sum(each.delete() for each in batch if each.song not in spared)
+            deleted += sum(self._delete(each) for each in batch if each.song not in spared)
+        return deleted
+
+    def _delete(self, candidate: _Candidate) -> int:
+        """Delete it unless a client asked for its song a moment ago.
+
+        After an outage, or when the time is over, the announcement stays until it expires: the last deletion
+        may still be on its way to the store.
+        """
+        if not self.queue.begin_deletion(candidate.song):
+            return 0
+        until = time.monotonic() + DELETION_S / 2
+        deleted = candidate.delete(until)
+        if time.monotonic() < until:
+            self.queue.end_deletion(candidate.song)
         return deleted
 
     def _old_results(self, before: float) -> Iterator[_Candidate]:
@@ -81,23 +104,26 @@ class Retention:
     def _ours(self) -> Iterator[StoredObject]:
         return (found for found in self.song_store.outputs() if is_output(found.key))
 
-    def _delete_result(self, job_id: str, keys: list[str], before: float) -> int:
+    def _delete_result(self, job_id: str, keys: list[str], before: float, until: float) -> int:
         """A young manifest keeps its stems, however old. A young stem stays: its manifest will follow."""
         bucket, manifest = self.song_store.output_bucket, manifest_file(job_id)
         is_done = self._exists(bucket, manifest)
-        if is_done and not self._delete_if_old(bucket, manifest, before):
+        if is_done and not self._delete_if_old(bucket, manifest, before, until):
             return 0
-        return is_done + sum(self._delete_if_old(bucket, key, before) for key in keys if key != manifest)
+        self.queue.forget(job_id, state=JobState.DONE)
+        stems = [key for key in keys if key != manifest]
+        return is_done + sum(self._delete_if_old(bucket, key, before, until) for key in stems)
 
-    def _delete_if_old(self, bucket: str, key: str, before: float) -> bool:
+    def _delete_if_old(self, bucket: str, key: str, before: float, until: float) -> bool:
         """Look at the object again: it may have been written since the listing."""
         try:
             is_old = self.song_store.store.stat(bucket, key).modified_at < before
         except ObjectNotFound:
             return False
-        if is_old:
-            self.song_store.store.delete(bucket, key)
-        return is_old
+        if not is_old or time.monotonic() > until:
+            return False
+        self.song_store.store.delete(bucket, key)
+        return True
 
     def _exists(self, bucket: str, key: str) -> bool:
         try:

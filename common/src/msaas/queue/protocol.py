@@ -30,6 +30,10 @@ _DROPPED = "its content is no longer kept. Send the song again."
 NEARLY_DONE = 0.9999
 #: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
 FORGET_WORKER_S = 3600
+#: Retention spares a song, and its results, this long after a client asked for it.
+REQUESTED_S = 600
+#: Nothing asks for a song while it is deleted, for this long at most. The deletion ends in half of it.
+DELETION_S = 60
 EXHAUSTED = JobError(
     "attempts_exhausted",
     AttemptsExhausted().title,
@@ -151,6 +155,24 @@ class JobQueue(Protocol):
 
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all songs that waiting and running jobs need."""
+
+    def request_song(self, song_hash: str) -> bool:
+        """Record that a client asks for the song: retention spares it for `REQUESTED_S`.
+
+        Return False, and record nothing, while it is being deleted. Raises `QueueFull`.
+        """
+
+    def begin_deletion(self, song_hash: str) -> bool:
+        """Let `request_song` wait while the song or a result of it is deleted, for `DELETION_S` at most.
+
+        Return False if it must stay: a client asked for it, or another keeper deletes it. Raises `QueueFull`.
+        """
+
+    def end_deletion(self, song_hash: str) -> None:
+        """End the deletion that this process began."""
+
+    def forget(self, job_id: str, *, state: JobState) -> None:
+        """Forget the status of the job if it is in this state, which is an end."""
 
     def acquire_lock(self, task: str, *, every_s: float) -> bool:
         """Acquire the lock for `task`. It expires after `every_s`. Return False if it is held."""

@@ -14,6 +14,7 @@ from msaas.errors import (
     FragmentNotFound,
     ObjectChanged,
     ObjectNotFound,
+    SongDamaged,
     SongMissing,
     TooBusy,
     TrackNotFound,
@@ -21,8 +22,9 @@ from msaas.errors import (
 from msaas.fragments import Fragments
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
+from msaas.models import STEMS
 from msaas.recipe import Recipe
-from msaas.songs import source_of
+from msaas.songs import is_sha256, source_of
 from msaas.storage.names import (
     DEFAULT_EXTENSION,
     FRAGMENT_SUFFIX,
@@ -32,12 +34,12 @@ from msaas.storage.names import (
     song_file,
     stem_file,
 )
-from msaas.storage.protocol import ObjectStore, StoredObject
+from msaas.storage.protocol import ObjectStore, StoredObject, object_changed
 from msaas.storage.verified import Verified
 
-#: A song that is sent again is stored again unless the object is younger: retention counts from the last
-#: request.
-_YOUNG_S = 3600.0
+#: A song or a manifest that is asked for again is stored again unless the object is younger: retention counts
+#: from the last request.
+_YOUNG_S = 600.0
 #: An edit of a manifest is tried this often while other writers are first. Two of them are rare.
 _MAX_EDITS = 20
 
@@ -94,26 +96,42 @@ class SongStore:
     # Songs
 
     def put_song(self, song_hash: str, song: BinaryIO, *, size_bytes: int) -> None:
-        """Store the song unless it is there: its name is its content."""
+        """Store the song unless the same bytes are there. An object that was altered or cut is replaced."""
+        if not self._has_song(song_hash, size_bytes=size_bytes):
+            self.store.put(self.input_bucket, song_file(song_hash), song, size_bytes=size_bytes)
+
+    def _has_song(self, song_hash: str, *, size_bytes: int) -> bool:
+        """Return whether the song is stored, intact and young."""
         name = song_file(song_hash)
         try:
             found = self.store.stat(self.input_bucket, name)
-            if found.size_bytes == size_bytes and time.time() - found.modified_at < _YOUNG_S:
-                return
+            if found.size_bytes != size_bytes or not _is_young(found):
+                return False
+            return _sha256_of(self.store.get(self.input_bucket, name, etag=found.etag)) == song_hash
         except ObjectNotFound:
-            pass
-        self.store.put(self.input_bucket, name, song, size_bytes=size_bytes)
+            return False
 
     def song(self, job_id: str) -> Iterator[bytes]:
-        """Yield the song of a job in chunks. Raises `SongMissing` before the first chunk."""
+        """Yield the song of a job in chunks, and compare them with its hash. An older id is not a hash.
+
+        Raises:
+            SongMissing: the store has no such song. Raised before the first chunk.
+            SongDamaged: the chunks are not the song. Raised after the last chunk.
+        """
         song_hash = source_of(job_id)
-        chunks = self.store.get(self.input_bucket, song_file(song_hash))
+        sha256, size_bytes = hashlib.sha256(), 0
         try:
-            first = next(chunks, b"")
+            for chunk in self.store.get(self.input_bucket, song_file(song_hash)):
+                sha256.update(chunk)
+                size_bytes += len(chunk)
+                yield chunk
         except ObjectNotFound:
             raise SongMissing(f"The store has no song {song_hash}. Send it again.") from None
-        yield first
-        yield from chunks
+        if is_sha256(song_hash) and sha256.hexdigest() != song_hash:
+            raise SongDamaged(
+                f"The stored song {song_hash} was altered or cut: it has {size_bytes} bytes with the SHA-256 "
+                f"{sha256.hexdigest()}. Send it again."
+            )
 
     def songs(self) -> Iterator[StoredObject]:
         return self._list(self.input_bucket)
@@ -182,6 +200,42 @@ class SongStore:
         if manifest and any(manifest.answers(recipe, model=model) for model in models):
             return manifest
         return None
+
+    def reuse(self, job_id: str, recipe: Recipe, *, models: Iterable[str]) -> Manifest | None:
+        """Return `find(…)`, and let retention count the age of the result from now.
+
+        Raises:
+            TooBusy: other writers change the manifest all the time.
+        """
+        models = tuple(models)
+        for _ in range(_MAX_EDITS):
+            with suppress(ObjectChanged):
+                manifest = self.find(job_id, recipe, models=models)
+                if manifest:
+                    self._renew_manifest(job_id)
+                return manifest
+        raise _manifest_busy(job_id)
+
+    def _renew_manifest(self, job_id: str) -> None:
+        """Store the same bytes again unless they are young. Raises `ObjectChanged`."""
+        name = manifest_file(job_id)
+        try:
+            found = self.store.stat(self.output_bucket, name)
+        except ObjectNotFound:
+            raise object_changed(name) from None
+        if not _is_young(found):
+            text = b"".join(self.store.get(self.output_bucket, name, etag=found.etag))
+            self.store.put(
+                self.output_bucket, name, io.BytesIO(text), size_bytes=len(text), if_match=found.etag
+            )
+
+    def stored_stems(self, job_id: str) -> tuple[Manifest | None, tuple[str, ...]]:
+        """Return the manifest, and its stems that are stored in their size, in the order of the models."""
+        manifest = self.manifest(job_id)
+        if manifest is None:
+            return None, ()
+        stems = set(manifest.stems) - set(self._missing(manifest))
+        return manifest, tuple(sorted(stems, key=_place))
 
     def _has(self, file: StemFile) -> bool:
         try:
@@ -267,7 +321,7 @@ class SongStore:
             with suppress(ObjectChanged):
                 if not self._edit_once(job_id, edit):
                     return
-        raise TooBusy(f"The manifest of job {job_id} is being changed. Try again in 5 s.")
+        raise _manifest_busy(job_id)
 
     def _edit_once(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> bool:
         """Return whether the manifest was changed. Raises `ObjectChanged`."""
@@ -308,3 +362,23 @@ class SongStore:
             self.store.delete(self.input_bucket, song.key)
         for result in sorted(self.outputs(), key=lambda found: not found.key.endswith(MANIFEST_SUFFIX)):
             self.store.delete(self.output_bucket, result.key)
+
+
+def _is_young(found: StoredObject) -> bool:
+    return time.time() - found.modified_at < _YOUNG_S
+
+
+def _sha256_of(chunks: Iterable[bytes]) -> str:
+    sha256 = hashlib.sha256()
+    for chunk in chunks:
+        sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def _place(stem: str) -> tuple[int, str]:
+    """Return the sort key of a stem. One of a newer version comes last."""
+    return (STEMS.index(stem) if stem in STEMS else len(STEMS), stem)
+
+
+def _manifest_busy(job_id: str) -> TooBusy:
+    return TooBusy(f"The manifest of job {job_id} is being changed. Try again in 5 s.")

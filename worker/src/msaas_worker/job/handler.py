@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msaas.errors import SongDamaged
 from msaas.formats import FORMATS
 from msaas.jobs import Job
 from msaas.logs import get_logger
@@ -73,7 +74,7 @@ class JobHandler:
         return Result(model=separator.model, device=separator.device, stems=stems, requested_model=model)
 
     def _find(self, job: Job, recipe: Recipe, model: str) -> Manifest | None:
-        manifest = self.song_store.find(job.job_id, recipe, models=[model])
+        manifest = self.song_store.reuse(job.job_id, recipe, models=[model])
         if manifest:
             log.info("song_already_separated", model=model)
         return manifest
@@ -96,10 +97,14 @@ class JobHandler:
 
     def _fetch(self, job: Job, attempt: Attempt, folder: Path) -> Path:
         song = folder / "song.mp3"
-        with open(song, "wb") as file:
-            for chunk in self.song_store.song(job.job_id):
-                file.write(chunk)
-                attempt.report_progress()
+        try:
+            with open(song, "wb") as file:
+                for chunk in self.song_store.song(job.job_id):
+                    file.write(chunk)
+                    attempt.report_progress()
+        except SongDamaged as error:
+            log.error("song_damaged", reason=error.detail)
+            raise
         log.info("song_fetched", size_bytes=song.stat().st_size)
         attempt.reach(Step.SONG_FETCHED)
         return song

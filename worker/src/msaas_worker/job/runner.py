@@ -13,6 +13,7 @@ from msaas.errors import (
     ModelUnavailable,
     MsaasError,
     QueueUnavailable,
+    SongDamaged,
     SongMissing,
     SongTooLong,
     StoreUnavailable,
@@ -37,7 +38,10 @@ from msaas_worker.scratch import ScratchGone
 from msaas_worker.separators import ModelPending
 
 #: A further attempt would end in the same way.
-_FINAL = (SongMissing, SongTooLong, UndecodableSong, UnknownModel, UnknownFormat, ModelUnavailable)
+_FINAL = (
+    *(SongMissing, SongDamaged, SongTooLong, UndecodableSong),
+    *(UnknownModel, UnknownFormat, ModelUnavailable),
+)
 #: A newer worker may know the option or its value.
 _UNKNOWN = (UnknownOption, UnknownModel, UnknownFormat)
 

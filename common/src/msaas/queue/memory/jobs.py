@@ -8,8 +8,10 @@ from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.protocol import (
+    DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
+    REQUESTED_S,
     Depth,
     Memory,
     choose_stand_in,
@@ -82,6 +84,33 @@ class InMemoryQueue(Ledger):
             *(entry for processing in self.processing.values() for entry in processing),
         ]
         return {source_of(job_id) for job_id in map(_id_or_none, entries) if job_id}
+
+    def request_song(self, song_hash: str) -> bool:
+        self.check_writable()
+        if self._lasts(self.deletions, song_hash):
+            return False
+        self.requested[song_hash] = self.clock() + REQUESTED_S
+        return True
+
+    def begin_deletion(self, song_hash: str) -> bool:
+        self.check_writable()
+        if self._lasts(self.requested, song_hash) or self._lasts(self.deletions, song_hash):
+            return False
+        self.deletions[song_hash] = self.clock() + DELETION_S
+        return True
+
+    def _lasts(self, marks: dict[str, float], song_hash: str) -> bool:
+        return marks.get(song_hash, 0.0) > self.clock()
+
+    def end_deletion(self, song_hash: str) -> None:
+        self.answer()
+        self.deletions.pop(song_hash, None)
+
+    def forget(self, job_id: str, *, state: JobState) -> None:
+        self.answer()
+        record = self.jobs.get(job_id)
+        if record and record.status.state is state:
+            del self.jobs[job_id]
 
     def acquire_lock(self, task: str, *, every_s: float) -> bool:
         self.answer()

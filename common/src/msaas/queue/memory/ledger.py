@@ -65,6 +65,9 @@ class Ledger:
         self.workers: dict[str, float] = {}
         #: By task: when its lock expires.
         self.locks: dict[str, float] = {}
+        #: By song: until when it stays, and until when it is being deleted.
+        self.requested: dict[str, float] = {}
+        self.deletions: dict[str, float] = {}
         #: By worker: the model that it runs for each name.
         self.models: dict[str, dict[str, str]] = {}
         #: By tag of the attempt.

@@ -9,8 +9,10 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
+    DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
+    REQUESTED_S,
     Depth,
     Memory,
     QueuePolicy,
@@ -152,6 +154,30 @@ class RedisQueue:
                 args={"processing_prefix": keys.processing_prefix},
             )
         return {source_of(job_id) for entry in entries if (job_id := id_or_none(entry))}
+
+    def request_song(self, song_hash: str) -> bool:
+        return self._mark("request_song", song_hash, ttl_s=REQUESTED_S)
+
+    def begin_deletion(self, song_hash: str) -> bool:
+        return self._mark("begin_deletion", song_hash, ttl_s=DELETION_S)
+
+    def _mark(self, step: str, song_hash: str, *, ttl_s: int) -> bool:
+        keys = self._keys
+        with our_errors():
+            marked = self._scripts.call(
+                step,
+                keys={"requested": keys.requested(song_hash), "deletion": keys.deletion(song_hash)},
+                args={"ttl": ttl_s},
+            )
+        return bool(marked)
+
+    def end_deletion(self, song_hash: str) -> None:
+        with our_errors():
+            self._redis.delete(self._keys.deletion(song_hash))
+
+    def forget(self, job_id: str, *, state: JobState) -> None:
+        with our_errors():
+            self._scripts.call("forget", keys={"job": self._keys.job(job_id)}, args={"state": state.value})
 
     def acquire_lock(self, task: str, *, every_s: float) -> bool:
         with our_errors():

@@ -64,6 +64,14 @@ class Keys:
         """A value without meaning. It is written, and deleted, to see whether the server accepts writes."""
         return f"{self.waiting}:probe"
 
+    def requested(self, song_hash: str) -> str:
+        """A value without meaning. A client asked for the song, and retention spares it until it expires."""
+        return f"{self.waiting}:requested:{song_hash}"
+
+    def deletion(self, song_hash: str) -> str:
+        """A value without meaning. Retention deletes the song, or a result of it."""
+        return f"{self.waiting}:deletion:{song_hash}"
+
     @property
     def rates(self) -> str:
         """Prefix of the rate limiter's counters."""

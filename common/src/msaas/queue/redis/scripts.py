@@ -16,7 +16,10 @@ from msaas.queue.redis.clients import Client
 
 #: A full server refuses these steps, which need memory. All others run: they end jobs or deliveries, which
 #: frees memory.
-_REFUSED_WHEN_FULL = {"enqueue", "check_writable", "add_delivery", "redeliver"}
+_REFUSED_WHEN_FULL = {
+    *("enqueue", "check_writable", "add_delivery", "redeliver"),
+    *("request_song", "begin_deletion"),
+}
 STEPS = (
     "enqueue",
     "check_writable",
@@ -34,6 +37,9 @@ STEPS = (
     "waiting_entries",
     "referenced_entries",
     "stale_fragments",
+    "request_song",
+    "begin_deletion",
+    "forget",
     "add_delivery",
     "receive",
     "complete",

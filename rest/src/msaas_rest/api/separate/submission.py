@@ -1,17 +1,21 @@
 """Submission of a song. It is stored before its job is announced. A finished song is not separated again."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from msaas.errors import ObjectNotFound
-from msaas.jobs import Callback, Job
+from msaas.errors import ObjectNotFound, TooBusy
+from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
 from msaas.queue.protocol import JobQueue, Outbox, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.separate.mp3_frames import check_length
+
+#: Interval of the question whether the song is deleted.
+_LOOK_S = 0.05
 
 log = get_logger()
 
@@ -55,28 +59,45 @@ class Submitter:
     default_model: str
     max_duration_s: float
     max_queued: int | None = None
+    #: Longest wait for retention, which deletes an earlier copy of the song or of a result.
+    deletion_wait_s: float = 2.0
 
     def submit(self, submission: Submission) -> str:
         """Return the id of the job.
 
         Raises:
             NotAnMp3, SongTooLong: nothing was stored.
-            StoreUnavailable, QueueUnavailable, QueueFull: nothing was enqueued.
+            StoreUnavailable, QueueUnavailable, QueueFull, TooBusy: nothing was enqueued.
         """
         seconds = check_length(submission.song, max_s=self.max_duration_s)
         song_hash = song_hash_of(submission.song)
         job_id = submission.recipe.job_id(song_hash)
         bind_log(job_id=job_id)
         log.info("song_received", size_bytes=submission.size_bytes, duration_s=round(seconds, 1))
+        # From here on retention spares the song and its results.
+        self._request(song_hash)
         recipe = submission.recipe
-        if self.song_store.find(job_id, recipe, models=self._models(recipe)):
+        if self.song_store.reuse(job_id, recipe, models=self._models(recipe)):
             log.info("song_already_separated")
-            if submission.callback:
-                self.outbox.add(submission.callback, job_id=job_id)
+            self._answer_at_once(job_id, submission)
         else:
             self._store(song_hash, submission)
             self._enqueue(job_id, submission)
         return job_id
+
+    def _request(self, song_hash: str) -> None:
+        """Raises `TooBusy` while retention deletes the song, `QueueFull`, `QueueUnavailable`."""
+        until = time.monotonic() + self.deletion_wait_s
+        while not self.queue.request_song(song_hash):
+            if time.monotonic() > until:
+                raise TooBusy(f"An old copy of song {song_hash} is being deleted. Try again in 5 s.")
+            time.sleep(_LOOK_S)
+
+    def _answer_at_once(self, job_id: str, submission: Submission) -> None:
+        if submission.callback:
+            self.outbox.add(submission.callback, job_id=job_id)
+        # A later attempt may have failed. The result is there, and the status follows it.
+        self.queue.forget(job_id, state=JobState.FAILED)
 
     def _models(self, recipe: Recipe) -> Iterator[str]:
         """Yield the requested model, and the model that workers run in its place."""
