@@ -7,7 +7,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # The tools of lock, audit and sbom, apart from the packages they look at.
-TOOLS := build/tools
+TOOLS := $(VENV)/tools
 # Every file of a wheel is known by its SHA-256, and nothing is built from source but the parts themselves.
 LOCKED := install --quiet --no-deps --only-binary :all: --require-hashes
 PARTS := common rest worker keeper logs local

@@ -8,7 +8,8 @@ usage() {
 usage: ./deploy-all.sh [options]
 
   --overlay NAME     a folder of deploy/overlays, or another folder here with a kustomization (default: local)
-  --with COMPONENT   add one of deploy/components: autoscaling debug gateway gpu ingress model-volume monitoring
+  --with COMPONENT   add one of deploy/components: api-key autoscaling debug gateway gpu ingress model-volume monitoring
+  --open             leave /apiv1 open to all clients, and remove the API keys of earlier runs
   --registry PREFIX  registry of the images, for example europe-west1-docker.pkg.dev/project/msaas
   --tag TAG          version of the images (default: the one in the manifests)
   --image NAME=NEW   use image NEW instead of NAME, for example quay.io/minio/minio=mirror.example/minio:1
@@ -16,18 +17,22 @@ usage: ./deploy-all.sh [options]
   --dry-run          print the manifests and change nothing
   --delete           remove everything, with all songs and stems
 
-The first run creates random keys for Redis and the S3 server and keeps them in Secrets. REDIS_PASSWORD, MINIO_ACCESS_KEY and
-MINIO_SECRET_KEY set your own: an external S3 server needs them.
+The first run creates random passwords and keys for the users of Redis and of the S3 server, one user for each service, and keeps
+them in Secrets. Overlays but `local` and `dev`, and the components ingress, gateway and api-key, restrict /apiv1 to clients with
+an API key: the first run creates one and prints it once.
 
-API_KEYS (keys, separated by commas) restricts /apiv1 to clients with a key. WEBHOOK_SECRET signs callbacks. Both are kept in
-Secrets. A run with another value replaces it, a run without one keeps it.
+MINIO_ACCESS_KEY and MINIO_SECRET_KEY set the keys of the root user of the S3 server. An external server needs them, and for users
+of its own STORE_REST_ACCESS_KEY, STORE_REST_SECRET_KEY, and the same for WORKER and KEEPER.
+
+API_KEYS (keys, separated by commas) replaces the API keys. WEBHOOK_SECRET signs callbacks. Both are kept in Secrets. A run with
+another value replaces it, a run without one keeps it.
 TEXT
 }
 
 die() { echo "deploy-all: $*" >&2; exit 1; }
 say() { echo "deploy-all: $*" >&2; }
 
-overlay=local components=() registry='' tag='' images=() timeout_s=600 action=apply
+overlay=local components=() registry='' tag='' images=() timeout_s=600 action=apply open=''
 while [ $# -gt 0 ]; do
   case $1 in
     --overlay) overlay=${2:?}; shift ;;
@@ -36,6 +41,7 @@ while [ $# -gt 0 ]; do
     --tag) tag=${2:?}; shift ;;
     --image) images+=("${2:?}"); shift ;;
     --timeout) timeout_s=${2:?}; shift ;;
+    --open) open=1 ;;
     --dry-run) action=print ;;
     --delete) action=delete ;;
     -h | --help) usage; exit ;;
@@ -46,6 +52,8 @@ done
 [ ! -d "deploy/overlays/$overlay" ] || overlay=deploy/overlays/$overlay
 case $overlay in /*) die "the overlay must be a relative path inside this folder" ;; esac
 [ -f "$overlay/kustomization.yaml" ] || die "$overlay has no kustomization.yaml"
+[ -z "$open" ] || [ -z "${API_KEYS:-}" ] || die "--open and API_KEYS contradict each other"
+[ -z "$open" ] || components+=(open)
 command -v kubectl >/dev/null || die "kubectl is missing"
 
 # A kustomization of the overlay, the components and the images.
@@ -81,6 +89,11 @@ write_kustomization() {
 write_kustomization >"$work/kustomization.yaml"
 kubectl kustomize "$work" >"$work/all.yaml" || die "the manifests do not render. kubectl 1.21 or newer is needed."
 
+# The network of another S3 server is not known here.
+if [ "$action" = apply ] && grep -q 'cidr: 192\.0\.2\.0/24' "$work/all.yaml"; then
+  die "set the network of the S3 server in deploy/overlays/external-s3/egress.yaml"
+fi
+
 has() { grep -q "^  name: $1\$" "$work/all.yaml"; }
 
 random_key() { head -c 4096 /dev/urandom | LC_ALL=C tr -dc 'A-Za-z0-9' | cut -c "1-$1"; }
@@ -98,15 +111,47 @@ create_secret() {
 }
 
 create_secrets() {
-  local access secret
-  if has redis; then create_secret default redis "password=${REDIS_PASSWORD:-$(random_key 32)}"; fi
-  # The store and its clients need the same keys: existing ones are used for both.
-  access=$(key_of access-key) secret=$(key_of secret-key)
+  local access secret service
+  if has redis; then
+    create_secret default redis-users "rest=$(random_key 32)" "worker=$(random_key 32)" "keeper=$(random_key 32)" \
+      "logs=$(random_key 32)" "client=$(random_key 32)" "operator=$(random_key 32)"
+  fi
+  # The store and the Job that creates its users need the same keys: existing ones are used for both.
+  access=$(key_of minio access-key) secret=$(key_of minio secret-key)
   access=${access:-${MINIO_ACCESS_KEY:-$(random_key 20)}} secret=${secret:-${MINIO_SECRET_KEY:-$(random_key 40)}}
   create_secret default minio "access-key=$access" "secret-key=$secret"
   if has minio-ns; then
     kubectl apply -f minio/k8s/namespace.yaml >&2
     create_secret minio-ns minio "access-key=$access" "secret-key=$secret"
+  fi
+  if has make-buckets; then
+    for service in rest worker keeper; do create_store_user "$service" "$access" "$secret"; done
+  fi
+}
+
+# create_store_user SERVICE ACCESS SECRET: on another S3 server than MinIO, the keys of the variables, or ACCESS and SECRET
+create_store_user() {
+  local upper access secret
+  upper=$(tr '[:lower:]' '[:upper:]' <<<"$1")
+  access=STORE_${upper}_ACCESS_KEY secret=STORE_${upper}_SECRET_KEY
+  access=${!access:-} secret=${!secret:-}
+  if [ -z "$access" ] && has minio-ns; then access=$1-$(random_key 12) secret=$(random_key 40); fi
+  create_secret default "store-$1" "access-key=${access:-$2}" "secret-key=${secret:-$3}"
+}
+
+# The rendered Deployment needs the Secret: `optional: false`.
+needs_api_key() { grep -q '^ *optional: false$' "$work/all.yaml"; }
+
+# Creates a key once, and keeps it in new_api_key to print it.
+create_api_key() {
+  if [ -n "$open" ]; then
+    if kubectl -n default get secret api-keys >/dev/null 2>&1; then
+      kubectl -n default delete secret api-keys >&2
+      restarts+=(deployment/rest-server)
+    fi
+  elif needs_api_key && ! kubectl -n default get secret api-keys >/dev/null 2>&1; then
+    new_api_key=$(random_key 40)
+    create_secret default api-keys "keys=$new_api_key"
   fi
 }
 
@@ -129,8 +174,9 @@ apply_optional_secrets() {
   apply_optional_secret webhook-secret secret "${WEBHOOK_SECRET:-}" worker keeper
 }
 
+# key_of SECRET KEY
 key_of() {
-  kubectl -n default get secret minio -o "go-template={{index .data \"$1\" | base64decode}}" 2>/dev/null || true
+  kubectl -n default get secret "$1" -o "go-template={{index .data \"$2\" | base64decode}}" 2>/dev/null || true
 }
 
 # wait_for NAMESPACE KIND NAME
@@ -143,9 +189,10 @@ wait_for() {
 }
 
 apply() {
-  local restarts=()
+  local restarts=() new_api_key=''
   create_secrets
   apply_optional_secrets
+  create_api_key
   # A Job is immutable: create it again.
   if has make-buckets; then kubectl -n default delete job make-buckets --ignore-not-found >&2; fi
   kubectl apply -f "$work/all.yaml" >&2
@@ -176,6 +223,9 @@ MSaaS is ready.
                       REST=localhost:5000 python sample-requests.py
   log                 kubectl logs -f deployment/logs
 TEXT
+  if [ -n "$new_api_key" ]; then
+    echo "  API key             $new_api_key (send it as Authorization: Bearer. It is not shown again)"
+  fi
 }
 
 # kinds SCOPE...: all kinds of this cluster that can be listed and deleted, custom ones too, separated by commas

@@ -61,7 +61,8 @@ done
 cat <<TEXT
 Redis: localhost:6379. S3: localhost:9000, its console: http://localhost:9001. In another terminal:
 
-  export REDIS_PASSWORD=$(secret redis password)
+  export REDIS_USERNAME=operator
+  export REDIS_PASSWORD=$(secret redis-users operator)
   export MINIO_ACCESS_KEY=$(secret minio access-key)
   export MINIO_SECRET_KEY=$(secret minio secret-key)
 

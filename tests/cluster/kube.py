@@ -1,6 +1,7 @@
 """The cluster of KUBECONFIG: kubectl, and HTTP through a port-forward."""
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -20,6 +21,10 @@ from tests.servers import free_port, wait_until
 ROOT = Path(__file__).parents[2]
 #: Options of deploy-all.sh, for example `--registry registry.example/msaas --tag 0.1.0 --overlay gke`.
 OPTIONS = shlex.split(os.environ.get("CLUSTER_DEPLOY_OPTIONS", ""))
+#: Those of them that replace an image, where those of the manifests cannot be pulled.
+IMAGES = [
+    word for option, value in itertools.pairwise(OPTIONS) if option == "--image" for word in (option, value)
+]
 #: The image of the worker rollout. Empty: the same image again.
 NEXT_WORKER = os.environ.get("CLUSTER_NEXT_WORKER", "")
 LABEL = "app.kubernetes.io/part-of=msaas"

@@ -18,6 +18,7 @@ import sphn
 
 from msaas.storage.s3 import connect
 from tests.cluster.kube import (
+    IMAGES,
     LABEL,
     NEXT_WORKER,
     OPTIONS,
@@ -254,7 +255,11 @@ def test_delete_removes_everything() -> None:
 
 def test_local_dev_script_forwards_queue_and_store() -> None:
     script = subprocess.Popen(
-        ["./deploy-local-dev.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ["./deploy-local-dev.sh", *IMAGES],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert script.stdout
     output = ""
@@ -263,7 +268,7 @@ def test_local_dev_script_forwards_queue_and_store() -> None:
         if line == "Ctrl-C ends the forwards.\n":
             break
     exports = dict(re.findall(r"export (\w+)=(\w+)", output))
-    client = redis.Redis(password=exports["REDIS_PASSWORD"])
+    client = redis.Redis(username=exports["REDIS_USERNAME"], password=exports["REDIS_PASSWORD"])
     assert client.ping()
     store = connect(
         "localhost:9000", access_key=exports["MINIO_ACCESS_KEY"], secret_key=exports["MINIO_SECRET_KEY"]

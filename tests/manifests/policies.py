@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from msaas.settings import Settings, StoreSettings
+from msaas.settings import Settings, StoreUsersSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_logs.settings import LogsSettings
 from msaas_rest.settings import RestSettings
@@ -19,7 +19,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "worker": WorkerSettings,
     "keeper": KeeperSettings,
     "logs": LogsSettings,
-    "make-buckets": StoreSettings,
+    "make-buckets": StoreUsersSettings,
 }
 #: Heartbeat files of the services without HTTP.
 HEARTBEATS = {
@@ -29,8 +29,11 @@ HEARTBEATS = {
 }
 #: The Secrets that deploy-all.sh creates, with their keys.
 SECRETS = {
-    "redis": {"password"},
+    "redis-users": {"rest", "worker", "keeper", "logs", "client", "operator"},
     "minio": {"access-key", "secret-key"},
+    "store-rest": {"access-key", "secret-key"},
+    "store-worker": {"access-key", "secret-key"},
+    "store-keeper": {"access-key", "secret-key"},
     "api-keys": {"keys"},
     "webhook-secret": {"secret"},
 }

@@ -17,6 +17,7 @@ import msaas.metrics
 from msaas.queue.memory import InMemoryQueue
 from msaas_rest.health.metrics import Metrics
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_worker.settings import WorkerSettings
 from tests.manifests import policies
 from tests.manifests.policies import POLICIES, of_kind
 from tests.manifests.rendering import COMPONENTS, KUSTOMIZATIONS, ROOT, SYSTEMS, Manifest, rendered
@@ -91,7 +92,7 @@ BREAKAGES: dict[Callable[[list[Manifest]], list[str]], Callable[[dict[str, Any]]
     policies.images_are_pinned: lambda pod: pod["containers"][0].update(image="minio/minio:RELEASE.1"),
     policies.environment_is_known: lambda pod: pod["containers"][0]["env"].append({"name": "DRAIN_SECOND"}),
     policies.secrets_are_made: lambda pod: pod["containers"][0]["env"].append(
-        {"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "p"}}}
+        {"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis-users", "key": "p"}}}
     ),
     policies.workers_drain_within_their_grace: lambda pod: pod.update(terminationGracePeriodSeconds=30),
     policies.heartbeats_are_probed: lambda pod: pod["containers"][0].update(
@@ -218,7 +219,82 @@ def test_external_s3_replaces_minio(scratch: Path) -> None:
     assert config["data"]["MINIO_SECURE"] == "true"
     for name in ("rest", "worker", "keeper", "buckets"):
         egress = object_of(manifests, "NetworkPolicy", name)["spec"]["egress"]
-        assert {"ports": [{"port": 443, "protocol": "TCP"}]} in egress
+        (rule,) = (rule for rule in egress if {"port": 443, "protocol": "TCP"} in rule.get("ports", []))
+        # Addresses for documentation: deploy-all.sh asks for the network of the server.
+        assert rule["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+
+
+#: Kustomizations that put the API within reach of others.
+PUBLIC = {
+    *("deploy/overlays/gke", "deploy/overlays/gke-gpu", "deploy/overlays/external-s3"),
+    *("deploy/components/ingress", "deploy/components/gateway", "deploy/components/api-key"),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_public_system_needs_an_api_key(name: str, scratch: Path) -> None:
+    container = pod_of(rendered(name, scratch), "rest-server")["containers"][0]
+    (keys,) = (each["valueFrom"]["secretKeyRef"] for each in container["env"] if each["name"] == "API_KEYS")
+    assert keys == {"name": "api-keys", "key": "keys", "optional": name not in PUBLIC}
+
+
+def test_each_service_has_users_of_its_own(local: list[Manifest]) -> None:
+    secrets = {
+        name: {
+            each["valueFrom"]["secretKeyRef"]["name"] + "/" + each["valueFrom"]["secretKeyRef"]["key"]
+            for each in pod_of(local, deployment)["containers"][0]["env"]
+            if "valueFrom" in each and each["name"].startswith(("REDIS_", "MINIO_"))
+        }
+        for name, deployment in {
+            "rest": "rest-server",
+            "worker": "worker",
+            "keeper": "keeper",
+            "logs": "logs",
+        }.items()
+    }
+    assert secrets == {
+        name: {f"redis-users/{name}", *(store if name != "logs" else ())}
+        for name in secrets
+        for store in [{f"store-{name}/access-key", f"store-{name}/secret-key"}]
+    }
+
+
+def test_only_the_store_and_its_job_know_the_root_user(local: list[Manifest]) -> None:
+    known = {
+        where
+        for where, container in policies.containers(local)
+        for each in container.get("env", [])
+        if each.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "minio"
+    }
+    assert known == {"StatefulSet/minio-proj", "Job/make-buckets"}
+
+
+def test_no_process_gets_a_secret_as_an_argument(local: list[Manifest]) -> None:
+    for where, container in policies.containers(local):
+        words = " ".join([*container.get("command", []), *container.get("args", [])])
+        assert not re.search(r"requirepass|\$\w*(AUTH|PASS|SECRET|KEY)", words), where
+
+
+#: A second of song takes 1.9 MB of scratch space (docs/measurements/cluster.md), here rounded up.
+SCRATCH_BYTES_PER_S = 2_000_000
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_scratch_space_of_a_worker_is_enough_for_the_longest_song(name: str, scratch: Path) -> None:
+    manifests = rendered(name, scratch)
+    (config,) = [each for each in of_kind(manifests, "ConfigMap") if "MINIO_HOST" in each["data"]]
+    seconds = int(config["data"].get("MAX_DURATION_S", WorkerSettings.model_fields["max_duration_s"].default))
+    pod = pod_of(manifests, "worker")
+    (tmp,) = (each for each in pod["volumes"] if each["name"] == "tmp")
+    requested = pod["containers"][0]["resources"]["requests"].get("ephemeral-storage")
+    assert _gib(tmp["emptyDir"]["sizeLimit"]) * 2**30 >= seconds * SCRATCH_BYTES_PER_S
+    # The local overlay has small requests: the node has one worker, and its disk is not shared.
+    assert requested or name.endswith(("/local", *COMPONENTS))
+    assert not requested or _gib(requested) * 2**30 >= seconds * SCRATCH_BYTES_PER_S
+
+
+def _gib(quantity: str) -> int:
+    return int(quantity.removesuffix("Gi"))
 
 
 def test_gpu_worker_requests_one_gpu_and_its_image(scratch: Path) -> None:

@@ -1,5 +1,8 @@
 """The shell scripts pass shellcheck, and their output agrees with the manifests."""
 
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +60,7 @@ def test_registry_and_tag_apply_to_every_image() -> None:
         "r.example:5000/msaas/msaas-logs:1.2.3",
         "r.example:5000/msaas/msaas-rest:1.2.3",
         "r.example:5000/msaas/msaas-worker-gpu:1.2.3",
-        "redis:7.4.7-alpine",
+        "redis:7.4.7-alpine@sha256:02f2cc4882f8bf87c79a220ac958f58c700bdec0dfb9b9ea61b62fb0e8f1bfcf",
     ]
 
 
@@ -78,3 +81,108 @@ def test_local_development_names_the_command_of_each_service() -> None:
     text = (ROOT / "deploy-local-dev.sh").read_text()
     for command in ("rest/rest-server.py", "worker/worker-server.py", "-m msaas_keeper"):
         assert f".venv/bin/python {command}" in text
+
+
+#: Keeps Secrets as folders, renders with kustomize, and records the arguments that `ps` would show.
+KUBECTL = r"""#!/bin/bash
+state=$(dirname "$0")
+echo "$*" >>"$state/arguments"
+case "$*" in
+  "kustomize "*) exec KUSTOMIZE "$2" ;;
+  *"get secret "*go-template*) cat "$state/secrets/$5/$(sed -E 's/.*"([a-z-]+)".*/\1/' <<<"$*")" ;;
+  *"get secret "*) test -d "$state/secrets/$5" ;;
+  *"create secret generic "*--dry-run*) cat "${7#--from-file=*=}" >>"$state/applied" ;;
+  *"create secret generic "*)
+    mkdir -p "$state/secrets/$6"
+    for option in "${@:7}"; do cp "${option##*=}" "$state/secrets/$6/$(cut -d = -f 2 <<<"$option")"; done ;;
+  *"delete secret "*) rm -r "$state/secrets/$5" ;;
+esac
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path) -> Path:
+    """Return the folder of a kubectl without a cluster."""
+    command = shlex.join(kustomize())
+    (tmp_path / "kubectl").write_text(KUBECTL.replace("KUSTOMIZE", command))
+    (tmp_path / "kubectl").chmod(0o755)
+    if kustomize()[0] == "kubectl":
+        program = shutil.which("kubectl")
+        (tmp_path / "kubectl").write_text(
+            KUBECTL.replace("KUSTOMIZE", command.replace("kubectl", str(program), 1))
+        )
+    return tmp_path
+
+
+def deploy(kubectl: Path, *options: str, **variables: str) -> str:
+    environment = {**os.environ, "PATH": f"{kubectl}:{os.environ['PATH']}", **variables}
+    done = subprocess.run(
+        [str(DEPLOY), *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def secrets_of(kubectl: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(kubectl / "secrets")): path.read_text()
+        for path in (kubectl / "secrets").glob("*/*")
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [["--overlay", "gke"], ["--with", "ingress"], ["--with", "gateway"]], ids=" ".join
+)
+def test_public_deployment_makes_a_key_and_prints_it_once(kubectl: Path, options: list[str]) -> None:
+    first = deploy(kubectl, *options)
+    key = secrets_of(kubectl)["api-keys/keys"]
+    assert len(key) == 40
+    assert first.count(key) == 1
+    assert key not in deploy(kubectl, *options)
+    assert secrets_of(kubectl)["api-keys/keys"] == key
+
+
+def test_open_removes_the_key(kubectl: Path) -> None:
+    deploy(kubectl, "--overlay", "gke")
+    assert "API key" not in deploy(kubectl, "--overlay", "gke", "--open")
+    assert "api-keys/keys" not in secrets_of(kubectl)
+    printed = deploy(kubectl, "--overlay", "gke", "--open", "--dry-run")
+    assert "optional: false" not in printed
+
+
+def test_own_keys_replace_the_random_one(kubectl: Path) -> None:
+    deploy(kubectl, "--overlay", "gke", API_KEYS="the-key-of-the-operator")
+    assert (kubectl / "applied").read_text() == "the-key-of-the-operator"
+
+
+def test_local_deployment_is_open(kubectl: Path) -> None:
+    assert "API key" not in deploy(kubectl)
+    assert "api-keys/keys" not in secrets_of(kubectl)
+
+
+def test_each_user_has_a_password_that_no_argument_shows(kubectl: Path) -> None:
+    deploy(kubectl, "--overlay", "gke", WEBHOOK_SECRET="whsec_c2VjcmV0LW9mLXRoZS10ZXN0LXdlYmhvb2s=")
+    secrets = secrets_of(kubectl)
+    assert {name.partition("/")[0] for name in secrets} == {
+        *("redis-users", "minio", "store-rest", "store-worker", "store-keeper", "api-keys"),
+    }
+    assert len(set(secrets.values())) == len(secrets) == 15
+    shown = (kubectl / "arguments").read_text()
+    assert [name for name, value in secrets.items() if value in shown] == []
+    assert "whsec_" not in shown
+
+
+def test_second_deployment_keeps_the_passwords(kubectl: Path) -> None:
+    deploy(kubectl)
+    before = secrets_of(kubectl)
+    deploy(kubectl)
+    assert secrets_of(kubectl) == before
+
+
+def test_external_store_without_its_network_is_refused(kubectl: Path) -> None:
+    environment = {**os.environ, "PATH": f"{kubectl}:{os.environ['PATH']}"}
+    refused = subprocess.run(
+        [str(DEPLOY), "--overlay", "external-s3"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert "egress.yaml" in refused.stderr

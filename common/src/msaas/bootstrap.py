@@ -9,7 +9,14 @@ from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.log_list import RedisLogHandler
 from msaas.queue.redis.outbox import RedisOutbox
-from msaas.settings import LeaseSettings, MetricsSettings, QueueSettings, Settings, StoreSettings
+from msaas.settings import (
+    LeaseSettings,
+    MetricsSettings,
+    QueueSettings,
+    Settings,
+    StoreSettings,
+    StoreUsersSettings,
+)
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.protocol import ObjectStore
 from msaas.storage.song_store import SongStore
@@ -17,7 +24,13 @@ from msaas.storage.song_store import SongStore
 
 def redis_address(settings: Settings) -> RedisAddress:
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
-    return RedisAddress(settings.redis_host, settings.redis_port, settings.redis_db, password)
+    return RedisAddress(
+        settings.redis_host,
+        settings.redis_port,
+        settings.redis_db,
+        password=password,
+        username=settings.redis_username if password else None,
+    )
 
 
 def redis_keys(settings: QueueSettings) -> Keys:
@@ -58,6 +71,30 @@ def _object_store(settings: StoreSettings, read_timeout_s: float | None) -> Obje
         secret_key=settings.minio_secret_key.get_secret_value(),
         secure=settings.minio_secure,
         read_timeout_s=READ_TIMEOUT_S if read_timeout_s is None else read_timeout_s,
+    )
+
+
+def prepare_store(settings: StoreUsersSettings) -> None:
+    """Create the buckets, and on MinIO the users of the services with their policies. May be repeated."""
+    open_song_store(settings).prepare()
+    if not settings.minio_users:
+        return
+    from msaas.storage.minio_users import SERVICES, create_users, policy_of
+
+    create_users(
+        settings.minio_host,
+        root=(settings.minio_access_key.get_secret_value(), settings.minio_secret_key.get_secret_value()),
+        secure=settings.minio_secure,
+        users={service: settings.user(service) for service in SERVICES},
+        policies={
+            service: policy_of(
+                service,
+                input_bucket=settings.minio_input_bucket,
+                output_bucket=settings.minio_output_bucket,
+                debug=settings.debug_endpoints,
+            )
+            for service in SERVICES
+        },
     )
 
 

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     redis_host: str = "localhost"
     redis_port: Port = 6379
     redis_db: int = Field(default=0, ge=0)
+    #: User of an ACL of Redis. Without a password it is not sent.
+    redis_username: str | None = None
     redis_password: SecretStr | None = None
     redis_log_key: str = "logging"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$")] = "info"
@@ -101,6 +103,28 @@ class StoreSettings(Settings):
     minio_output_bucket: str = "output-tracks"
     #: A directory instead of an S3 store.
     store_dir: Path | None = None
+
+
+class StoreUsersSettings(StoreSettings):
+    """The buckets and, on MinIO, a user for each service. The Job that creates them reads it."""
+
+    #: The store is a MinIO whose root user MINIO_ACCESS_KEY names.
+    minio_users: bool = False
+    store_rest_access_key: SecretStr = SecretStr("")
+    store_rest_secret_key: SecretStr = SecretStr("")
+    store_worker_access_key: SecretStr = SecretStr("")
+    store_worker_secret_key: SecretStr = SecretStr("")
+    store_keeper_access_key: SecretStr = SecretStr("")
+    store_keeper_secret_key: SecretStr = SecretStr("")
+    #: rest may empty the buckets.
+    debug_endpoints: bool = False
+
+    def user(self, service: str) -> tuple[str, str]:
+        """Return the access key and the secret key of a service."""
+        access_key, secret_key = (
+            getattr(self, f"store_{service}_{kind}_key") for kind in ("access", "secret")
+        )
+        return access_key.get_secret_value(), secret_key.get_secret_value()
 
 
 class LeaseSettings(QueueSettings):

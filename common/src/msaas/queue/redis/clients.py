@@ -26,6 +26,7 @@ class RedisAddress:
     port: int = 6379
     db: int = 0
     password: str | None = None
+    username: str | None = None
 
 
 #: redis-py's own annotations cover text and bytes, sync and async at once. Ours is always sync and bytes.
@@ -47,6 +48,7 @@ def connect(address: RedisAddress, *, timeout_s: float = COMMAND_TIMEOUT_S) -> C
         host=address.host,
         port=address.port,
         db=address.db,
+        username=address.username,
         password=address.password,
         socket_timeout=timeout_s,
         socket_connect_timeout=COMMAND_TIMEOUT_S,

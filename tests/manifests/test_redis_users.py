@@ -1,0 +1,334 @@
+"""Each service works with the rights of its own user of Redis, and has no others.
+
+The tests of the queue run once more with the users that start.sh makes, and so do real processes.
+"""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from common.tests.backends import POLICY, QueueBench, shift_times
+from msaas.queue.protocol import JobQueue
+from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.redis.keys import Keys
+from msaas.queue.redis.outbox import RedisOutbox
+from msaas.storage.directory import DirectoryStore
+from msaas.storage.song_store import SongStore
+from tests.faults.songs import song
+from tests.processes import ServiceProcess
+from tests.servers import REDIS_BINARIES, RedisServer, absent, free_port, wait_until
+
+pytestmark = pytest.mark.process
+
+START = Path(__file__).parents[2] / "redis" / "k8s" / "start.sh"
+USERS = ("rest", "worker", "keeper", "logs", "client", "operator")
+_OF_KEEPER = {
+    *("reap", "referenced_songs", "acquire_lock", "extend_lock", "stale_fragments", "forget_fragments"),
+    *("begin_deletion", "end_deletion", "forget"),
+}
+_OF_SENDERS = {"receive", "complete", "retry_later"}
+
+
+def password_of(user: str) -> str:
+    return f"password-of-{user}"
+
+
+class ServerWithUsers(RedisServer):
+    """The server as start.sh runs it."""
+
+    def __init__(self, folder: Path, *, binary: str) -> None:
+        super().__init__(folder, binary=binary)
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "redis-server").symlink_to(binary)
+        self._start = self._configure(folder / "etc")
+        self._environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "TMPDIR": str(folder),
+            **{f"PASSWORD_{user}": password_of(user) for user in USERS},
+        }
+
+    def _configure(self, folder: Path) -> Path:
+        """Copy the configuration of the pod, with another folder of the data."""
+        shutil.copytree(START.parent, folder)
+        config = folder / "redis.conf"
+        config.write_text(config.read_text().replace("dir /data", f"dir {folder.parent}"))
+        return folder / START.name
+
+    def commands(self) -> list[list[str]]:
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
+        ((_, *options),) = super().commands()
+        return [["env", *variables, "sh", str(self._start), *options]]
+
+    def client(self, user: str = "operator") -> redis.Redis:
+        return redis.Redis(port=self.port, username=user, password=password_of(user))
+
+    def address_of(self, user: str) -> RedisAddress:
+        return RedisAddress("127.0.0.1", self.port, username=user, password=password_of(user))
+
+    def denials(self) -> list[str]:
+        log: list[dict[str, Any]] = self.client().acl_log()
+        return [f"{each['username']}: {each['reason']} {each['object']}" for each in log]
+
+
+class SharedQueue:
+    """A queue whose methods run with the user of the service that calls them."""
+
+    def __init__(self, server: ServerWithUsers) -> None:
+        self._queues = {
+            user: RedisQueue(server.address_of(user), policy=POLICY) for user in ("rest", "worker", "keeper")
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        user = "worker" if name == "consumer" else "keeper" if name in _OF_KEEPER else "rest"
+        return getattr(self._queues[user], name)
+
+
+class SharedOutbox:
+    """An outbox whose deliveries the keeper receives and the worker ends, and all else is done by rest."""
+
+    def __init__(self, server: ServerWithUsers) -> None:
+        self._outboxes = {
+            user: RedisOutbox(server.address_of(user), policy=POLICY) for user in ("rest", "worker", "keeper")
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        user = "rest" if name not in _OF_SENDERS else "keeper" if name == "receive" else "worker"
+        return getattr(self._outboxes[user], name)
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerWithUsers]:
+    binary = REDIS_BINARIES[request.param]()
+    if not binary:
+        absent("redis-server")
+    server = ServerWithUsers(tmp_path_factory.mktemp(request.param), binary=str(binary))
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@pytest.fixture(autouse=True)
+def _no_denial(server: ServerWithUsers, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Empty the server. A denied command fails the test, also where its service goes on without it."""
+    server.client().flushall()
+    server.client().acl_log_reset()
+    yield
+    if "may_not" not in request.node.name:
+        assert server.denials() == []
+
+
+@pytest.fixture
+def bench(server: ServerWithUsers) -> QueueBench:
+    client, keys = server.client(), Keys()
+    return QueueBench(
+        SharedQueue(server),  # type: ignore[arg-type]
+        SharedOutbox(server),  # type: ignore[arg-type]
+        push=lambda payload: server.client("client").lpush(keys.waiting, payload),
+        pass_time=lambda seconds: shift_times(client, keys, seconds),
+        dead=lambda: client.lrange(keys.dead, 0, -1),
+    )
+
+
+@pytest.fixture
+def queue(bench: QueueBench) -> JobQueue:
+    return bench.queue
+
+
+def _tests_of_the_queue() -> dict[str, Callable[..., None]]:
+    modules = [import_module(f"common.tests.{path.stem}") for path in _files()]
+    return {
+        f"{name}_of_{module.__name__.rpartition('.')[2]}": test
+        for module in modules
+        for name, test in vars(module).items()
+        if name.startswith("test_") and {"bench", "queue"} & inspect.signature(test).parameters.keys()
+    }
+
+
+def _files() -> list[Path]:
+    folder = Path(__file__).parents[2] / "common" / "tests"
+    return [*sorted(folder.glob("test_queue*.py")), folder / "test_outbox.py", folder / "test_stand_ins.py"]
+
+
+globals().update(_tests_of_the_queue())
+
+
+def test_passwords_are_in_no_argument_and_not_in_the_environment(server: ServerWithUsers) -> None:
+    (process,) = server.processes
+    for file in ("cmdline", "environ"):
+        assert b"password-of" not in Path(f"/proc/{process.pid}/{file}").read_bytes()
+    users = server.folder / "users.acl"
+    assert users.stat().st_mode & 0o077 == 0
+    assert "password-of" not in users.read_text()
+
+
+def test_start_names_the_password_that_is_missing(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "PASSWORD_rest": "x"}
+    started = subprocess.run(["sh", str(START)], env=environment, capture_output=True, text=True, check=False)
+    assert started.returncode == 1
+    assert "PASSWORD_worker is missing" in started.stderr
+
+
+#: Work of other services.
+FORBIDDEN: dict[str, list[str]] = {
+    "rest": ["LPUSH toWorkers:dead x", "HSET toWorkers:models a b", "SET toWorkers:lock:retention 1"],
+    "worker": ["GET toWorkers:rates:x", "DEL toWorkers:lock:retention", "DEL toWorkers:requested:x"],
+    "keeper": ["GET toWorkers:rates:x", "BLMOVE toWorkers x LEFT LEFT 0", "HGETALL toWorkers:models"],
+    "logs": ["LPUSH toWorkers x", "LRANGE toWorkers 0 -1", "HGETALL job:x", "LPUSH logging x"],
+    "client": [
+        "RPOP toWorkers",
+        "HGETALL job:x",
+        "LPUSH logging x",
+        "DEL toWorkers",
+        "LPUSH toWorkers:dead x",
+    ],
+}
+_ADMINISTRATION = [
+    "FLUSHALL",
+    "CONFIG GET *",
+    "KEYS *",
+    "ACL LIST",
+    "SHUTDOWN",
+    "MONITOR",
+    "EVAL x 0",
+    "CLIENT LIST",
+]
+
+
+@pytest.mark.parametrize("user", FORBIDDEN)
+def test_user_may_not_do_the_work_of_others(server: ServerWithUsers, user: str) -> None:
+    client = server.client(user)
+    assert client.ping()
+    for command in [*FORBIDDEN[user], *_ADMINISTRATION, "SET other 1", "SUBSCRIBE news"]:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command.split())
+
+
+def test_clients_without_a_user_may_not_do_anything(server: ServerWithUsers) -> None:
+    client = redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
+    for command in ("PING", "GET x", "LPUSH toWorkers x"):
+        with pytest.raises((redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)):
+            client.execute_command(*command.split())
+
+
+def test_probe_may_not_do_more_than_ping(server: ServerWithUsers) -> None:
+    client = redis.Redis(port=server.port, username="probe", password="of no meaning")
+    assert client.ping()
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        client.lrange("logging", 0, -1)
+
+
+def test_every_key_of_the_queue_has_its_users() -> None:
+    """A new key would be readable by the operator only."""
+    rules = (START.parent / "users.acl").read_text()
+    patterns = set(re.findall(r"%\w+~(\S+)", rules))
+    keys = Keys()
+    examples = [
+        getattr(keys, name)
+        for name, value in vars(Keys).items()
+        if isinstance(value, property) and not name.endswith("_prefix")
+    ]
+    examples += [keys.lock("x"), keys.processing("x"), keys.claims("x"), keys.delivery("x"), keys.job("x")]
+    unknown = [
+        each
+        for each in examples
+        if not any(re.fullmatch(pattern.replace("*", ".*"), each) for pattern in patterns)
+    ]
+    assert unknown == []
+
+
+@pytest.fixture
+def environment(server: ServerWithUsers, tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    def of(user: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "REDIS_HOST": "127.0.0.1",
+            "REDIS_PORT": str(server.port),
+            "REDIS_USERNAME": user,
+            "REDIS_PASSWORD": password_of(user),
+            "STORE_DIR": str(tmp_path / "store"),
+            "PORT": str(rest_port),
+            "RATE_LIMIT": "1000/minute",
+            "MAX_QUEUED": "10",
+            "RETENTION_HOURS": "24",
+            "CALLBACK_ALLOW_PRIVATE": "1",
+            "LOG_LEVEL": "debug",
+            "TMPDIR": str(tmp_path),
+        }
+
+    rest_port = free_port()
+    SongStore(DirectoryStore(tmp_path / "store")).prepare()
+    return of
+
+
+def test_services_separate_a_song_with_their_users(
+    server: ServerWithUsers, environment: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    commands = {
+        "rest": ["-m", "msaas_rest"],
+        "keeper": ["-m", "msaas_keeper"],
+        "worker": ["-m", "tests.faults.worker_process"],
+        "logs": ["-m", "msaas_logs"],
+    }
+    processes = {
+        user: ServiceProcess(
+            [sys.executable, *command], environment=environment(user), log=tmp_path / f"{user}.log"
+        )
+        for user, command in commands.items()
+    }
+    try:
+        url = f"http://127.0.0.1:{environment('rest')['PORT']}"
+        processes["worker"].wait_for_event("worker_started")
+        processes["rest"].wait_for_event("rest_started")
+        assert requests.get(f"{url}/readyz", timeout=10).status_code == 200
+        job_id = _send(url, callback=f"{url}/callback")
+        wait_until(lambda: requests.get(f"{url}/apiv1/job/{job_id}", timeout=10).json()["state"] == "done")
+        _send(url, callback=f"{url}/callback")
+        for path in ("/metrics", "/apiv1/queue", "/apiv1/models", f"/apiv1/job/{job_id}/callbacks"):
+            assert requests.get(url + path, timeout=10).status_code == 200, path
+        processes["worker"].wait_for_event("webhook_failed")
+        wait_until(lambda: "job_finished" in processes["logs"].output())
+        server.client("client").lpush("toWorkers", "not a job")
+        processes["worker"].wait_for_event("entry_dead_lettered")
+        for process in (processes[name] for name in ("worker", "keeper", "rest")):
+            process.terminate()
+    finally:
+        for process in processes.values():
+            process.kill()
+
+
+def _send(url: str, *, callback: str) -> str:
+    files = {"mp3": ("song.mp3", song(), "audio/mpeg")}
+    answer = requests.post(
+        f"{url}/apiv1/separate", files=files, data={"callback": f'{{"url": "{callback}"}}'}, timeout=30
+    )
+    assert answer.status_code == 200, answer.text
+    job_id: str = answer.json()["songhash"]
+    return job_id
+
+
+def test_probes_of_the_pod_answer(server: ServerWithUsers) -> None:
+    if not shutil.which("redis-cli"):
+        pytest.skip("redis-cli is not installed")
+    probe = (START.parent / "statefulset.yaml").read_text()
+    (command,) = re.findall(r'command: \[sh, -c, "(redis-cli .*?)"\]', probe)
+    command = command.replace("redis-cli", f"redis-cli -p {server.port}")
+    environment = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": "probe"}
+    assert subprocess.run(["sh", "-c", command], env=environment, check=False).returncode == 0
