@@ -17,7 +17,7 @@ STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-long train-test check attack bench chaos cluster-test lock audit sbom clean
+.PHONY: help setup demo up test test-fast test-long train-test check attack bench chaos cluster-test lock audit sbom digests clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,12 @@ sbom: $(TOOLS)/.setup ## a bill of materials (CycloneDX) of each image in build/
 	for image in $(IMAGES); do \
 	  $(TOOLS)/bin/python locks/installed.py $$image | $(TOOLS)/bin/cyclonedx-py requirements --pyproject $${image%-gpu}/pyproject.toml \
 	    --output-reproducible --mc-type application -o build/sbom/msaas-$$image.cdx.json - || exit 1; \
+	done
+
+digests: ## compare the digests of images with their registries, which takes skopeo and a connection
+	grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' */Dockerfile */k8s compose.yaml | sort -u | while IFS=@ read -r image digest; do \
+	  found=$$(skopeo inspect --no-tags --format '{{.Digest}}' "docker://$$image") || exit 1; echo "$$image $$found"; \
+	  test "$$found" = "$$digest" || { echo "$$image: the digest here is $$digest" >&2; exit 1; }; \
 	done
 
 clean: ## remove build outputs and the local state

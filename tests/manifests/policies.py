@@ -111,9 +111,12 @@ def pods_are_restricted(manifests: list[Manifest]) -> list[str]:
 
 
 def complaint_of_image(image: str) -> str | None:
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    if "@sha256:" not in image and tag in ("", "latest"):
-        return f"{image} has neither tag nor digest"
+    """Our images have the version of the code as their tag, all others a digest as well."""
+    name, _, digest = image.partition("@")
+    if name.rpartition("/")[2].partition(":")[2] in ("", "latest"):
+        return f"{image} has no tag"
+    if not (name.startswith("msaas-") or re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
+        return f"{image} has no digest"
     return f"{image} is unavailable" if _UNAVAILABLE.match(image) else None
 
 

@@ -81,6 +81,17 @@ def test_images_have_the_version_of_the_code(tmp_path: Path) -> None:
     assert {image.partition(":")[2] for image in ours} == {version()}
 
 
+def test_image_has_one_digest_everywhere() -> None:
+    """`make digests` finds them in these files."""
+    files = [*DOCKERFILES, ROOT / "compose.yaml", *ROOT.glob("*/k8s/*.yaml")]
+    digests: dict[str, set[str]] = {}
+    for path in files:
+        for image, digest in re.findall(r"([\w./-]+:[\w.-]+)@(sha256:\w+)", path.read_text()):
+            digests.setdefault(image.removeprefix("docker.io/library/"), set()).add(digest)
+    assert len(digests) == 3
+    assert [image for image, found in digests.items() if len(found) > 1] == []
+
+
 def _containers(manifests: list[Manifest]) -> list[dict[str, Any]]:
     pods = [each["spec"]["template"]["spec"] for each in manifests if "template" in each.get("spec", {})]
     return [container for pod in pods for container in pod["containers"]]

@@ -111,7 +111,15 @@ class SharedOutbox:
         return getattr(self._outboxes[user], name)
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the queue on one server, and those of this module on both."""
+    if "server" in metafunc.fixturenames:
+        is_of_the_queue = "bench" in metafunc.fixturenames
+        kinds = ["valkey"] if is_of_the_queue else ["valkey", "redis"]
+        metafunc.parametrize("server", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerWithUsers]:
