@@ -8,7 +8,7 @@ import numpy as np
 
 from msaas.models import FOUR_STEMS
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
-from msaas_worker.separators import OnProgress
+from msaas_worker.separators import OVERLAP, OnProgress
 
 _SEGMENT_S = 0.25
 
@@ -29,7 +29,13 @@ class QuickSeparator:
         return f"quick {self.gain}"
 
     def separate(
-        self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress
+        self,
+        song: DecodedSong,
+        *,
+        stems: tuple[str, ...],
+        on_progress: OnProgress,
+        overlap: float = OVERLAP,
+        shifts: int = 0,
     ) -> Iterator[Audio]:
         step = int(_SEGMENT_S * SAMPLERATE)
         gains = self.gain * np.arange(1, len(stems) + 1, dtype=np.float32) / 10

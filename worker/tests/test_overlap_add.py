@@ -10,46 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from demucs.apply import BagOfModels, apply_model
+from demucs.apply import BagOfModels
 from demucs.hdemucs import HDemucs
 from worker.tests.models import STEMS, tiny
 from worker.tests.songs import decoded, noise
+from worker.tests.streaming import FINE_TUNED, MIXED, SEGMENT, make_separator, run_demucs, stream
 
-from msaas_worker.audio.decoded import Audio, DecodedSong
-from msaas_worker.separators.bag import Bag
-from msaas_worker.separators.engine import BagSeparator
-from msaas_worker.separators.overlap_add import Runner, segments_of
-
-SEGMENT = 22_050
-FINE_TUNED = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]
-MIXED = [[1.0, 0, 1.0, 0.5], [0, 1.0, 0.25, 0.5]]
-
-
-def make_separator(bag: BagOfModels, *, batch: int = 1) -> BagSeparator:
-    runners = tuple(Runner(segments=segments_of(model), forward=model, batch=batch) for model in bag.models)
-    return BagSeparator(
-        model="htdemucs",
-        bag=Bag(tuple(STEMS), tuple(map(tuple, bag.weights))),
-        runners=runners,
-        weights_sha256="",
-    )
-
-
-def stream(bag: BagOfModels, song: DecodedSong, *, stems: list[str] | None = None, batch: int = 1) -> Audio:
-    regions = make_separator(bag, batch=batch).separate(
-        song, stems=tuple(stems or STEMS), on_progress=lambda done: None
-    )
-    return np.concatenate(list(regions), axis=-1)
-
-
-def run_demucs(bag: BagOfModels, song: DecodedSong) -> Audio:
-    """Like `demucs.api.Separator.separate_tensor`, with mean and deviation in double precision."""
-    wav = torch.from_numpy(song.read(0, song.samples).copy())
-    mean = torch.tensor(song.mean, dtype=torch.float32)
-    std = torch.tensor(song.std, dtype=torch.float32) + 1e-8
-    estimates = apply_model(bag, ((wav - mean) / std)[None], shifts=0, split=True, overlap=0.25)
-    separated: Audio = (estimates[0] * std + mean).numpy()
-    return separated
+from msaas_worker.audio.decoded import Audio
 
 
 def snr_db(reference: Audio, other: Audio) -> float:
@@ -67,6 +34,20 @@ def test_samples_of_a_model_equal_demucs(samples: int, tmp_path: Path) -> None:
     assert np.array_equal(result, run_demucs(bag, song))
 
 
+@pytest.mark.parametrize("samples", [1, SEGMENT, 2 * SEGMENT + 7])
+@pytest.mark.parametrize("overlap", [0.0, 0.1, 0.5, 0.6, 0.75])
+def test_samples_for_any_overlap_equal_demucs(overlap: float, samples: int, tmp_path: Path) -> None:
+    bag = BagOfModels([tiny()])
+    song = decoded(noise(samples), tmp_path / "song")
+    assert np.array_equal(stream(bag, song, overlap=overlap), run_demucs(bag, song, overlap=overlap))
+
+
+def test_overlap_changes_the_samples(tmp_path: Path) -> None:
+    bag = BagOfModels([tiny()])
+    song = decoded(noise(2 * SEGMENT), tmp_path / "song")
+    assert not np.array_equal(stream(bag, song, overlap=0.5), stream(bag, song))
+
+
 @pytest.mark.parametrize("weights", [None, MIXED], ids=["equal", "weighted"])
 def test_samples_of_a_bag_equal_demucs(weights: list[list[float]] | None, tmp_path: Path) -> None:
     bag = BagOfModels([tiny(seed=1), tiny(seed=2)], weights)
@@ -75,10 +56,11 @@ def test_samples_of_a_bag_equal_demucs(weights: list[list[float]] | None, tmp_pa
 
 
 @pytest.mark.slow
-def test_models_of_a_bag_may_have_different_segments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlap", [0.25, 0.7])
+def test_models_of_a_bag_may_have_different_segments(overlap: float, tmp_path: Path) -> None:
     bag = BagOfModels([tiny(seed=1), tiny(seed=2, segment=Fraction(3, 10))])
     song = decoded(noise(2 * SEGMENT + 99), tmp_path / "song")
-    assert np.array_equal(stream(bag, song), run_demucs(bag, song))
+    assert np.array_equal(stream(bag, song, overlap=overlap), run_demucs(bag, song, overlap=overlap))
 
 
 @pytest.mark.slow
@@ -142,12 +124,15 @@ def test_exception_of_on_progress_ends_the_separation_at_once(tmp_path: Path) ->
 
 @pytest.mark.process
 @pytest.mark.long
-def test_hour_needs_as_much_memory_as_five_minutes(tmp_path: Path) -> None:
-    five, sixty = measure_peak_mib(tmp_path, minutes=5), measure_peak_mib(tmp_path, minutes=60)
+@pytest.mark.parametrize(("overlap", "shifts"), [(0.25, 0), (0.5, 2)])
+def test_hour_needs_as_much_memory_as_five_minutes(overlap: float, shifts: int, tmp_path: Path) -> None:
+    five, sixty = (
+        measure_peak_mib(tmp_path, minutes=minutes, overlap=overlap, shifts=shifts) for minutes in (5, 60)
+    )
     assert sixty < five * 1.1
 
 
-def measure_peak_mib(folder: Path, *, minutes: int) -> float:
+def measure_peak_mib(folder: Path, *, minutes: int, overlap: float, shifts: int) -> float:
     """Return the peak of a process that separates a song of this length with an identity as its model."""
     code = f"""
 import json, resource
@@ -167,7 +152,11 @@ runner = Runner(segments=segments_of(model), forward=lambda mixture: mixture[:, 
 bag = Bag(("vocals",), ((1.0,),))
 separator = BagSeparator(model="htdemucs", bag=bag, runners=(runner,), weights_sha256="")
 regions = separator.separate(
-    DecodedSong(song, samples, 0.0, 1.0), stems=("vocals",), on_progress=lambda done: None
+    DecodedSong(song, samples, 0.0, 1.0),
+    stems=("vocals",),
+    overlap={overlap},
+    shifts={shifts},
+    on_progress=lambda done: None,
 )
 assert sum(region.shape[-1] for region in regions) == samples
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

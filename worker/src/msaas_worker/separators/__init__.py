@@ -15,6 +15,8 @@ from msaas_worker.audio.decoded import Audio, DecodedSong
 OnProgress = Callable[[float], None]
 #: `exact` is float32. `auto` and `fast` allow 16 bits, as far as the measured error permits.
 Precision = Literal["auto", "exact", "fast"]
+#: Default share of a segment that overlaps the next one, as in demucs.
+OVERLAP = 0.25
 
 
 class ModelPending(ModelUnavailable):
@@ -40,9 +42,19 @@ class Separator(Protocol):
         """`cpu` or `cuda`."""
 
     def separate(
-        self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress
+        self,
+        song: DecodedSong,
+        *,
+        stems: tuple[str, ...],
+        on_progress: OnProgress,
+        overlap: float = OVERLAP,
+        shifts: int = 0,
     ) -> Iterator[Audio]:
-        """Yield regions `[stems, 2, samples]` as they become final. Joined, they are as long as the song."""
+        """Yield regions `[stems, 2, samples]` as they become final. Joined, they are as long as the song.
+
+        `overlap` is the share of a segment that overlaps the next one, and `shifts` the number of shifted
+        passes that are averaged, 0 for one pass without a shift. Both are those of demucs.
+        """
 
 
 class Separators(Protocol):

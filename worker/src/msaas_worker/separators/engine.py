@@ -8,11 +8,12 @@ import demucs
 
 from msaas.logs import get_logger
 from msaas_worker.audio.decoded import Audio, DecodedSong
-from msaas_worker.separators import OnProgress, Precision
+from msaas_worker.separators import OVERLAP, OnProgress, Precision
 from msaas_worker.separators.bag import Bag, align
 from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import BuildNetwork, prepare
 from msaas_worker.separators.overlap_add import Mixture, Runner, segments_of
+from msaas_worker.separators.shifts import draw_starts
 
 #: Segments computed at once. A single segment does not keep a GPU busy.
 _MIN_BATCH = {"cpu": 1, "cuda": 8}
@@ -44,14 +45,27 @@ class BagSeparator:
         return f"demucs-{demucs.__version__}/{self.device}/{self.arithmetic}"
 
     def separate(
-        self, song: DecodedSong, *, stems: tuple[str, ...], on_progress: OnProgress
+        self,
+        song: DecodedSong,
+        *,
+        stems: tuple[str, ...],
+        on_progress: OnProgress,
+        overlap: float = OVERLAP,
+        shifts: int = 0,
     ) -> Iterator[Audio]:
         mixture, rows = Mixture(song), self.bag.rows(stems)
-        required = {index: self.runners[index] for index in self.bag.required_networks(rows)}
-        segments = sum(len(runner.segments.offsets(song.samples)) for runner in required.values())
+        # Networks that do not run have shifts, too: one stem gets the same samples as among all stems.
+        starts = draw_starts(shifts, networks=len(self.runners))
+        required = {
+            index: self.runners[index].with_overlap(overlap) for index in self.bag.required_networks(rows)
+        }
+        segments = sum(
+            len(runner.segments.places(song.samples, starts[index])) for index, runner in required.items()
+        )
         progress = _Progress(on_progress, segments)
         streams = {
-            index: runner.regions(mixture, on_segments=progress.add) for index, runner in required.items()
+            index: runner.regions(mixture, on_segments=progress.add, starts=starts[index])
+            for index, runner in required.items()
         }
         mean = mixture.mean / len(self.bag.stems) if self.adds_up else mixture.mean
         for estimates in align(streams, samples=song.samples):
