@@ -24,7 +24,7 @@ _DECODER = (
     "sys.argv[0] = 'msaas_worker.audio.decoder'\n"
     "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
 )
-_CHANGES = {"confined": "", "not confined": "process.confine = lambda readable: ()"}
+_CHANGES = {"confined": "", "not confined": "process.confine = lambda: ()"}
 
 
 def decode_ms(folder: Path, change: str) -> tuple[float, float]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sphn
+import soundfile
 from demucs.api import Separator
+from worker.tests.references import find_lag
 
 from msaas.models import MODELS
 from msaas_worker.audio.decoded import Audio
@@ -20,8 +21,6 @@ _MODEL = "htdemucs"
 _STEMS = MODELS[_MODEL].stems
 _HOUR_S = 3600
 _ATTEMPTS = 5
-#: Samples before the song: 576 of LAME and 529 of a decoder.
-_MP3_DELAY = 1105
 _HEADROOM = 1.01
 
 Stems = Mapping[str, Audio]
@@ -49,12 +48,13 @@ def fidelity(
     """Compare `mp3s`, which the worker computed in `arithmetic`, with the MP3s and the samples of demucs."""
     reference = _rescale(_run_demucs(song, repo=repo))
     ours = _run_worker(song, _load_separator(repo, arithmetic=arithmetic))
-    theirs, coded = _decode_files(reference_mp3s), _decode_bytes(mp3s)
+    theirs = _align(reference, _decode_files(reference_mp3s))
+    coded = _align(reference, _decode_bytes(mp3s))
     return Fidelity(
         arithmetic=arithmetic,
         snr_db=_worst_snr_db(reference, _rescale(ours)),
-        mp3_snr_db=_worst_snr_db(reference, _align(reference, coded)),
-        reference_mp3_snr_db=_worst_snr_db(reference, _align(reference, theirs)),
+        mp3_snr_db=_worst_snr_db(reference, coded),
+        reference_mp3_snr_db=_worst_snr_db(reference, theirs),
         mp3_to_mp3_snr_db=_worst_snr_db(theirs, coded),
     )
 
@@ -90,7 +90,7 @@ def _rescale(stems: Stems) -> Stems:
 
 
 def _decode_files(mp3s: Mapping[str, Path]) -> Stems:
-    return {stem: sphn.read(str(path))[0] for stem, path in mp3s.items()}
+    return {stem: soundfile.read(path, dtype="float32")[0].T for stem, path in mp3s.items()}
 
 
 def _decode_bytes(mp3s: Mapping[str, bytes]) -> Stems:
@@ -102,9 +102,11 @@ def _decode_bytes(mp3s: Mapping[str, bytes]) -> Stems:
 
 
 def _align(reference: Stems, decoded: Stems) -> Stems:
-    """Remove the samples that MP3 adds before and after the song."""
-    ends = {stem: _MP3_DELAY + audio.shape[-1] for stem, audio in reference.items()}
-    return {stem: audio[:, _MP3_DELAY : ends[stem]] for stem, audio in decoded.items()}
+    """Remove the samples that an encoder without an Info frame adds before and after the song."""
+    lags = {stem: find_lag(reference[stem], audio) for stem, audio in decoded.items()}
+    return {
+        stem: audio[:, lags[stem] : lags[stem] + reference[stem].shape[-1]] for stem, audio in decoded.items()
+    }
 
 
 def _worst_snr_db(reference: Stems, other: Stems) -> float:

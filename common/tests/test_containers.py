@@ -57,6 +57,9 @@ def adts(size_bytes: int) -> bytes:
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(20), "WMA"),
         (b"\x1a\x45\xdf\xa3" + bytes(20), "Matroska"),
         ((b"\x47" + bytes(187)) * 5, "MPEG transport stream"),
+        (bytes(100) + (b"\x47" + bytes(187)) * 5, "MPEG transport stream"),
+        (b"rest of a frame" + adts(300) * 3, "AAC"),
+        (b"rest of a pack" + (b"\0\0\1\xba\x44" + bytes(2043)) * 2, "MPEG program stream"),
         (b"\0\0\1\xba" + bytes(40), "MPEG program stream"),
     ],
 )
@@ -88,6 +91,13 @@ def test_stream_recorded_from_the_middle_of_a_frame_is_no_aac() -> None:
     found = recognise(b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(60) + FRAME * 5)
     assert found
     assert found.name == "MP3"
+
+
+@pytest.mark.parametrize(
+    "data", [b"rest of a frame" + adts(300) * 2, (b"\x47" + bytes(187)) * 4, b"\x47" * 187]
+)
+def test_fewer_frames_or_packets_are_unknown(data: bytes) -> None:
+    assert recognise(data) is None
 
 
 @given(st.binary(max_size=300))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 import requests
-import sphn
+import soundfile
 
 from msaas.storage.s3 import connect
 from tests.cluster.kube import (
@@ -74,8 +74,7 @@ def test_sample_client_gets_its_stems(api: Api, figure: Figure, tmp_path: Path) 
 
 def _duration_s(mp3: bytes, folder: Path) -> int:
     (folder / "track.mp3").write_bytes(mp3)
-    samples, samplerate = sphn.read(str(folder / "track.mp3"))
-    return round(samples.shape[-1] / samplerate)
+    return round(soundfile.info(folder / "track.mp3").duration)
 
 
 def test_logs_pod_prints_the_lines_of_other_services() -> None:

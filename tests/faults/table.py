@@ -130,7 +130,7 @@ FAULTS: dict[str, Fault] = {
         "400, honoured up to an hour, sent if `events` ask for it, refused",
     ),
     "T13": Fault(
-        "an MP3 that takes over the decoder: 41 attempts to reach files, network, processes and the worker,"
+        "an MP3 that takes over the decoder: 42 attempts to reach files, network, processes and the worker,"
         " and every other system call",
         "each fails, and the same attempts work in a plain process",
     ),

@@ -1,5 +1,6 @@
-"""The decoder process: the samples that demucs loads for a song, a named error for any other file."""
+"""The decoder process: its samples, its limits, and a named error for any file that is not a song."""
 
+import json
 import math
 import os
 import resource
@@ -11,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sphn
-import torch
-from demucs.audio import convert_audio
+from worker.tests.references import decode_by_ffmpeg, require, snr_db
 from worker.tests.songs import mp3, noise
 
 from msaas.errors import MsaasError, SeparationFailed, SongTooLong, UndecodableSong
-from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
+from msaas_worker.audio.decoded import SAMPLERATE, DecodedSong
 from msaas_worker.audio.decoding import DecoderProcess, decode
 from tests.servers import wait_until
 
@@ -35,33 +34,25 @@ def decode_bytes(
     return decode(folder / "song.mp3", frames, max_duration_s=max_duration_s, process=process)
 
 
-def load_as_demucs(path: Path) -> Audio:
-    samples, rate = sphn.read(str(path))
-    loaded: Audio = convert_audio(torch.from_numpy(samples), rate, SAMPLERATE, 2).numpy()
-    return loaded
-
-
-def snr_db(reference: Audio, other: Audio) -> float:
-    error = float(np.square(reference - other, dtype=np.float64).sum())
-    power = float(np.square(reference, dtype=np.float64).sum())
-    return math.inf if error == 0 else 10 * math.log10(power / error)
-
-
 @pytest.mark.parametrize(
     ("rate", "channels"), [*((rate, 2) for rate in RATES), (12000, 1), (44100, 1), (48000, 1)]
 )
-def test_song_has_the_samples_that_demucs_loads(rate: int, channels: int, tmp_path: Path) -> None:
+def test_song_has_the_samples_that_ffmpeg_decodes(rate: int, channels: int, tmp_path: Path) -> None:
+    require("ffmpeg")
     bit_rate = 128 if rate >= 32_000 else 64  # LAME changes the rate at less.
     content = mp3(noise(LONG_S * rate, channels=channels), samplerate=rate, bit_rate=bit_rate)
     song = decode_bytes(content, tmp_path)
-    reference = load_as_demucs(tmp_path / "song.mp3")
-    assert song.samples == reference.shape[-1]
-    assert snr_db(reference, song.read(0, song.samples)) > (100 if rate != SAMPLERATE else 300)
+    reference = decode_by_ffmpeg(tmp_path / "song.mp3")
+    assert song.samples == pytest.approx(reference.shape[-1], abs=1)
+    assert song.source_hz == rate
+    assert song.source_samples == pytest.approx(song.samples * rate / SAMPLERATE, abs=1)
+    common = min(song.samples, reference.shape[-1])
+    assert snr_db(reference[:, :common], song.read(0, common)) > 100
 
 
 def test_mean_and_deviation_are_those_of_the_mono_downmix(tmp_path: Path) -> None:
     song = decode_bytes(mp3(noise(LONG_S * SAMPLERATE)), tmp_path)
-    mono = load_as_demucs(tmp_path / "song.mp3").mean(0).astype(np.float64)
+    mono = song.read(0, song.samples).mean(0).astype(np.float64)
     assert song.mean == pytest.approx(mono.mean(), abs=1e-9)
     assert song.std == pytest.approx(mono.std(ddof=1), rel=1e-9)
 
@@ -120,11 +111,17 @@ def test_song_within_the_maximum_duration_is_decoded(tmp_path: Path) -> None:
 # Limits of the process
 
 
-def decoder_with(sphn_code: str, folder: Path, **limits: float) -> DecoderProcess:
-    """Return a decoder process that imports this code as `sphn`."""
+#: A second of full scale, as code.
+ONES = "numpy.ones((44100, 2), numpy.float32)"
+#: It is recognised as a song of libsndfile, and `ffmpeg` finds no sound in it.
+WAV_HEAD = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0"
+
+
+def decoder_with(soundfile_code: str, folder: Path, **limits: float) -> DecoderProcess:
+    """Return a decoder process that imports this code as `soundfile`."""
     modules = folder / "modules"
     modules.mkdir()
-    (modules / "sphn.py").write_text(sphn_code)
+    (modules / "soundfile.py").write_text(f"class LibsndfileError(Exception): pass\n{soundfile_code}")
     code = (
         f"import sys, runpy; sys.path.insert(0, {str(modules)!r});"
         "sys.argv[0] = 'msaas_worker.audio.decoder';"
@@ -134,23 +131,37 @@ def decoder_with(sphn_code: str, folder: Path, **limits: float) -> DecoderProces
     return replace(process, command=(*process.command[:2], "-c", code), **limits)  # type: ignore[arg-type]
 
 
+def sound_file(*, opened: str = "pass", block: str) -> str:
+    """Return the code of a `SoundFile` with one block. `opened` runs when it opens."""
+    return (
+        "import contextlib, numpy\n"
+        "class SoundFile(contextlib.nullcontext):\n"
+        "    samplerate, channels, frames, is_read = 44100, 2, 44100, False\n"
+        f"    def __init__(self, file, closefd): super().__init__(self); {opened}\n"
+        "    def tell(self): return self.frames\n"
+        "    def read(self, samples, dtype, always_2d):\n"
+        f"        block = numpy.empty((0, 2), numpy.float32) if self.is_read else {block}\n"
+        "        self.is_read = True\n"
+        "        return block\n"
+    )
+
+
 def test_decoder_beyond_its_memory_is_an_undecodable_song(tmp_path: Path) -> None:
     # With more memory it would decode a second of silence.
-    hungry = (
-        "import numpy\n"
-        "class FileReader:\n"
-        "    sample_rate = 44100\n"
-        "    def __init__(self, path): self.hoard = bytearray(8 * 1024**3)\n"
-        "    def decode(self, start, seconds): return numpy.ones((2, 44100), numpy.float32)\n"
-    )
+    hungry = sound_file(opened="self.hoard = bytearray(8 * 1024**3)", block=ONES)
     with pytest.raises(UndecodableSong):
-        decode_bytes(b"\0", tmp_path, process=decoder_with(hungry, tmp_path))
+        decode_bytes(WAV_HEAD, tmp_path, process=decoder_with(hungry, tmp_path))
+
+
+def test_decoder_with_an_injected_library_decodes(tmp_path: Path) -> None:
+    process = decoder_with(sound_file(block=ONES), tmp_path)
+    assert decode_bytes(WAV_HEAD, tmp_path, process=process).samples == SAMPLERATE
 
 
 def test_decoder_beyond_its_cpu_time_is_killed(tmp_path: Path) -> None:
-    busy = decoder_with("def FileReader(path):\n    while True: pass", tmp_path, start_cpu_s=1)
+    busy = decoder_with("def SoundFile(file, closefd):\n    while True: pass", tmp_path, start_cpu_s=1)
     with pytest.raises(UndecodableSong, match=r"time|did not end"):
-        decode_bytes(b"\0", tmp_path, process=busy)
+        decode_bytes(WAV_HEAD, tmp_path, process=busy)
 
 
 def test_sleeping_decoder_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -159,11 +170,11 @@ def test_sleeping_decoder_is_killed_with_its_children(tmp_path: Path) -> None:
         "import subprocess, time\n"
         "child = subprocess.Popen(['sleep', '600'])\n"
         f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
-        "def FileReader(path): time.sleep(600)\n"
+        "def SoundFile(file, closefd): time.sleep(600)\n"
     )
     process = decoder_with(asleep, tmp_path, wall_per_cpu_s=0.5)
     with pytest.raises(UndecodableSong, match="did not end"):
-        decode_bytes(b"\0", tmp_path, process=process)
+        decode_bytes(WAV_HEAD, tmp_path, process=process)
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: is_gone(child))
 
@@ -176,33 +187,42 @@ def is_gone(pid: int) -> bool:
     return state == "Z"
 
 
+FACTS = {"mean": 0.0, "std": 1.0, "source_hz": 44100, "source_samples": 9, "is_damaged": False}
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         b"[" * 50_000,
         b"17",
-        b'{"mean": "0", "std": 1.0}',
-        b'{"mean": 0.0, "std": 1.0, "error": "no_such_error"}',
+        json.dumps(FACTS | {"mean": "0"}).encode(),
+        json.dumps(FACTS | {"error": "no_such_error"}).encode(),
         b'{"error": "no_room", "detail": {}}',
-        b'{"mean": 0.0, "std": Infinity}',
-        b'{"mean": 0.0, "std": 1.0}',
+        json.dumps(FACTS | {"std": math.inf}).encode(),
+        json.dumps(FACTS | {"source_hz": 0}).encode(),
+        json.dumps(FACTS | {"source_samples": -1}).encode(),
+        json.dumps(FACTS | {"source_hz": 44100.5}).encode(),
+        json.dumps(FACTS).encode(),
         b"x" * 10_000_000,
     ],
-    ids=["nested", "number", "text", "unknown error", "detail", "infinite", "without samples", "endless"],
+    ids=[
+        *("nested", "number", "text", "unknown error", "detail", "infinite", "no rate", "negative length"),
+        *("fraction", "without samples", "endless"),
+    ],
 )
 def test_invalid_reply_is_an_undecodable_song(reply: bytes, tmp_path: Path) -> None:
     (tmp_path / "reply").write_bytes(reply)
     hostile = (
         "import os\n"
         f"reply = open({str(tmp_path / 'reply')!r}, 'rb').read()\n"
-        "def FileReader(path):\n"
+        "def SoundFile(file, closefd):\n"
         "    os.write(1, reply)\n"
         "    os._exit(0)\n"
     )
     process = decoder_with(hostile, tmp_path, start_cpu_s=1, wall_per_cpu_s=2.0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UndecodableSong):
-        decode_bytes(b"\0", tmp_path, process=process)
+        decode_bytes(WAV_HEAD, tmp_path, process=process)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024
 
 
@@ -226,8 +246,8 @@ def test_decoder_has_no_environment_and_no_torch(tmp_path: Path) -> None:
 def test_decoder_dies_with_its_worker(tmp_path: Path) -> None:
     limited = (
         "import os, time\n"
-        "from msaas_worker.audio.decoder import limit\n"
-        "limit(max_samples=1, cpu_s=60)\n"
+        "from msaas_worker.audio.process_limits import limit\n"
+        "limit(memory_bytes=2**30, cpu_s=60, output_bytes=1)\n"
         "print(os.getpid(), flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -250,13 +270,10 @@ def test_decoder_dies_with_its_worker(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_panic_of_the_decoder_is_a_named_error(tmp_path: Path) -> None:
-    panicking = (
-        "class PanicError(BaseException): pass\n"
-        "def FileReader(path): raise PanicError(f'{path}: index out of bounds')\n"
-    )
-    with pytest.raises(UndecodableSong, match=r"^song: index out of bounds$"):
-        decode_bytes(b"\0", tmp_path, process=decoder_with(panicking, tmp_path))
+def test_error_of_the_library_is_a_named_error(tmp_path: Path) -> None:
+    failing = "def SoundFile(file, closefd): raise ValueError('Format not recognised.')\n"
+    with pytest.raises(UndecodableSong, match=r"^Format not recognised\.$"):
+        decode_bytes(WAV_HEAD, tmp_path, process=decoder_with(failing, tmp_path))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,5 +1,7 @@
 """Kinds of audio files, recognised by their content and never by a name: one row each."""
 
+import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +11,13 @@ from msaas.mpeg.tags import skip_tags
 from msaas.mpeg.walk import walk
 
 _HEAD_BYTES = 4096
+#: Packets of an MPEG transport stream. So many with the same first byte are not a coincidence.
+_PACKETS, _PACKET_BYTES, _PACKET_SYNC = 5, 188, 0x47
+#: Recordings and damaged files begin in a frame or a pack. The first whole ones begin before this.
+_SEARCH_BYTES = 64 * 1024
+#: A pack of an MPEG program stream, of MPEG-1 or MPEG-2.
+_PACK = re.compile(rb"\x00\x00\x01\xba[\x21-\x2f\x44-\x7f]")
+_ADTS_SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 
 
 class Decoder(StrEnum):
@@ -60,12 +69,13 @@ _ROWS = (
     _row("MPEG program stream", "mpg", Decoder.FFMPEG),
 )
 CONTAINERS: dict[str, Container] = {row.name: row for row in _ROWS}
+MP3 = CONTAINERS["MP3"]
 #: Endings of song names in the store, the most frequent first.
 SONG_EXTENSIONS = tuple(row.extension for row in _ROWS)
 
 
 def recognise(data: bytes | mmap) -> Container | None:
-    """Return the kind of file, None if it is none of the table."""
+    """Return the kind of file, None if it is unknown."""
     start = skip_tags(data, 0)
     head = data[start : start + _HEAD_BYTES]
     for name, matches in _SIGNATURES.items():
@@ -73,7 +83,11 @@ def recognise(data: bytes | mmap) -> Container | None:
             return CONTAINERS[name]
     if _is_adts(data, start):
         return CONTAINERS["AAC"]
-    return CONTAINERS["MP3"] if any(True for _ in walk(data)) else None
+    if any(True for _ in walk(data)):
+        return MP3
+    if _has_adts(data):
+        return CONTAINERS["AAC"]
+    return CONTAINERS["MPEG program stream"] if _has_packs(data) else None
 
 
 def _begins(*starts: bytes, at: int = 0) -> Callable[[bytes], bool]:
@@ -106,7 +120,12 @@ def _is_ogg(*codecs: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    return len(head) > 188 * 3 and all(head[at] == 0x47 for at in range(0, 188 * 4, 188))
+    """A recording may begin in a packet. Each packet begins with the same byte."""
+    last = _PACKETS * _PACKET_BYTES
+    return any(
+        set(head[start : start + last : _PACKET_BYTES]) == {_PACKET_SYNC}
+        for start in range(min(_PACKET_BYTES, len(head) - last + 1))
+    )
 
 
 #: In the order in which they are tried.
@@ -148,3 +167,12 @@ def _is_adts(data: bytes | mmap, at: int) -> bool:
             return False
         at += size_bytes
     return True
+
+
+def _has_adts(data: bytes | mmap) -> bool:
+    return any(_is_adts(data, match.start()) for match in _ADTS_SYNC.finditer(data, 0, _SEARCH_BYTES))
+
+
+def _has_packs(data: bytes | mmap) -> bool:
+    found = _PACK.finditer(data, 0, _SEARCH_BYTES)
+    return len(list(itertools.islice(found, 2))) == 2

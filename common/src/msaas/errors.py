@@ -62,6 +62,10 @@ class UndecodableSong(MsaasError):
     """The song cannot be decoded."""
 
 
+class DecoderMissing(UndecodableSong):
+    """The decoder of this kind of file is not installed."""
+
+
 class UnknownOption(MsaasError):
     """The option is unknown."""
 

@@ -54,8 +54,9 @@ class _Walk:
         #: The size of a frame of the free format without padding.
         self._free_bytes = 0
         self._last: Frame | None = None
-        #: Frames of this stream so far, and their bytes.
+        #: Frames of this stream so far, their bytes, and their different sizes.
         self._taken = self._taken_bytes = 0
+        self._sizes_bytes: set[int] = set()
 
     def frames(self) -> Iterator[Frame]:
         at = self._find_chain(0)
@@ -120,14 +121,18 @@ class _Walk:
     def _count(self, frame: Frame) -> None:
         if not self._last or self._last.header.stream != frame.header.stream:
             self._taken = self._taken_bytes = 0
+            self._sizes_bytes = set()
         self._last = frame
         self._taken += 1
         self._taken_bytes += frame.size_bytes
+        self._sizes_bytes.add(frame.size_bytes)
 
     def _count_lost(self, gap_bytes: int) -> int:
         """Return the number of frames that the gap was, 0 if it is foreign bytes."""
         if not self._taken:
             return 0
+        if gap_bytes in self._sizes_bytes:
+            return 1
         average_bytes = self._taken_bytes / self._taken
         lost = round(gap_bytes / average_bytes)
         fits = abs(gap_bytes - lost * average_bytes) <= _GAP_TOLERANCE_BYTES

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from msaas_worker.audio.tags import Tags
+
 #: Sample rate of the models, in Hz.
 SAMPLERATE = 44_100
 CHANNELS = 2
@@ -23,6 +25,10 @@ class DecodedSong:
     samples: int
     mean: float
     std: float
+    #: The sample rate of the file, and the length of the song at this rate.
+    source_hz: int = SAMPLERATE
+    source_samples: int = 0
+    tags: Tags = Tags()
 
     def read(self, start: int, stop: int) -> Audio:
         """Return the samples `[2, stop - start]`; both are within the song."""

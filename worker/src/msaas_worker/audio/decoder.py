@@ -1,126 +1,186 @@
-"""The decoder process of untrusted MP3s, limited in memory, time and output, and confined to its two files.
+"""The decoder process of untrusted songs, limited in memory, time and output, and confined to its open files.
 
-    python -m msaas_worker.audio.decoder SONG.mp3 FRAMES.f32 MAX_SAMPLES CPU_S
+    python -m msaas_worker.audio.decoder SONG FRAMES.f32 MAX_SAMPLES CPU_S [stdin]
 
-It writes interleaved stereo float32 at 44.1 kHz, and on stdout one line of JSON: facts, or the error.
+It writes interleaved stereo float32 at 44.1 kHz, and on stdout one line of JSON: facts, or the error. Then it
+writes the tags of the song beside the samples. With `stdin`, the samples come from `ffmpeg`.
 """
 
-import ctypes
 import json
 import math
 import os
-import resource
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import BinaryIO, Self, TextIO
 
 # Each thread of a BLAS reserves address space: one is enough.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
-import sphn
 
-from msaas_worker.audio.decoded import CHANNELS, FRAME_BYTES, SAMPLERATE, Audio
-from msaas_worker.audio.resampling import Resampler
+from msaas.containers import Decoder, recognise
+from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
+from msaas_worker.audio.decoders import Blocks
+from msaas_worker.audio.decoders.au import decode_au
+from msaas_worker.audio.decoders.mpeg import decode_mpeg
+from msaas_worker.audio.decoders.sndfile import BLOCK_SAMPLES, decode_sndfile
+from msaas_worker.audio.downmix import VORBIS_ORDER, WAVE_ORDER, downmix
+from msaas_worker.audio.process_limits import limit
+from msaas_worker.audio.resampling import resample
+from msaas_worker.audio.tag_reader import read_tags
 from msaas_worker.confinement.process import confine
 
 MEMORY_BYTES = 1536 * 1024 * 1024
-_BLOCK_S = 20
-#: A seek loses the overlap with the frame before: these samples before a block are decoded and dropped.
-_PREROLL_SAMPLES = 4 * 1152
-_PR_SET_PDEATHSIG = 1
+STDIN = "stdin"
+#: 60 dB above full scale. A sample beyond it, infinite or not a number is damage.
+_MAX_LEVEL = 1000.0
 
 
 class TooLongError(Exception):
     """The song has more samples than allowed."""
 
 
-def limit(*, max_samples: int, cpu_s: int) -> None:
-    """Limit this process, and let it die with its parent (Linux only)."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    output_bytes = (max_samples + _BLOCK_S * SAMPLERATE) * FRAME_BYTES
-    resource.setrlimit(resource.RLIMIT_FSIZE, (output_bytes, output_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+class Facts:
+    """Facts about the song, collected while it passes."""
+
+    def __init__(self, *, max_samples: int) -> None:
+        self.samples, self._max_samples = 0, max_samples
+        self.source_samples = self.source_hz = 0
+        self._is_damaged = False
+        self._total = self._squares = 0.0
+
+    def note_damage(self) -> None:
+        """Note that the end of the song is missing because of damage."""
+        self._is_damaged = True
+
+    def watch_source(self, blocks: Blocks) -> Blocks:
+        """Count the samples before they are resampled."""
+        for rate_hz, block in blocks:
+            self.source_hz = self.source_hz or rate_hz
+            self.source_samples += block.shape[-1]
+            yield rate_hz, block
+
+    def watch(self, blocks: Iterator[Audio]) -> Iterator[Audio]:
+        """Count the samples at 44.1 kHz, and sum their mono downmix. Raises `TooLongError`."""
+        for block in blocks:
+            self.samples += block.shape[-1]
+            if self.samples > self._max_samples:
+                raise TooLongError(f"The song is longer than {self._max_samples / SAMPLERATE:g} s.")
+            mono = block.mean(axis=0).astype(np.float64)
+            self._total += mono.sum()
+            self._squares += np.square(mono).sum()
+            yield block
+
+    def as_json(self) -> dict[str, float | bool]:
+        """Return the facts, with the mean and the standard deviation of the mono downmix."""
+        if not self.samples:
+            raise ValueError("The file has no sound.")
+        mean = self._total / self.samples
+        variance = max(0.0, self._squares - self.samples * mean**2) / max(1, self.samples - 1)
+        return {
+            "samples": self.samples,
+            "source_hz": self.source_hz,
+            "source_samples": self.source_samples,
+            "mean": mean,
+            "std": math.sqrt(variance),
+            "is_damaged": self._is_damaged,
+        }
 
 
-def blocks(path: str) -> Iterator[tuple[int, Audio]]:
-    """Yield the sample rate and blocks `[1 or 2, n]`; joined they are bit for bit those of `sphn.read`."""
-    reader = sphn.FileReader(path)
-    rate = reader.sample_rate
-    length = _BLOCK_S * rate
-    for start in range(0, sys.maxsize, length):
-        preroll = min(start, _PREROLL_SAMPLES)
-        block = _decode(reader, start - preroll, preroll + length, rate)[:, preroll:]
-        if block.shape[-1]:
-            yield rate, block
-        if block.shape[-1] < length:
-            return
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of this process, opened before it is confined. `clean` is an empty one."""
+
+    song: BinaryIO
+    data: mmap
+    frames: BinaryIO
+    clean: BinaryIO
+    tags: TextIO
+
+    @classmethod
+    def open(cls, song: str, frames: str) -> Self:
+        """Raises `OSError`, or `ValueError` for an empty song."""
+        opened = open(song, "rb")  # noqa: SIM115 - open until the process ends
+        return cls(
+            song=opened,
+            data=mmap(opened.fileno(), 0, access=ACCESS_READ),
+            frames=open(frames, "wb"),
+            clean=TemporaryFile(dir=Path(frames).parent),
+            tags=open(Path(frames).with_suffix(".tags"), "w", encoding="utf-8"),
+        )
 
 
-def _decode(reader: sphn.FileReader, start: int, samples: int, rate: int) -> Audio:
-    # The position is in seconds and is rounded down: add a quarter of a sample.
+def decode(files: Files, facts: Facts) -> Blocks:
+    """Yield the song as stereo."""
+    container = recognise(files.data)
+    if container is None:
+        raise ValueError("The file is not audio of a known kind.")
+    order = VORBIS_ORDER if container.name in ("Ogg", "Opus") else WAVE_ORDER
+    if container.decoder is Decoder.MPEG:
+        blocks = decode_mpeg(files.data, files.clean)
+    else:
+        blocks = decode_sndfile(files.song, on_damage=facts.note_damage)
+    return ((rate_hz, downmix(block, order=order)) for rate_hz, block in blocks)
+
+
+def decode_stdin() -> Blocks:
+    """Yield the output of `ffmpeg` as stereo."""
+    return ((rate_hz, downmix(block)) for rate_hz, block in decode_au(sys.stdin.buffer))
+
+
+def write(blocks: Blocks, frames: BinaryIO, facts: Facts) -> None:
+    """Write the song at 44.1 kHz."""
+    sane = ((rate_hz, _without_damage(block)) for rate_hz, block in facts.watch_source(blocks))
+    for block in facts.watch(resample(sane, target_hz=SAMPLERATE)):
+        frames.write(np.ascontiguousarray(block.T, np.float32).tobytes())
+    frames.flush()
+
+
+def _without_damage(block: Audio) -> Audio:
+    return np.where(np.abs(block) <= _MAX_LEVEL, block, np.float32(0))
+
+
+def run(song: str, target: str, *, max_samples: int, from_stdin: bool) -> None:
+    """Confine this process, decode, answer, and write the tags: they may fail, and take what time is left."""
     try:
-        block: Audio = reader.decode((start + 0.25) / rate, (samples + 0.25) / rate)
-    except ValueError as error:
-        if start and "end of stream" in str(error):
-            return np.empty((1, 0), np.float32)
-        raise
-    return block[:CHANNELS]
-
-
-def resample(path: str) -> Iterator[Audio]:
-    """Yield the song `[1 or 2, n]` at 44.1 kHz."""
-    resampler = None
-    for rate, block in blocks(path):
-        resampler = resampler or Resampler(rate, SAMPLERATE)
-        yield resampler.feed(block)
-    if resampler and (rest := resampler.flush()) is not None:
-        yield rest
-
-
-def write(path: str, frames: BinaryIO, *, max_samples: int) -> dict[str, float]:
-    """Write the song and return its length and the mean and standard deviation of its mono downmix."""
-    samples, total, squares = 0, 0.0, 0.0
-    for block in resample(path):
-        samples += block.shape[-1]
-        if samples > max_samples:
-            raise TooLongError(f"The song is longer than {max_samples / SAMPLERATE:g} s.")
-        mono = block.mean(axis=0).astype(np.float64)
-        total += mono.sum()
-        squares += np.square(mono).sum()
-        stereo = np.broadcast_to(block, (CHANNELS, block.shape[-1]))
-        frames.write(np.ascontiguousarray(stereo.T, np.float32).tobytes())
-    if not samples:
-        raise ValueError("The file has no sound.")
-    mean = total / samples
-    variance = max(0.0, squares - samples * mean**2) / max(1, samples - 1)
-    return {"samples": samples, "mean": mean, "std": math.sqrt(variance)}
-
-
-def answer(song: str, target: str, *, max_samples: int) -> dict[str, object]:
-    """Decode a song into the file `target`; return facts or `error` and `detail`. Confines this process."""
+        files = Files.open(song, target)
+    except (OSError, ValueError) as error:
+        _answer(_describe(error, song))
+        return
+    confine()
+    facts = Facts(max_samples=max_samples)
     try:
-        with open(target, "wb") as frames:
-            confine(readable=Path(song))
-            return dict(write(song, frames, max_samples=max_samples))
-    except TooLongError as error:
+        write(decode_stdin() if from_stdin else decode(files, facts), files.frames, facts)
+        _answer(facts.as_json())
+    except Exception as error:
+        _answer(_describe(error, song))
+        return
+    json.dump(read_tags(files.song, files.data), files.tags)
+    files.tags.flush()
+
+
+def _answer(reply: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(reply) + "\n")
+    sys.stdout.flush()
+
+
+def _describe(error: Exception, song: str) -> dict[str, object]:
+    if isinstance(error, TooLongError):
         return {"error": "song_too_long", "detail": str(error)}
-    except OSError as error:
+    if isinstance(error, OSError):
         return {"error": "no_room", "detail": error.strerror or str(error)}
-    except BaseException as error:  # A panic of the decoder is not an Exception.
-        return {"error": "undecodable_song", "detail": str(error).replace(song, "song")[:200]}
+    return {"error": "undecodable_song", "detail": str(error).replace(song, "song")[:200]}
 
 
 def main() -> None:
-    song, target, max_samples, cpu_s = sys.argv[1:]
-    limit(max_samples=int(max_samples), cpu_s=int(cpu_s))
-    sys.stdout.write(json.dumps(answer(song, target, max_samples=int(max_samples))) + "\n")
+    song, target, max_samples, cpu_s, *source = sys.argv[1:]
+    output_bytes = (int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES
+    limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=output_bytes)
+    run(song, target, max_samples=int(max_samples), from_stdin=source == [STDIN])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Decoding in a limited and confined process of its own. Its reply is as untrusted as the song."""
+"""Decoding in limited and confined processes. Their replies are as untrusted as the song."""
 
+import base64
 import json
 import math
 import os
@@ -8,25 +9,34 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from msaas.errors import SeparationFailed, SongTooLong, UndecodableSong
+from msaas.containers import Container, Decoder, recognise
+from msaas.errors import DecoderMissing, MsaasError, SeparationFailed, SongTooLong, UndecodableSong
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, DecodedSong
+from msaas_worker.audio.ffmpeg import find_ffmpeg
+from msaas_worker.audio.tags import Cover, Tags
 
-#: An MP3 has at least 8 kbit/s: the size of a file limits its duration.
+#: The slowest songs have 8 kbit/s: the size of a file limits its duration.
 _MIN_BYTES_PER_S = 1000
+_STDIN = "stdin"
 _MAX_REPLY_BYTES = 4096
 _MAX_DETAIL = 200
+_TAGS = ".tags"
+_MAX_TAGS_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderProcess:
-    """The process and its limits."""
+    """The processes and their limits."""
 
     #: `-I`: without environment and user packages.
     command: tuple[str, ...] = (sys.executable, "-I", "-m", "msaas_worker.audio.decoder")
+    ffmpeg: tuple[str, ...] = (sys.executable, "-I", "-m", "msaas_worker.audio.ffmpeg")
     #: CPU time of the start, in s.
     start_cpu_s: int = 5
     #: Seconds of song that are decoded and resampled in a second of CPU time, at least.
@@ -34,42 +44,114 @@ class DecoderProcess:
     #: A crowded machine gives a process a part of its time only.
     wall_per_cpu_s: float = 10.0
 
-    def cpu_s(self, mp3: Path, *, max_duration_s: int) -> int:
+    def cpu_s(self, song: Path, *, max_duration_s: int) -> int:
         """Return the CPU time that decoding this file may take, in s."""
-        longest_s = min(max_duration_s, mp3.stat().st_size / _MIN_BYTES_PER_S)
+        longest_s = min(max_duration_s, song.stat().st_size / _MIN_BYTES_PER_S)
         return math.ceil(self.start_cpu_s + longest_s / self.min_speed)
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    song: DecodedSong
+    #: The end is missing because of damage.
+    is_damaged: bool
+
+
 def decode(
-    mp3: Path, frames: Path, *, max_duration_s: int, process: DecoderProcess = DecoderProcess()
+    song: Path, frames: Path, *, max_duration_s: int, process: DecoderProcess = DecoderProcess()
 ) -> DecodedSong:
-    """Decode `mp3` into the file `frames`.
+    """Decode `song` into the file `frames`. Where our decoders fail, `ffmpeg` decodes if it is installed.
 
     Raises:
-        UndecodableSong: the file is not an MP3, or decoding took more memory or time than a song needs.
+        UndecodableSong: the file is not audio, or decoding took more memory or time than a song needs.
+        DecoderMissing: only `ffmpeg` decodes such files, and it is not installed.
         SongTooLong: the song is longer than `max_duration_s`.
         SeparationFailed: the disk has no room for the samples.
     """
-    cpu_s = process.cpu_s(mp3, max_duration_s=max_duration_s)
-    arguments = (str(mp3), str(frames), str(max_duration_s * SAMPLERATE), str(cpu_s))
-    reply = _run((*process.command, *arguments), timeout_s=cpu_s * process.wall_per_cpu_s)
-    return _song_from(reply, frames)
+    container = _recognise(song)
+    decoding = _Decoding(song=song, process=process, max_duration_s=max_duration_s)
+    if container.decoder is not Decoder.FFMPEG:
+        return _decode_or_repair(decoding, frames)
+    if not find_ffmpeg():
+        raise DecoderMissing(f"{container.name} needs ffmpeg, which is not installed. Send another format.")
+    return decoding.run_ffmpeg(frames).song
 
 
-def _run(command: tuple[str, ...], *, timeout_s: float) -> bytes:
+def _recognise(song: Path) -> Container:
+    if song.stat().st_size:
+        with open(song, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            if container := recognise(data):
+                return container
+    raise UndecodableSong("The file is not audio of a known kind.")
+
+
+def _decode_or_repair(decoding: "_Decoding", frames: Path) -> DecodedSong:
+    """Decode with our decoders. If they fail before the end, the longer of their song and ffmpeg's counts."""
+    found: _Decoded | UndecodableSong
+    try:
+        found = decoding.run(frames)
+    except UndecodableSong as error:
+        found = error
+    is_whole = isinstance(found, _Decoded) and not found.is_damaged
+    if not is_whole and find_ffmpeg():
+        with suppress(UndecodableSong):
+            other = decoding.run_ffmpeg(frames.with_suffix(".ffmpeg")).song
+            if isinstance(found, UndecodableSong) or other.samples > found.song.samples:
+                return replace(other, path=other.path.replace(frames))
+    if isinstance(found, UndecodableSong):
+        raise found
+    return found.song
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decoding:
+    """The runs of processes for one song."""
+
+    song: Path
+    process: DecoderProcess
+    max_duration_s: int
+
+    def run(self, frames: Path) -> _Decoded:
+        return self._run(frames)
+
+    def run_ffmpeg(self, frames: Path) -> _Decoded:
+        """Decode the output of `ffmpeg`."""
+        command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s))
+        with _started(command, stdin=subprocess.DEVNULL) as ffmpeg:
+            assert ffmpeg.stdout
+            return self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
+
+    @property
+    def _cpu_s(self) -> int:
+        return self.process.cpu_s(self.song, max_duration_s=self.max_duration_s)
+
+    def _run(self, frames: Path, *source: str, stdin: int = subprocess.DEVNULL) -> _Decoded:
+        arguments = (
+            *(str(self.song), str(frames), str(self.max_duration_s * SAMPLERATE), str(self._cpu_s)),
+            *source,
+        )
+        timeout_s = self._cpu_s * self.process.wall_per_cpu_s
+        with _started((*self.process.command, *arguments), stdin=stdin) as decoder:
+            try:
+                reply = _read_reply(decoder, timeout_s=timeout_s)
+            except TimeoutError:
+                raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
+        return _parse_reply(reply, frames)
+
+
+@contextmanager
+def _started(command: tuple[str, ...], *, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command with an empty environment, in a process group that is killed as a whole."""
-    with subprocess.Popen(  # noqa: S603 - our own module; the song is the name of a file
+    with subprocess.Popen(  # noqa: S603 - our own modules; the song is the name of a file
         command,
         env={},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as child:
         try:
-            return _read_reply(child, timeout_s=timeout_s)
-        except TimeoutError:
-            raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
+            yield child
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -90,23 +172,52 @@ def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
     return reply
 
 
-def _song_from(reply: bytes, frames: Path) -> DecodedSong:
+def _parse_reply(reply: bytes, frames: Path) -> _Decoded:
     try:
-        match json.loads(reply):
-            case {"error": str(error), "detail": str(detail)} if error in _ERRORS:
-                raise _ERRORS[error](detail[:_MAX_DETAIL])
-            case {"mean": float(mean), "std": float(std)}:
-                pass
-            case _:
-                raise UndecodableSong("The decoder sent an invalid reply.")
+        facts = json.loads(reply)
     except (ValueError, RecursionError):
         raise UndecodableSong("Decoding took more memory or time than a song needs.") from None
-    if not (math.isfinite(mean) and math.isfinite(std)):
-        raise UndecodableSong("The song has samples that are not finite numbers.")
-    samples = frames.stat().st_size // FRAME_BYTES
+    match facts:
+        case {"error": str(error), "detail": str(detail)} if error in _ERRORS:
+            raise _ERRORS[error](detail[:_MAX_DETAIL])
+        case {
+            "mean": float(mean),
+            "std": float(std),
+            "source_hz": int(source_hz),
+            "source_samples": int(source_samples),
+            "is_damaged": bool(is_damaged),
+        } if math.isfinite(mean) and math.isfinite(std) and source_hz > 0 and source_samples > 0:
+            samples = frames.stat().st_size // FRAME_BYTES
+        case _:
+            raise UndecodableSong("The decoder sent an invalid reply.")
     if not samples:
         raise UndecodableSong("The song has no samples.")
-    return DecodedSong(frames, samples, mean, std)
+    song = DecodedSong(
+        frames,
+        samples,
+        mean,
+        std,
+        source_hz=source_hz,
+        source_samples=source_samples,
+        tags=_read_tags(frames.with_suffix(_TAGS)),
+    )
+    return _Decoded(song, is_damaged)
 
 
-_ERRORS = {"song_too_long": SongTooLong, "undecodable_song": UndecodableSong, "no_room": SeparationFailed}
+def _read_tags(path: Path) -> Tags:
+    """Return the tags that the decoder wrote, none if it failed meanwhile."""
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(_MAX_TAGS_BYTES))
+        texts = {name: str(found[name]) for name in ("title", "artist", "album") if name in found}
+        cover = base64.b64decode(found.get("cover", ""), validate=True)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return Tags()
+    return Tags(**texts, cover=Cover.recognise(cover) if cover else None)
+
+
+_ERRORS: dict[str, type[MsaasError]] = {
+    "song_too_long": SongTooLong,
+    "undecodable_song": UndecodableSong,
+    "no_room": SeparationFailed,
+}

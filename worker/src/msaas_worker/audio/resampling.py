@@ -1,65 +1,66 @@
-"""Resampling in blocks by the windowed sinc of J. O. Smith that demucs uses (`julius.resample_frac`).
+"""Resampling in blocks with soxr: memory does not grow with the song."""
 
-demucs resamples a whole song with torch. This is the same filter on NumPy. It runs in the decoder process and
-its memory does not grow with the song.
-"""
-
-import math
+from collections.abc import Iterator
 
 import numpy as np
+import soxr
 
 from msaas_worker.audio.decoded import Audio
 
-#: Defaults of `julius.resample_frac`.
-_ZERO_CROSSINGS = 24
-_ROLLOFF = 0.945
+_QUALITY = "VHQ"
 
 
 class Resampler:
-    """Resamples blocks `[channels, n]` from `source_hz` to `target_hz`. The edges are replicated."""
+    """Resamples blocks `[channels, n]`. The result has the length of the input, rounded, at the new rate."""
 
-    def __init__(self, source_hz: int, target_hz: int) -> None:
-        divisor = math.gcd(source_hz, target_hz)
-        self._old, self._new = source_hz // divisor, target_hz // divisor
-        self._kernel, self._width = _kernel(self._old, self._new)
-        self._waiting: Audio | None = None
+    def __init__(self, source_hz: int, target_hz: int, *, channels: int) -> None:
+        self._source_hz, self._target_hz = source_hz, target_hz
         self._taken = self._given = 0
+        self._stream: soxr.ResampleStream | None = None
+        if source_hz != target_hz:
+            self._stream = soxr.ResampleStream(
+                source_hz, target_hz, channels, dtype="float32", quality=_QUALITY
+            )
+        self._channels = channels
 
     def feed(self, block: Audio) -> Audio:
         """Return the samples that are final after this block."""
-        if self._old == self._new or not block.shape[-1]:
-            return block
         self._taken += block.shape[-1]
-        if self._waiting is None:
-            block = np.pad(block, ((0, 0), (self._width, 0)), mode="edge")
-        else:
-            block = np.concatenate([self._waiting, block], axis=-1)
-        return self._filter(block)
+        return self._give(self._resample(block, is_last=False)) if self._stream else block
 
-    def flush(self) -> Audio | None:
-        """Return the last samples of the song, None if there are none."""
-        if self._waiting is None:
-            return None
-        owed = self._taken * self._new // self._old - self._given
-        rest = np.pad(self._waiting, ((0, 0), (0, self._width + self._old)), mode="edge")
-        return self._filter(rest)[:, :owed]
+    def flush(self) -> Audio:
+        """Return the last samples."""
+        rest = np.empty((self._channels, 0), np.float32)
+        if not self._stream:
+            return rest
+        rest = self._resample(rest, is_last=True)
+        owed = rescale(self._taken, self._source_hz, self._target_hz) - self._given
+        return np.pad(rest[:, :owed], ((0, 0), (0, max(0, owed - rest.shape[-1]))))
 
-    def _filter(self, block: Audio) -> Audio:
-        taps = self._kernel.shape[0]
-        steps = max(0, (block.shape[-1] - taps) // self._old + 1)
-        self._waiting = block[:, steps * self._old :].copy()
-        self._given += steps * self._new
-        if not steps:
-            return block[:, :0]
-        windows = np.lib.stride_tricks.sliding_window_view(block, taps, axis=-1)[:, :: self._old]
-        return (windows @ self._kernel).reshape(block.shape[0], -1)
+    def _resample(self, block: Audio, *, is_last: bool) -> Audio:
+        assert self._stream
+        frames = np.ascontiguousarray(block.T, np.float32)
+        resampled: Audio = self._stream.resample_chunk(frames, last=is_last)
+        return resampled.reshape(-1, self._channels).T
+
+    def _give(self, block: Audio) -> Audio:
+        self._given += block.shape[-1]
+        return block
 
 
-def _kernel(old: int, new: int) -> tuple[Audio, int]:
-    """Return the taps of the `new` phases as columns, and their number of samples to the left."""
-    rate = min(old, new) * _ROLLOFF
-    width = math.ceil(_ZERO_CROSSINGS * old / rate)
-    at = np.arange(-width, width + old)[:, None] / old - np.arange(new)[None, :] / new
-    at = np.clip(at * rate, -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
-    taps = np.sinc(at) * np.cos(at * math.pi / _ZERO_CROSSINGS / 2) ** 2
-    return (taps / taps.sum(axis=0)).astype(np.float32), width
+def rescale(samples: int, source_hz: int, target_hz: int) -> int:
+    """Return the number of samples at another rate, rounded to the nearest."""
+    return (2 * samples * target_hz + source_hz) // (2 * source_hz)
+
+
+def resample(blocks: Iterator[tuple[int, Audio]], *, target_hz: int) -> Iterator[Audio]:
+    """Yield the blocks, whose rate may change, at `target_hz`. All have the same number of channels."""
+    resampler, rate_hz = None, 0
+    for block_hz, block in blocks:
+        if resampler is None or block_hz != rate_hz:
+            if resampler:
+                yield resampler.flush()
+            resampler, rate_hz = Resampler(block_hz, target_hz, channels=block.shape[0]), block_hz
+        yield resampler.feed(block)
+    if resampler:
+        yield resampler.flush()

@@ -16,37 +16,67 @@ from functools import partial
 from pathlib import Path
 
 from msaas_worker.confinement import landlock, seccomp
-from msaas_worker.confinement.seccomp import Without
+from msaas_worker.confinement.seccomp import Bits
 
 #: System calls for computing in one thread, and for reading and writing open files.
 _CALLS = (
-    *("read", "readv", "pread64", "preadv", "write", "writev", "lseek", "close", "fstat"),
+    *("read", "readv", "pread64", "preadv", "write", "writev", "lseek", "ftruncate", "close", "fstat"),
     *("brk", "madvise", "mmap", "mprotect", "mremap", "munmap"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
     *("clock_gettime", "clock_nanosleep", "gettimeofday", "getrandom", "futex", "sched_yield"),
     *("exit", "exit_group"),
 )
-#: Calls for opening a file and for its size. They take any path: Landlock denies to open another file.
-_OPEN_CALLS = ("openat", "newfstatat", "statx")
+#: Further calls of a program: its start, its threads, facts about itself, and files that Landlock allows.
+_PROGRAM_CALLS = (
+    *("execve", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "prlimit64", "clone"),
+    *("openat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2", "readlink"),
+    *("readlinkat", "getdents64", "fcntl", "poll", "ppoll", "mlock", "get_mempolicy", "set_mempolicy"),
+    *("getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "sched_getaffinity"),
+    *("sysinfo", "uname", "getcwd"),
+)
+_CLONE_THREAD = 0x0001_0000
+_ALL_BITS = 0xFFFF_FFFF
+#: Commands of `fcntl` below it are about descriptors. It and others would send signals to any process.
+_F_SETOWN = 8
 _CONDITIONS = {
-    "mmap": Without(argument=2, bits=mmap.PROT_EXEC),
-    "mprotect": Without(argument=2, bits=mmap.PROT_EXEC),
-    "openat": Without(argument=2, bits=os.O_ACCMODE | os.O_CREAT | os.O_TRUNC),
+    "mmap": Bits(argument=2, bits=mmap.PROT_EXEC),
+    "mprotect": Bits(argument=2, bits=mmap.PROT_EXEC),
 }
+#: A program loads its libraries into executable memory, and starts threads but no processes.
+_PROGRAM_CONDITIONS = {
+    "openat": Bits(argument=2, bits=os.O_ACCMODE | os.O_CREAT | os.O_TRUNC),
+    "clone": Bits(argument=0, bits=_CLONE_THREAD, value=_CLONE_THREAD),
+    "fcntl": Bits(argument=1, bits=_ALL_BITS - (_F_SETOWN - 1)),
+    "prlimit64": Bits(argument=0, bits=_ALL_BITS),  # Process 0 is the caller.
+}
+#: The loader and the libraries of programs.
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 
 
-def confine(*, readable: Path | None = None) -> tuple[str, ...]:
-    """Give up everything but open files, memory, and opening `readable` for reading.
+def confine() -> tuple[str, ...]:
+    """Give up everything but open files and memory.
 
     Returns the protections that this machine lacks. The others are in force.
     """
-    calls = _CALLS + (_OPEN_CALLS if readable else ())
+    return _apply(
+        landlock.restrict,
+        partial(seccomp.allow_only, _CALLS, conditions=_CONDITIONS),
+    )
+
+
+def confine_program(program: Path, *, readable: Path) -> tuple[str, ...]:
+    """Give up everything but becoming `program`, its libraries, and opening `readable` for reading."""
+    libraries = [Path(each) for each in _LIBRARIES if Path(each).exists()]
+    return _apply(
+        partial(landlock.restrict, readable=[readable], executable=[program.resolve(), *libraries]),
+        partial(seccomp.allow_only, _CALLS + _PROGRAM_CALLS, conditions=_PROGRAM_CONDITIONS),
+    )
+
+
+def _apply(restrict: Callable[[], None], allow_only: Callable[[], None]) -> tuple[str, ...]:
     with suppress(OSError):
         seccomp.load_library()  # Landlock denies opening it.
-    protections: dict[str, Callable[[], None]] = {
-        "landlock": partial(landlock.restrict, readable=readable),
-        "seccomp": partial(seccomp.allow_only, calls, conditions=_CONDITIONS),
-    }
+    protections = {"landlock": restrict, "seccomp": allow_only}
     return tuple(name for name, apply in protections.items() if not _is_applied(apply))
 
 
@@ -61,4 +91,4 @@ def _is_applied(apply: Callable[[], None]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(confine(readable=Path(__file__))) + "\n")
+    sys.stdout.write(json.dumps(confine()) + "\n")

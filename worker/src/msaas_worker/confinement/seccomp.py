@@ -18,11 +18,12 @@ _MASKED_EQUAL = 7
 _ATTRIBUTE_TSYNC = 4
 
 
-class Without(NamedTuple):
-    """The call is allowed while an argument has none of these bits."""
+class Bits(NamedTuple):
+    """The call is allowed while an argument has this value in these bits: none of them by default."""
 
     argument: int
     bits: int
+    value: int = 0
 
 
 class _Comparison(ctypes.Structure):
@@ -34,7 +35,7 @@ class _Comparison(ctypes.Structure):
     )
 
 
-def allow_only(calls: Iterable[str], *, conditions: Mapping[str, Without]) -> None:
+def allow_only(calls: Iterable[str], *, conditions: Mapping[str, Bits]) -> None:
     """Let every other system call fail with `ENOSYS`, for which libraries have their fallbacks.
 
     Raises:
@@ -65,11 +66,15 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
-def _allow(library: ctypes.CDLL, context: int, name: str, condition: Without | None) -> None:
+def _allow(library: ctypes.CDLL, context: int, name: str, condition: Bits | None) -> None:
     number = library.seccomp_syscall_resolve_name(name.encode())
-    comparisons = [_Comparison(condition.argument, _MASKED_EQUAL, condition.bits, 0)] if condition else []
+    comparisons = [_comparison(condition)] if condition else []
     array = (_Comparison * len(comparisons))(*comparisons)
     _check(library.seccomp_rule_add_array(context, _ALLOW, number, len(comparisons), array))
+
+
+def _comparison(condition: Bits) -> _Comparison:
+    return _Comparison(condition.argument, _MASKED_EQUAL, condition.bits, condition.value)
 
 
 def _check(result: int) -> None:

@@ -1,0 +1,8 @@
+"""Decoders of the decoder process: each yields blocks of float samples with their rate."""
+
+from collections.abc import Iterator
+
+from msaas_worker.audio.decoded import Audio
+
+#: A sample rate in Hz, and samples `[channels, n]`. The rate may change within a song.
+Blocks = Iterator[tuple[int, Audio]]

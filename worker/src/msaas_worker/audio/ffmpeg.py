@@ -1,0 +1,41 @@
+"""Start of the `ffmpeg` command for untrusted songs, limited and confined like the decoder process.
+
+    python -m msaas_worker.audio.ffmpeg SONG CPU_S
+
+It becomes ffmpeg, which writes the song's first audio stream to stdout, as float samples with an AU header.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from msaas_worker.audio.process_limits import limit
+from msaas_worker.confinement.process import confine_program
+
+#: Its libraries alone reserve hundreds of MiB of address space.
+MEMORY_BYTES = 2048 * 1024 * 1024
+_SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin"
+_ARGUMENTS = (
+    *("-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-protocol_whitelist", "file,pipe"),
+    *("-i", "{song}", "-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"),
+)
+
+
+def find_ffmpeg() -> str | None:
+    """Return the path of the command, None if it is not installed."""
+    return shutil.which("ffmpeg", path=_SEARCH_PATH)
+
+
+def main() -> None:
+    song, cpu_s = sys.argv[1:]
+    program = find_ffmpeg()
+    if program is None:
+        sys.exit("ffmpeg is not installed")
+    limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=0)
+    confine_program(Path(program), readable=Path(song))
+    os.execve(program, [program, *(part.format(song=f"file:{song}") for part in _ARGUMENTS)], {})  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

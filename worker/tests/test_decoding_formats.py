@@ -1,0 +1,285 @@
+"""Every kind of input has the length, the start and the samples that ffmpeg and mpg123 decode."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import soundfile
+from worker.tests import mpeg_kinds
+from worker.tests.input_kinds import FFMPEG_KINDS, SNDFILE_KINDS, InputKind, make
+from worker.tests.mpeg_kinds import MPEG_FILES, MpegFile
+from worker.tests.references import compare, decode_by_ffmpeg, decode_by_mpg123, require, right_share
+from worker.tests.songs import noise
+
+from msaas.errors import DecoderMissing, UndecodableSong
+from msaas_worker.audio import decoding
+from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
+from msaas_worker.audio.decoding import decode
+from tests.processes import ROOT
+
+pytestmark = pytest.mark.process
+CASES = ROOT.parent / "shared" / "cases" / "cases.py"
+HALF = 0.5**0.5
+#: ITU-R BS.775: the gains of each channel in left and right, in the order of WAV, FLAC and ffmpeg.
+GAINS = {
+    3: [(1, 0), (0, 1), (HALF, HALF)],
+    4: [(1, 0), (0, 1), (HALF, 0), (0, HALF)],
+    5: [(1, 0), (0, 1), (HALF, HALF), (HALF, 0), (0, HALF)],
+    6: [(1, 0), (0, 1), (HALF, HALF), (0, 0), (HALF, 0), (0, HALF)],
+    7: [(1, 0), (0, 1), (HALF, HALF), (0, 0), (0.5, 0.5), (HALF, 0), (0, HALF)],
+    8: [(1, 0), (0, 1), (HALF, HALF), (0, 0), (HALF, 0), (0, HALF), (HALF, 0), (0, HALF)],
+}
+KINDS = {kind.name: kind for kind in (*SNDFILE_KINDS, *FFMPEG_KINDS)}
+#: One of each that has more than two channels.
+SURROUND = ("wav pcm_s24le", "flac flac -sample_fmt s32", "ogg libvorbis", "opus libopus")
+
+
+def load(path: Path) -> tuple[DecodedSong, Audio]:
+    with TemporaryDirectory() as folder:
+        song = decode(path, Path(folder) / "song.f32", max_duration_s=600)
+        return song, song.read(0, song.samples)
+
+
+def load_bytes(content: bytes, folder: Path) -> tuple[Path, Audio]:
+    path = folder / "song.mp3"
+    path.write_bytes(content)
+    return path, load(path)[1]
+
+
+def assert_same(reference: Audio, audio: Audio, *, snr_db: float) -> None:
+    assert audio.shape[-1] == pytest.approx(reference.shape[-1], abs=1)
+    found = compare(reference, audio)
+    assert found.lag == 0
+    assert found.snr_db >= snr_db
+
+
+# Files with one kind of samples
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_song_of_any_kind_is_that_of_ffmpeg(kind: InputKind, tmp_path: Path) -> None:
+    path = make(kind, tmp_path, seconds=1.5)
+    assert_same(decode_by_ffmpeg(path), load(path)[1], snr_db=kind.snr_db)
+
+
+@pytest.mark.parametrize("channels", GAINS)
+@pytest.mark.parametrize("name", SURROUND)
+def test_channels_are_mixed_by_the_standard(name: str, channels: int, tmp_path: Path) -> None:
+    path = make(KINDS[name], tmp_path, seconds=1.5, channels=channels)
+    reference = decode_by_ffmpeg(path)
+    assert reference.shape[0] == channels
+    assert_same(np.array(GAINS[channels], np.float32).T @ reference, load(path)[1], snr_db=80)
+
+
+def test_mono_is_on_both_sides(tmp_path: Path) -> None:
+    path = make(KINDS["wav pcm_s16le"], tmp_path, seconds=0.5, channels=1)
+    audio = load(path)[1]
+    assert np.array_equal(audio[0], audio[1])
+    assert_same(decode_by_ffmpeg(path), audio, snr_db=100)
+
+
+@pytest.mark.parametrize(
+    "rate_hz", [8000, 11_025, 16_000, 37_800, 44_056, 47_999, 48_000, 88_200, 96_000, 176_400, 192_000]
+)
+def test_sample_rates_of_8_to_192_khz_are_resampled(rate_hz: int, tmp_path: Path) -> None:
+    path = make(KINDS["wav pcm_s24le"], tmp_path, seconds=2, rate_hz=rate_hz)
+    song, audio = load(path)
+    assert (song.source_hz, song.source_samples, song.samples) == (rate_hz, 2 * rate_hz, 2 * SAMPLERATE)
+    assert_same(decode_by_ffmpeg(path), audio, snr_db=100)
+
+
+def test_floats_above_full_scale_are_kept(tmp_path: Path) -> None:
+    loud = noise(SAMPLERATE, gain=5)
+    assert np.abs(loud).max() > 5
+    assert np.array_equal(load(write_wav(loud, tmp_path))[1], loud)
+
+
+def test_samples_that_are_no_numbers_are_silence(tmp_path: Path) -> None:
+    audio = noise(SAMPLERATE)
+    audio[:, 100], audio[0, 200], audio[1, 300] = np.nan, np.inf, -np.inf
+    found = load(write_wav(audio, tmp_path))[1]
+    assert np.array_equal(found, np.where(np.isfinite(audio), audio, 0))
+
+
+def write_wav(audio: Audio, folder: Path) -> Path:
+    soundfile.write(folder / "song.wav", audio.T, SAMPLERATE, subtype="FLOAT")
+    return folder / "song.wav"
+
+
+def test_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
+    path = make(KINDS["flac flac -sample_fmt s16"], tmp_path, seconds=0.5)
+    audio = load(path)[1]
+    assert np.array_equal(load(path.rename(tmp_path / "song.mp3"))[1], audio)
+
+
+def test_song_that_only_ffmpeg_decodes_names_it_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(KINDS["m4a aac"], tmp_path, seconds=0.5)
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    with pytest.raises(DecoderMissing, match="MP4 needs ffmpeg, which is not installed"):
+        load(path)
+
+
+def test_video_without_sound_is_undecodable(tmp_path: Path) -> None:
+    require("ffmpeg")
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=5"]
+    subprocess.run([*command, str(tmp_path / "silent.mp4")], check=True)
+    with pytest.raises(UndecodableSong, match="no sound"):
+        load(tmp_path / "silent.mp4")
+
+
+def test_flac_with_a_damaged_block_is_decoded_to_its_end(tmp_path: Path) -> None:
+    path = make(KINDS["flac flac -sample_fmt s16"], tmp_path, seconds=3)
+    whole, content = load(path)[1], bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 100] = bytes(100)
+    path.write_bytes(content)
+    assert load(path)[0].samples > 0.9 * whole.shape[-1]
+
+
+# MPEG
+
+
+@pytest.mark.parametrize("name", mpeg_kinds.ENCODED)
+def test_song_of_an_encoder_is_that_of_both_references(name: str, tmp_path: Path) -> None:
+    require("ffmpeg", "mpg123")
+    path, audio = load_bytes(MPEG_FILES[name]().content, tmp_path)
+    by_ffmpeg, by_mpg123 = decode_by_ffmpeg(path), decode_by_mpg123(path)
+    assert audio.shape[-1] == pytest.approx(by_ffmpeg.shape[-1], abs=1)
+    if name != "VBRI":  # mpg123 plays this Info frame as a silent one.
+        assert by_mpg123.shape[-1] == pytest.approx(by_ffmpeg.shape[-1], abs=1)
+    found = compare(by_ffmpeg, audio)
+    assert found.lag == 0
+    # ffmpeg has another joint stereo of MPEG-2, and 16-bit arithmetic for layer I.
+    assert found.snr_db >= {"MPEG-2, 24 kHz": 15, "layer I": 55}.get(name, 60)
+
+
+@pytest.mark.parametrize(
+    "name", [*mpeg_kinds.FREE_FORMAT, "layer I", "variable bit rate", "first frames deleted"]
+)
+def test_song_is_that_of_mpg123_to_the_bit(name: str, tmp_path: Path) -> None:
+    require("mpg123")
+    path = tmp_path / "song.mp3"
+    path.write_bytes(MPEG_FILES[name]().content)
+    song, audio = load(path)
+    reference = decode_by_mpg123(path, rate_hz=song.source_hz)
+    assert reference.shape[-1] == song.source_samples
+    if song.source_hz == SAMPLERATE:
+        assert np.array_equal(audio, reference)
+
+
+def test_mpeg_2_song_on_which_the_references_differ_is_that_of_mpg123(tmp_path: Path) -> None:
+    require("mpg123")
+    path, audio = load_bytes(MPEG_FILES["MPEG-2, 24 kHz"]().content, tmp_path)
+    soundfile.write(tmp_path / "song.wav", decode_by_mpg123(path, rate_hz=24_000).T, 24_000, subtype="FLOAT")
+    assert_same(load(tmp_path / "song.wav")[1], audio, snr_db=120)
+
+
+@pytest.mark.parametrize(
+    "name", [*mpeg_kinds.TAGGED, *mpeg_kinds.JOINED, *mpeg_kinds.DAMAGED, "cut in the Info frame"]
+)
+def test_tags_joints_and_damage_leave_the_song_in_its_place(name: str, tmp_path: Path) -> None:
+    made = MPEG_FILES[name]()
+    _, audio = load_bytes(made.content, tmp_path)
+    reference = decode_clean(made, tmp_path)
+    assert audio.shape[-1] == pytest.approx(reference.shape[-1], abs=len(made.clean) or 1)
+    assert right_share(reference, audio) >= (made.share if len(made.clean) < 2 else 0.98)
+    assert np.abs(audio).max() < 2 * np.abs(reference).max()
+
+
+def decode_clean(made: MpegFile, folder: Path) -> Audio:
+    """Return the songs of the clean files, one behind the other."""
+    require("ffmpeg")
+    return np.concatenate([_decode_part(part, folder) for part in made.clean or (made.content,)], axis=-1)
+
+
+def _decode_part(content: bytes, folder: Path) -> Audio:
+    (folder / "clean.mp3").write_bytes(content)
+    return decode_by_ffmpeg(folder / "clean.mp3")
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [
+        ("Info frame tells 7 frames", 4 * SAMPLERATE + 1055),
+        ("Info frame tells too many frames", 4 * SAMPLERATE + 1055),
+        ("largest delay and padding", 155 * 1152 - (4095 + 529) - (4095 - 529)),
+        ("no delay, no padding", 155 * 1152 - 529),
+    ],
+)
+def test_facts_of_the_info_frame_are_used_as_far_as_they_can_be_true(
+    name: str, samples: int, tmp_path: Path
+) -> None:
+    _, audio = load_bytes(MPEG_FILES[name]().content, tmp_path)
+    assert audio.shape[-1] == samples
+
+
+def test_frames_that_need_lost_bytes_are_silent_and_not_noise(tmp_path: Path) -> None:
+    _, audio = load_bytes(MPEG_FILES["first frames deleted"]().content, tmp_path)
+    assert not audio[:, :1152].any()
+    assert np.abs(audio).max() < 1
+
+
+# The cases of public reports
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not CASES.exists():
+        pytest.skip("the generator of the cases is not beside the checkout")
+    require("ffmpeg", "lame", "mpg123")
+    folder = tmp_path_factory.mktemp("cases")
+    subprocess.run([sys.executable, str(CASES), str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "samples"),
+    [
+        (["short-10-frames"], 10 * 1152),
+        (["short-16-frames"], 16 * 1152),
+        (["control-17-frames"], 17 * 1152),
+        (["mono-then-stereo"], 16 * SAMPLERATE),
+        (["apev2-cover-behind", "random-bytes-behind-200k"], 12 * SAMPLERATE),
+        (["id3-pcnt-2-bytes", "id3-v24-compressed", "id3-v23-flag-bits-set"], 12 * SAMPLERATE),
+        (["id3-frame-beyond-tag", "id3-restrictions", "zeros-70k-behind-id3"], 12 * SAMPLERATE),
+        (["joined"], 24 * SAMPLERATE),
+        (["with-lame-info-44100", "with-lame-info-16000", "free-format-200"], 6 * SAMPLERATE),
+    ],
+)
+def test_case_has_its_length_to_the_sample(names: Iterable[str], samples: int, cases: Path) -> None:
+    for name in names:
+        assert load(cases / f"{name}.mp3")[0].samples == samples, name
+
+
+def test_damaged_frame_of_a_case_is_the_only_one_that_differs(cases: Path) -> None:
+    reference = decode_by_ffmpeg(cases / "rest-of-a-frame-with-fff1.mp3")
+    for name in (
+        "one-header-says-mono",
+        "one-header-says-48k",
+        "one-side-info-damaged",
+        "300-bytes-inserted",
+    ):
+        audio = load(cases / f"{name}.mp3")[1]
+        assert audio.shape == reference.shape, name
+        assert right_share(reference, audio) > 0.985, name
+
+
+def test_case_that_plays_is_that_of_the_reference(cases: Path) -> None:
+    for name in ("rest-of-a-frame-with-fff1", "hot-master", "with-lame-info-44100"):
+        path = cases / f"{name}.mp3"
+        assert_same(decode_by_ffmpeg(path), load(path)[1], snr_db=60)
+
+
+def test_info_frame_without_frame_count_is_not_played(cases: Path) -> None:
+    """mpg123 agrees. ffmpeg plays it as a silent frame."""
+    path = cases / "info-without-frame-count.mp3"
+    assert np.array_equal(decode_by_mpg123(path), load(path)[1])
+
+
+def test_hot_master_is_decoded_above_full_scale(cases: Path) -> None:
+    assert np.abs(load(cases / "hot-master.mp3")[1]).max() > 1.1
