@@ -14,7 +14,6 @@ from msaas.jobs import JobState
 from msaas.models import FOUR_STEMS
 from msaas.recipe import Recipe
 from msaas.storage.names import FRAGMENT_SUFFIX
-from msaas_worker.audio.encoder import BYTES_PER_S
 from msaas_worker.separation import separate_song
 from msaas_worker.separators.library import open_library
 from tests.processes import WorkerProcess
@@ -25,6 +24,8 @@ from tests.worker_pool import WorkerPool
 
 #: Durations in s.
 LONG, SHORT = 14, 7
+#: The sound of the first fragment: 5.12 s at 320 kbit/s.
+FIRST_BYTES = 4 * 51_200
 
 
 def start_slow_worker(pool: WorkerPool, **settings: str) -> WorkerProcess:
@@ -73,7 +74,7 @@ def test_fragments_are_the_beginning_of_the_stems_and_are_collected(system: Syst
     played = play(system, job_id)
     assert published(system, job_id) is None
     for stem in FOUR_STEMS:
-        assert len(played[stem]) >= 5.12 * BYTES_PER_S
+        assert len(played[stem]) > FIRST_BYTES
         assert system.stem(job_id, stem).startswith(played[stem])
     wait_until_collected(system)
 

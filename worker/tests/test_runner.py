@@ -24,6 +24,7 @@ from worker.tests.running_worker import (
 
 from common.tests.backends import Clock
 from msaas.errors import (
+    FormatUnavailable,
     LeaseLost,
     ModelUnavailable,
     MsaasError,
@@ -227,7 +228,7 @@ def test_held_job_fails_after_the_hold_time() -> None:
     assert (status.state, status.error.code) == (JobState.FAILED, "unknown_option")
 
 
-@pytest.mark.parametrize("error", [UnknownModel, UnknownFormat])
+@pytest.mark.parametrize("error", [UnknownModel, UnknownFormat, FormatUnavailable])
 def test_unknown_value_in_a_variant_is_held(error: type[MsaasError], queue: InMemoryQueue) -> None:
     """The id of a variant comes from an API that knows the value."""
     queue.enqueue(Job(job_id=VARIANT_ID))

@@ -12,8 +12,12 @@ from msaas.recipe import Recipe
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
-from msaas_worker.audio.encoder import StemEncoder, StemObserver, open_encoders
+from msaas_worker.audio.encoders.opening import layout_of
+from msaas_worker.audio.encoding import StemEncoder, StemObserver, open_encoders
+from msaas_worker.audio.mixing import mix
 from msaas_worker.audio.publisher import FragmentPublisher
+from msaas_worker.audio.stem_format import StemFormat
+from msaas_worker.audio.tags import Tags, clean
 from msaas_worker.separators import Separator
 
 #: The share of the work that is done when the model is: encoding keeps pace with it, storing is left.
@@ -33,11 +37,13 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """`samples` is the length of the song, and of every stem, at `samplerate` Hz."""
+    """`samples` is the length of the song, and of every stem, at `samplerate` Hz, the rate of the stems."""
 
     samples: int
     stems: tuple[str, ...]
     samplerate: int = SAMPLERATE
+    #: That of the song's tags, an empty text if it has none.
+    title: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -55,21 +61,28 @@ def separate_song(
         UndecodableSong, SongTooLong: the song cannot be separated.
         LeaseLost: the work is not wanted any more.
         SeparationFailed: there is no room, or the network failed.
+        FormatUnavailable: this machine cannot write the format.
     """
     decoded = _decode(song, attempt, max_duration_s=max_duration_s)
-    stems = recipe.stems(model=separator.model)
+    form = StemFormat.of(recipe, decoded)
     regions = separator.separate(
-        decoded, stems=stems, on_progress=lambda done: attempt.report_progress(done * _MODEL_SHARE)
+        decoded,
+        stems=recipe.separated(model=separator.model),
+        overlap=recipe.overlap,
+        shifts=recipe.shifts,
+        on_progress=lambda done: attempt.report_progress(done * _MODEL_SHARE),
     )
-    with closing(FragmentPublisher(attempt)) as publisher:
-        files = encode(regions, stems, song.parent, attempt, observer=publisher)
+    stems = recipe.outputs(model=separator.model)
+    with closing(FragmentPublisher(attempt, layout_of(form))) as publisher:
+        mixed = mix(regions, recipe, decoded)
+        files = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
         for stem, file in files.items():
             attempt.verify()
             sink.put_stem(stem, file)
             attempt.reach(Step.STEM_STORED)
-    return SeparatedSong(decoded.samples, stems)
+    return SeparatedSong(form.samples, stems, form.rate_hz, title=clean(decoded.tags.title))
 
 
 def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong:
@@ -84,14 +97,16 @@ def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong
 def encode(
     regions: Iterator[Audio],
     stems: tuple[str, ...],
+    form: StemFormat,
     folder: Path,
     attempt: Attempt,
     *,
     observer: StemObserver,
+    tags: Tags = Tags(),
     look_s: float = _LOOK_S,
 ) -> Mapping[str, Path]:
     """Encode regions `[stems, 2, samples]` as they come; return the file of each stem."""
-    with open_encoders(folder, stems, observer=observer) as encoders:
+    with open_encoders(folder, stems, form, tags=tags, observer=observer) as encoders:
         for region in regions:
             for encoder, samples in zip(encoders, region, strict=True):
                 encoder.write(samples)

@@ -7,16 +7,14 @@ from msaas.background import spawn
 from msaas.errors import LeaseLost, Unavailable
 from msaas.logs import get_logger
 from msaas_worker.attempt import Attempt
-from msaas_worker.audio.decoded import SAMPLERATE
-from msaas_worker.audio.encoder import BYTES_PER_S, FRAME_SAMPLES, StemEncoder
+from msaas_worker.audio.encoders.mp3_layout import Mp3Layout
+from msaas_worker.audio.encoding import StemEncoder
 
-#: The smallest number of frames with a whole number of bytes, at 320 kbit/s and 44.1 kHz. Each fragment
-#: begins with a frame, and at the same byte in every attempt.
-_UNIT_FRAMES = 49
-_UNIT_BYTES = _UNIT_FRAMES * FRAME_SAMPLES * BYTES_PER_S // SAMPLERATE
+# Fragments are measured in units of 49 frames, 1.28 s at 44.1 kHz: each begins with a frame, and at the
+# same byte of the sound in every attempt.
 #: 5.12 s: less than one segment of the model, so that the first segment can be played.
 _MIN_UNITS = 4
-#: 51.2 s, which are 2 MB.
+#: 51.2 s, which are 2 MB at 320 kbit/s.
 _MAX_UNITS = 40
 #: A fragment is at most this part of the stem before it: long songs have few, and players have time.
 _GROWTH = 10
@@ -24,26 +22,29 @@ _GROWTH = 10
 log = get_logger()
 
 
-def spans() -> Iterator[tuple[int, int]]:
-    """Yield the first byte and the end of each fragment, the same for every stem."""
+def spans(unit_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the first byte and the end of each fragment, the same for the sound of every stem."""
     first = 0
     while True:
         units = min(max(first // _GROWTH, _MIN_UNITS), _MAX_UNITS)
-        yield first * _UNIT_BYTES, (first + units) * _UNIT_BYTES
+        yield first * unit_bytes, (first + units) * unit_bytes
         first += units
 
 
 class FragmentPublisher:
-    """Implements `StemObserver`, in a thread of its own: an error ends the publication, never the job."""
+    """Implements `StemObserver`, in a thread of its own: an error ends the publication, never the job.
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._is_active = attempt.publishes
+    The first fragment has the head of the stem in front of its sound. Without a layout there are none.
+    """
+
+    def __init__(self, attempt: Attempt, layout: Mp3Layout | None) -> None:
+        self._attempt, self._layout = attempt, layout
+        self._is_active = attempt.publishes and layout is not None
         self._has_news, self._is_closed = threading.Event(), threading.Event()
 
     def start_observing(self, stems: Sequence[StemEncoder]) -> None:
-        if self._is_active:
-            spawn(self._run, stems, name="fragments")
+        if self._is_active and self._layout:
+            spawn(self._run, stems, self._layout, name="fragments")
 
     def is_active(self) -> bool:
         return self._is_active
@@ -56,9 +57,9 @@ class FragmentPublisher:
         self._is_closed.set()
         self._has_news.set()
 
-    def _run(self, stems: Sequence[StemEncoder]) -> None:
+    def _run(self, stems: Sequence[StemEncoder], layout: Mp3Layout) -> None:
         try:
-            self._publish_all(stems)
+            self._publish_all(stems, layout)
         except Exception as error:
             # After the end of the job its folder is gone, and so may be its lease.
             if not self._is_closed.is_set():
@@ -66,21 +67,21 @@ class FragmentPublisher:
         finally:
             self._is_active = False
 
-    def _publish_all(self, stems: Sequence[StemEncoder]) -> None:
-        for start, end in spans():
+    def _publish_all(self, stems: Sequence[StemEncoder], layout: Mp3Layout) -> None:
+        for start, end in spans(layout.unit_bytes):
             if not self._wait_until_encoded(stems, end):
                 return
-            fragments = {each.stem: each.read(start, end) for each in stems}
-            if not all(fragments.values()):
+            until = min(end, *(each.sound_bytes for each in stems))
+            if until <= start:
                 return
-            until_s = round((start + min(map(len, fragments.values()))) / BYTES_PER_S, 3)
-            self._attempt.publish_fragment(fragments, until_s=until_s)
+            fragments = {each.stem: each.read(start, end) for each in stems}
+            self._attempt.publish_fragment(fragments, until_s=round(layout.until_s(until), 3))
 
     def _wait_until_encoded(self, stems: Sequence[StemEncoder], end: int) -> bool:
-        """Wait until every stem has `end` bytes or is whole; return False once closed."""
+        """Wait until every stem has `end` bytes of sound or is whole; return False once closed."""
         while not self._is_closed.is_set():
             self._has_news.clear()
-            if all(each.is_whole or each.encoded_bytes >= end for each in stems):
+            if all(each.is_whole or each.sound_bytes >= end for each in stems):
                 return True
             self._has_news.wait()
         return False
