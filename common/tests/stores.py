@@ -48,8 +48,8 @@ class WatchedStore:
     def delete(self, bucket: str, key: str) -> None:
         self.inner.delete(bucket, key)
 
-    def list(self, bucket: str) -> Iterator[StoredObject]:
-        return self.inner.list(bucket)
+    def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
+        return self.inner.list(bucket, prefix=prefix)
 
 
 def put(store: ObjectStore, bucket: str, key: str, content: bytes, *, if_match: str = "") -> None:

@@ -20,7 +20,7 @@ def test_title_is_one_sentence(kind: type[MsaasError]) -> None:
 
 def test_code_is_the_name_of_the_class() -> None:
     assert SongTooLarge().code == "song_too_large"
-    assert errors.NotAnMp3().code == "not_an_mp3"
+    assert errors.NotAudio().code == "not_audio"
     assert str(SongTooLarge()) == "The song has too many bytes."
 
 

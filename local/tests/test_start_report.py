@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from msaas.queue.abilities import Abilities
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.jobs import RedisQueue
 from msaas_local.processes import Connection, Process
@@ -177,7 +178,7 @@ def test_default_model_that_runs_is_named(stack: Stack) -> None:
 
 
 def test_stand_in_is_named_with_its_reason(stack: Stack, redis_address: RedisAddress) -> None:
-    RedisQueue(redis_address).consumer("w1").announce_models({"htdemucs": "starter"})
+    RedisQueue(redis_address).consumer("w1").announce(Abilities({"htdemucs": "starter"}))
     log_of_worker(
         stack,
         {"event": "model_replaced", "model": "htdemucs", "reason": "The cache has no copy. Set MODEL_REPO."},
@@ -190,7 +191,7 @@ def test_stand_in_is_named_with_its_reason(stack: Stack, redis_address: RedisAdd
 
 
 def test_stand_in_is_named_without_a_reason_in_the_log(stack: Stack, redis_address: RedisAddress) -> None:
-    RedisQueue(redis_address).consumer("w1").announce_models({"htdemucs": "starter"})
+    RedisQueue(redis_address).consumer("w1").announce(Abilities({"htdemucs": "starter"}))
     assert describe_model(stack)[1] == "The weights of htdemucs were not found."
 
 

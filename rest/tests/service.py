@@ -124,6 +124,7 @@ def store_stems(
     model: str = "htdemucs",
     stems: tuple[str, ...] = FOUR_STEMS,
     options: dict[str, Any] | None = None,
+    title: str = "",
 ) -> None:
     """Store a result as a worker does."""
     song_store.prepare()
@@ -138,6 +139,7 @@ def store_stems(
             samplerate=44100,
             stems=files,
             options=options or {},
+            title=title,
         )
     )
 

@@ -296,5 +296,6 @@ def test_every_answer_has_the_security_headers(service: Service, path: str) -> N
     assert headers["Cache-Control"] == "no-store"
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
+    assert "base-uri 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "Access-Control-Allow-Origin" not in headers

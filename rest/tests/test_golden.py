@@ -88,7 +88,7 @@ def test_stdout_has_the_lines_of_the_golden_file(service: Service, song: bytes) 
     headers = {"X-Request-ID": "golden-2"}
     service.send(song, headers=headers)
     service.send(b"not a song", headers=headers)
-    wait_until(lambda: "not_an_mp3" in service.log.read_text())
+    wait_until(lambda: "not_audio" in service.log.read_text())
     lines = [line for line in service.log.read_text().splitlines() if '"golden-2"' in line]
     assert all(json.loads(line)["request_id"] == "golden-2" for line in lines)
     assert_golden("log-stdout.txt", "\n".join(lines))

@@ -11,6 +11,7 @@ import requests
 from rest.tests.in_memory import client_on, send
 from rest.tests.service import FRAME, Service, stem_bytes
 
+from msaas.queue.abilities import Abilities
 from msaas.songs import song_hash
 
 CALLBACK = {"url": "http://localhost:5000", "data": {"mp3": "engine-room.mp3", "data": "to be returned"}}
@@ -74,13 +75,13 @@ def test_finished_song_is_not_done_again_and_its_callback_is_due(service: Servic
 def test_result_of_a_fallback_is_made_again_once_the_model_runs(service: Service, song: bytes) -> None:
     job_id = service.send(song).json()["hash"]
     service.work(model="starter")
-    service.queue.consumer("w1").announce_models({"htdemucs": "starter"})
+    service.queue.consumer("w1").announce(Abilities({"htdemucs": "starter"}))
     before = service.get(f"/apiv1/job/{job_id}").json()
     service.send(song)
     assert service.queue.waiting() == []
     assert service.get(f"/apiv1/job/{job_id}").json() == before
     assert (before["state"], before["device"], before["model"]) == ("done", "cpu", "starter")
-    service.queue.consumer("w1").announce_models({"htdemucs": "htdemucs"})
+    service.queue.consumer("w1").announce(Abilities({"htdemucs": "htdemucs"}))
     service.send(song)
     assert service.queue.waiting() == [job_id]
 

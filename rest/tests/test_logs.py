@@ -71,7 +71,7 @@ def test_refusal_is_one_info_line(service: Service) -> None:
     service.send(b"not a song", headers={"X-Request-ID": "refused"})
     wait_until(lambda: lines_of(service, "refused"))
     (line,) = lines_of(service, "refused")
-    assert (line["level"], line["event"], line["code"]) == ("info", "request_refused", "not_an_mp3")
+    assert (line["level"], line["event"], line["code"]) == ("info", "request_refused", "not_audio")
     assert "exception" not in line
 
 

@@ -30,7 +30,9 @@ def test_home_is_a_page_for_a_browser(service: Service) -> None:
     answer = service.get("/", headers={"Accept": accept})
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<form" in answer.text
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "base-uri 'none'" in policy
     # Under no-referrer a browser sends `Origin: null` with the form, which the origin check refuses.
     assert answer.headers["Referrer-Policy"] == "same-origin"
 

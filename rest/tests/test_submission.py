@@ -8,9 +8,10 @@ from typing import Any, BinaryIO
 import pytest
 from rest.tests.service import FRAME, store_stems
 
-from msaas.errors import NotAnMp3, QueueUnavailable, SongTooLong, StoreUnavailable, TooBusy, TrackNotFound
+from msaas.errors import NotAudio, QueueUnavailable, SongTooLong, StoreUnavailable, TooBusy, TrackNotFound
 from msaas.jobs import Callback, Job, JobState
 from msaas.models import FOUR_STEMS, SIX_STEMS
+from msaas.queue.abilities import Abilities
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
 from msaas.queue.protocol import EXHAUSTED, Result
 from msaas.recipe import Recipe
@@ -111,7 +112,7 @@ def test_queue_failure_after_upload_leaves_a_whole_song_and_no_job(system: Syste
 
 def test_refused_song_is_not_stored(system: System) -> None:
     system.song_store.prepare()
-    for mp3, error in ((b"not a song", NotAnMp3), (FRAME * 1000, SongTooLong)):
+    for mp3, error in ((b"not a song", NotAudio), (FRAME * 1000, SongTooLong)):
         with pytest.raises(error):
             system.send(mp3)
     assert list(system.song_store.songs()) == []
@@ -178,7 +179,7 @@ def test_result_of_a_stand_in_is_done_at_once_and_status_is_untouched(
 ) -> None:
     job_id = system.send(**options)
     system.work(model="starter")
-    system.queue.consumer("w1").announce_models({options.get("model", "htdemucs"): "starter"})
+    system.queue.consumer("w1").announce(Abilities({options.get("model", "htdemucs"): "starter"}))
     before = system.queue.status(job_id)
     assert system.send(callback=Callback("http://r/"), **options) == job_id
     assert system.queue.waiting() == []
@@ -190,8 +191,8 @@ def test_result_of_a_stand_in_is_done_at_once_and_status_is_untouched(
 def test_result_of_an_ended_or_other_stand_in_is_made_again(system: System, runs: str) -> None:
     system.send()
     system.work(model="starter")
-    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
-    system.queue.consumer("w1").announce_models({"htdemucs": runs})
+    system.queue.consumer("w1").announce(Abilities({"htdemucs": "starter"}))
+    system.queue.consumer("w1").announce(Abilities({"htdemucs": runs}))
     system.send()
     assert system.queue.waiting() == [HASH]
 
@@ -199,7 +200,7 @@ def test_result_of_an_ended_or_other_stand_in_is_made_again(system: System, runs
 def test_result_of_the_requested_model_is_a_hit_while_a_stand_in_runs(system: System) -> None:
     system.send()
     system.work(model="htdemucs")
-    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
+    system.queue.consumer("w1").announce(Abilities({"htdemucs": "starter"}))
     system.send()
     assert system.queue.waiting() == []
 
@@ -207,7 +208,7 @@ def test_result_of_the_requested_model_is_a_hit_while_a_stand_in_runs(system: Sy
 def test_stand_in_of_one_model_does_not_answer_for_another(system: System) -> None:
     system.send(model="mdx")
     system.work(model="starter")
-    system.queue.consumer("w1").announce_models({"htdemucs": "starter"})
+    system.queue.consumer("w1").announce(Abilities({"htdemucs": "starter"}))
     job_id = system.send(model="mdx")
     assert system.queue.waiting() == [job_id]
 

@@ -196,9 +196,9 @@ def test_start_names_the_password_that_is_missing(tmp_path: Path) -> None:
 
 #: Work of other services.
 FORBIDDEN: dict[str, list[str]] = {
-    "rest": ["LPUSH toWorkers:dead x", "HSET toWorkers:models a b", "SET toWorkers:lock:retention 1"],
+    "rest": ["LPUSH toWorkers:dead x", "HSET toWorkers:abilities a b", "SET toWorkers:lock:retention 1"],
     "worker": ["GET toWorkers:rates:x", "DEL toWorkers:lock:retention", "DEL toWorkers:requested:x"],
-    "keeper": ["GET toWorkers:rates:x", "BLMOVE toWorkers x LEFT LEFT 0", "HGETALL toWorkers:models"],
+    "keeper": ["GET toWorkers:rates:x", "BLMOVE toWorkers x LEFT LEFT 0", "HGETALL toWorkers:abilities"],
     "logs": ["LPUSH toWorkers x", "LRANGE toWorkers 0 -1", "HGETALL job:x", "LPUSH logging x"],
     "client": [
         "RPOP toWorkers",

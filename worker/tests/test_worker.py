@@ -92,9 +92,9 @@ def test_models_are_announced_before_the_worker_is_ready_and_when_they_change(tm
     queue, tasks = InMemoryQueue(), ManualTasks()
     family = CountingFamily(missing={"htdemucs"}, downloadable={"htdemucs"})
     stopping = start(tmp_path, make_library(family, tasks, fallback="starter"), queue=queue)
-    assert queue.stand_in("htdemucs") == "starter"
+    assert queue.fleet().stand_in("htdemucs") == "starter"
     tasks.run()
-    wait_until(lambda: queue.stand_in("htdemucs") is None)
+    wait_until(lambda: queue.fleet().stand_in("htdemucs") is None)
     stopping.set()
 
 
@@ -105,7 +105,7 @@ def test_models_are_announced_once_the_queue_is_back(tmp_path: Path) -> None:
     stopping = start(tmp_path, library, queue=queue)
     queue.away = False
     library.has_changed.set()
-    wait_until(lambda: queue.stand_in("htdemucs") == "starter")
+    wait_until(lambda: queue.fleet().stand_in("htdemucs") == "starter")
     stopping.set()
 
 

@@ -54,8 +54,8 @@ class UnsupportedEncoding(MsaasError):
     """The content encoding is not supported."""
 
 
-class NotAnMp3(MsaasError):
-    """The song is not an MP3."""
+class NotAudio(MsaasError):
+    """The file is not audio of a known kind."""
 
 
 class UndecodableSong(MsaasError):
@@ -70,6 +70,10 @@ class UnknownOption(MsaasError):
     """The option is unknown."""
 
 
+class InvalidOption(MsaasError):
+    """The value of the option is invalid."""
+
+
 class UnknownModel(MsaasError):
     """The model is unknown."""
 
@@ -80,6 +84,10 @@ class UnknownStem(MsaasError):
 
 class UnknownFormat(MsaasError):
     """The format is unknown."""
+
+
+class FormatUnavailable(UnknownFormat):
+    """The format is not available on this worker."""
 
 
 class SongTooLarge(MsaasError):

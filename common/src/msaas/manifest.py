@@ -37,12 +37,16 @@ class Manifest:
     stems: Mapping[str, StemFile]
     #: The options of the recipe. A newer version may have written some that are unknown here.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: The title in the tags of the song, an empty text if it has none.
+    title: str = ""
     #: Fields of a newer version. An edit keeps them.
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def encode(self) -> bytes:
         found = _with_extra(self)
         found["songhash"] = found.pop("job_id")
+        if not self.title:
+            del found["title"]
         found["stems"] = {stem: _with_extra(file) for stem, file in self.stems.items()}
         return json.dumps(found, indent=1, sort_keys=True).encode()
 
@@ -64,6 +68,7 @@ class Manifest:
                 samplerate=found["samplerate"],
                 stems={stem: _stem_file(entry) for stem, entry in found["stems"].items()},
                 options=dict(found.get("options") or {}),
+                title=str(found.get("title") or ""),
                 extra=_extra(cls, found, renamed=("songhash",)),
             )
         except (TypeError, KeyError, AttributeError) as error:
@@ -78,7 +83,7 @@ class Manifest:
         return (
             self.model == model
             and _besides(model, self.options) == _besides(model, recipe.options())
-            and set(recipe.stems(model=model)) <= set(self.stems)
+            and set(recipe.outputs(model=model)) <= set(self.stems)
         )
 
     def without(self, stem: str) -> "Manifest":

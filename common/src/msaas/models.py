@@ -62,6 +62,9 @@ MODELS: dict[str, Model] = {row.name: row for row in _ROWS}
 #: Every stem of any model.
 STEMS: tuple[str, ...] = tuple(dict.fromkeys(stem for row in _ROWS for stem in row.stems))
 
+#: Begins the name of all that is not the stem behind it.
+_COMPLEMENT = "no_"
+
 #: Names of earlier systems: quantised copies of the same networks, which demucs no longer loads.
 _MODEL_ALIASES = {"mdx_extra_q": "mdx_extra", "mdx_q": "mdx"}
 #: Clients ask for the bass as `base`, too.
@@ -79,6 +82,22 @@ def parse_model(name: str) -> str:
     if model not in MODELS:
         raise UnknownModel(f"Model {name[:64]!r} is unknown. Choose one of {', '.join(MODELS)}.")
     return model
+
+
+def complement(stem: str) -> str:
+    """Return the name of the song without `stem`, as demucs has it."""
+    return f"{_COMPLEMENT}{stem}"
+
+
+def parse_part(name: str) -> str:
+    """Return the stem, or the complement of a stem, that `name` means.
+
+    Raises:
+        UnknownStem: listing the known stems.
+    """
+    if name.startswith(_COMPLEMENT):
+        return complement(parse_stem(name.removeprefix(_COMPLEMENT)))
+    return parse_stem(name)
 
 
 def parse_stem(name: str, *, stems: Iterable[str] = STEMS) -> str:

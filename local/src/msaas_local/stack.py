@@ -64,7 +64,7 @@ class Stack:
     def stand_in(self) -> str | None:
         """Return the model that runs in place of the default model, None if there is none."""
         with suppress(QueueUnavailable):
-            return self._queue.stand_in(self.settings.demucs_model)
+            return self._queue.fleet().stand_in(self.settings.demucs_model)
         return None
 
     @cached_property

@@ -36,7 +36,7 @@ class RestSettings(StoreSettings, QueueSettings):
     host: str = "127.0.0.1"
     port: Port = 5000
     demucs_model: ModelName = DEFAULT_MODEL
-    max_upload_mb: int = Field(default=100, ge=1)
+    max_upload_mb: int = Field(default=512, ge=1)
     max_duration_s: int = Field(default=7200, ge=1)
     #: Further accepted names in Host. Addresses, localhost and the names of the Service always work.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()

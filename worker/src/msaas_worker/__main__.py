@@ -26,6 +26,7 @@ from msaas.errors import (
 from msaas.heartbeat import Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
+from msaas.queue.abilities import FFMPEG, Abilities
 from msaas.queue.protocol import Consumer, JobQueue, Outbox
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
@@ -33,6 +34,7 @@ from msaas.webhooks.dispatcher import Dispatcher, Send
 from msaas.webhooks.sender import post
 from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.attempt import OnStep, Step, ignore_step
+from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.confinement.check import find_missing_protections, hide_memory
 from msaas_worker.job.handler import JobHandler
 from msaas_worker.job.policy import WorkerPolicy
@@ -45,7 +47,7 @@ from msaas_worker.settings import WorkerSettings
 
 #: The end of each job wakes the dispatcher. The keeper delivers everything else.
 _WEBHOOKS_EVERY_S = 60.0
-#: The models are announced again in case the queue lost its data.
+#: The abilities are announced again in case the queue lost its data.
 _ANNOUNCE_EVERY_S = 60.0
 
 log = get_logger()
@@ -160,10 +162,11 @@ def _open_separators(settings: WorkerSettings, tasks: Tasks, *, policy: WorkerPo
 
 
 def _start_announcing(library: Library, consumer: Consumer, tasks: Tasks) -> None:
-    """Announce the models now, before the API counts this worker, and whenever they change."""
+    """Announce the abilities now, before the API counts this worker, and whenever the models change."""
+    programs = frozenset({FFMPEG} if find_ffmpeg() else ())
 
     def announce() -> None:
-        consumer.announce_models(library.runs())
+        consumer.announce(Abilities(library.runs(), programs))
 
     with suppress(QueueUnavailable):
         announce()

@@ -7,13 +7,13 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msaas.errors import AttemptsExhausted, CallbackNotReady, QueueFull, TooManyCallbacks
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
+from msaas.queue.abilities import Abilities, Fleet
 
 #: A dead letter keeps this much of an entry, enough to see its origin.
 DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
@@ -182,11 +182,8 @@ class JobQueue(Protocol):
 
     def status(self, job_id: str) -> JobStatus | None: ...
 
-    def stand_in(self, model: str) -> str | None:
-        """Return the model that workers run in place of `model`, None if one runs `model` itself.
-
-        Live workers count. Without any, those that lived last do.
-        """
+    def fleet(self) -> Fleet:
+        """Return the abilities of the workers."""
 
     def consumer(self, worker: str) -> "Consumer":
         """Return the worker's side of the queue. `worker` is unique among all processes."""
@@ -221,8 +218,8 @@ class Consumer(Protocol):
     def heartbeat(self) -> None:
         """Renew the lease of this worker, which has no job."""
 
-    def announce_models(self, runs: Mapping[str, str]) -> None:
-        """Record the model that this worker runs for each name. Names that it cannot serve are absent.
+    def announce(self, abilities: Abilities) -> None:
+        """Record the abilities of this worker.
 
         The record outlives the worker. It is removed when a later worker announces its own.
         """
@@ -319,15 +316,6 @@ class Delivery:
     detail: str = ""
     due_at: float | None = None
     secret: str | None = field(default=None, repr=False)
-
-
-def choose_stand_in(
-    model: str, *, announced: Mapping[str, Mapping[str, str]], live: Collection[str]
-) -> str | None:
-    """Return `JobQueue.stand_in` of what each worker announced."""
-    records = [runs for worker, runs in announced.items() if worker in live] or announced.values()
-    running = {runs[model] for runs in records if model in runs}
-    return min(running, default=None) if model not in running else None
 
 
 def queue_full(max_waiting: int | None) -> QueueFull:

@@ -64,11 +64,11 @@ class DirectoryStore:
         with _our_errors(), suppress(FileNotFoundError), _lock(path.parent):
             path.unlink()
 
-    def list(self, bucket: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
         with _our_errors():
             names = sorted(os.listdir(self._root / bucket))
         for name in names:
-            if not name.startswith("."):
+            if name.startswith(prefix) and not name.startswith("."):
                 try:
                     yield self.stat(bucket, name)
                 except ObjectNotFound:

@@ -52,9 +52,10 @@ class InMemoryStore:
         with self._lock:
             self._buckets.get(bucket, {}).pop(key, None)
 
-    def list(self, bucket: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
         for key in sorted(self._bucket(bucket)):
-            yield self.stat(bucket, key)
+            if key.startswith(prefix):
+                yield self.stat(bucket, key)
 
     def _object(self, bucket: str, key: str) -> tuple[bytes, float]:
         try:

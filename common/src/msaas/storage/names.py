@@ -1,5 +1,6 @@
 """Names of the objects in the two buckets."""
 
+from msaas.containers import MP3, SONG_EXTENSIONS
 from msaas.formats import DEFAULT_FORMAT, FORMATS
 from msaas.fragments import Fragments
 
@@ -7,16 +8,16 @@ DEFAULT_EXTENSION = FORMATS[DEFAULT_FORMAT].extension
 #: Ends the names of fragments.
 FRAGMENT_SUFFIX = ".piece"
 MANIFEST_SUFFIX = ".json"
-_SONG_SUFFIX = ".mp3"
 
 
-def song_file(song_hash: str) -> str:
-    return f"{song_hash}{_SONG_SUFFIX}"
+def song_file(song_hash: str, *, extension: str = MP3.extension) -> str:
+    return f"{song_hash}.{extension}"
 
 
 def song_of(name: str) -> str:
     """Return the hash of the song with this object name."""
-    return name.removesuffix(_SONG_SUFFIX)
+    stem, _, extension = name.rpartition(".")
+    return stem if extension in SONG_EXTENSIONS else name
 
 
 def stem_file(job_id: str, stem: str, *, extension: str = DEFAULT_EXTENSION) -> str:

@@ -59,4 +59,5 @@ class ObjectStore(Protocol):
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object. A missing one is fine."""
 
-    def list(self, bucket: str) -> Iterator[StoredObject]: ...
+    def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield the objects whose keys begin with `prefix`, in the order of their keys."""

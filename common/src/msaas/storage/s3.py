@@ -110,9 +110,9 @@ class S3Store:
                 if error.code not in _MISSING:
                     raise
 
-    def list(self, bucket: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
         with _our_errors():
-            for found in self._client.list_objects(bucket, recursive=True):
+            for found in self._client.list_objects(bucket, prefix=prefix, recursive=True):
                 yield _stored(found.object_name or "", found)
 
 

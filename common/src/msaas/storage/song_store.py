@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO
 
+from msaas.containers import MP3, SONG_EXTENSIONS
 from msaas.errors import (
     DamagedStem,
     FragmentNotFound,
@@ -55,6 +56,8 @@ class StoredStem:
     stem: str
     entry: StemFile
     etag: str
+    #: The title of the song, an empty text if it has none.
+    title: str = ""
 
     def read(self, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield `length` of the verified bytes from `offset`, all by default.
@@ -95,14 +98,16 @@ class SongStore:
 
     # Songs
 
-    def put_song(self, song_hash: str, song: BinaryIO, *, size_bytes: int) -> None:
+    def put_song(
+        self, song_hash: str, song: BinaryIO, *, size_bytes: int, extension: str = MP3.extension
+    ) -> None:
         """Store the song unless the same bytes are there. An object that was altered or cut is replaced."""
-        if not self._has_song(song_hash, size_bytes=size_bytes):
-            self.store.put(self.input_bucket, song_file(song_hash), song, size_bytes=size_bytes)
+        name = song_file(song_hash, extension=extension)
+        if not self._has_song(name, song_hash, size_bytes=size_bytes):
+            self.store.put(self.input_bucket, name, song, size_bytes=size_bytes)
 
-    def _has_song(self, song_hash: str, *, size_bytes: int) -> bool:
+    def _has_song(self, name: str, song_hash: str, *, size_bytes: int) -> bool:
         """Return whether the song is stored, intact and young."""
-        name = song_file(song_hash)
         try:
             found = self.store.stat(self.input_bucket, name)
             if found.size_bytes != size_bytes or not _is_young(found):
@@ -121,7 +126,7 @@ class SongStore:
         song_hash = source_of(job_id)
         sha256, size_bytes = hashlib.sha256(), 0
         try:
-            for chunk in self.store.get(self.input_bucket, song_file(song_hash)):
+            for chunk in self.store.get(self.input_bucket, self._song_name(song_hash)):
                 sha256.update(chunk)
                 size_bytes += len(chunk)
                 yield chunk
@@ -132,6 +137,18 @@ class SongStore:
                 f"The stored song {song_hash} was altered or cut: it has {size_bytes} bytes with the SHA-256 "
                 f"{sha256.hexdigest()}. Send it again."
             )
+
+    def _song_name(self, song_hash: str) -> str:
+        """Return the name of the song's object, which ends in the extension of its kind.
+
+        Raises:
+            ObjectNotFound: the store has no such song.
+        """
+        found = [each.key for each in self.store.list(self.input_bucket, prefix=f"{song_hash}.")]
+        for extension in SONG_EXTENSIONS:
+            if (name := song_file(song_hash, extension=extension)) in found:
+                return name
+        raise ObjectNotFound(f"Song {song_hash} is not in the store.")
 
     def songs(self) -> Iterator[StoredObject]:
         return self._list(self.input_bucket)
@@ -253,10 +270,13 @@ class SongStore:
             TrackNotFound: the job has no such stem, or it was damaged.
             ObjectChanged: the stem was stored again meanwhile. Call again.
         """
-        entry = self._entry(job_id, stem, extension)
+        manifest = self._manifest_with(job_id, stem, extension)
+        entry = manifest.stems[stem]
         try:
             etag = self._verify(entry)
-            return StoredStem(songs=self, job_id=job_id, stem=stem, entry=entry, etag=etag)
+            return StoredStem(
+                songs=self, job_id=job_id, stem=stem, entry=entry, etag=etag, title=manifest.title
+            )
         except ObjectChanged:
             raise
         except (DamagedStem, ObjectNotFound) as error:
@@ -264,7 +284,8 @@ class SongStore:
             self._forget_stem(job_id, stem, entry)
             raise TrackNotFound(f"Stem {stem} of job {job_id} was damaged. Send the song again.") from None
 
-    def _entry(self, job_id: str, stem: str, extension: str | None) -> StemFile:
+    def _manifest_with(self, job_id: str, stem: str, extension: str | None) -> Manifest:
+        """Return the manifest, which has this stem."""
         manifest = self.manifest(job_id)
         if manifest is None or stem not in manifest.stems:
             raise TrackNotFound(
@@ -276,7 +297,7 @@ class SongStore:
                 f"Stem {stem} of job {job_id} is stored as {entry.extension}. "
                 "Ask for that extension, or for none."
             )
-        return entry
+        return manifest
 
     def _verify(self, entry: StemFile) -> str:
         """Return the ETag of the stem once its bytes are those of the manifest."""
@@ -309,7 +330,8 @@ class SongStore:
         Raises:
             TrackNotFound: the job has no such stem.
         """
-        self.store.delete(self.output_bucket, self._entry(job_id, stem, extension).file)
+        entry = self._manifest_with(job_id, stem, extension).stems[stem]
+        self.store.delete(self.output_bucket, entry.file)
         self._edit_manifest(job_id, self._without_missing)
 
     def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, request
 
-from msaas_rest.api import debug, models
+from msaas_rest.api import debug, limits, models
 from msaas_rest.api.jobs import routes as jobs
 from msaas_rest.api.separate import routes as separate
 from msaas_rest.api.tracks import routes as tracks
@@ -18,7 +18,7 @@ def machine_api(deps: Dependencies) -> Blueprint:
     api = Blueprint("apiv1", __name__, url_prefix=PREFIX)
     present_problems(api)
     _guard(api, deps)
-    features = [separate, jobs, tracks, models, *([debug] if deps.settings.debug_endpoints else [])]
+    features = [separate, jobs, tracks, models, limits, *([debug] if deps.settings.debug_endpoints else [])]
     for feature in features:
         api.register_blueprint(feature.routes(deps))
     return api

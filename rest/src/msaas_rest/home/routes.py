@@ -4,7 +4,10 @@ from importlib.resources import files
 
 from flask import Blueprint, Response, jsonify, request
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 def routes() -> Blueprint:

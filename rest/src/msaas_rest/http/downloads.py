@@ -1,9 +1,11 @@
 """Downloads: the whole file or one range of it, streamed from the store (RFC 9110, sections 13 and 14)."""
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain
 from typing import Protocol
+from urllib.parse import quote
 
 from flask import Request, Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
@@ -48,8 +50,15 @@ def _open(read: Read, start: int, stop: int) -> Iterator[bytes]:
 def _with_headers(response: Response, etag: str, file_name: str) -> Response:
     response.set_etag(etag)
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Content-Disposition"] = _disposition(file_name)
     return response
+
+
+def _disposition(file_name: str) -> str:
+    """Return the header with the name in UTF-8, and in ASCII for clients that know no other (RFC 6266)."""
+    plain = re.sub(r"[^ -~]|[\"\\]", "_", file_name)
+    encoded = "" if plain == file_name else f"; filename*=UTF-8''{quote(file_name, safe='')}"
+    return f'attachment; filename="{plain}"{encoded}'
 
 
 def _requested_range(request: Request, *, size_bytes: int, etag: str) -> tuple[int, int] | None:

@@ -3,10 +3,10 @@
 import base64
 import encodings.ascii
 import encodings.latin_1
+import encodings.utf_8
 import encodings.utf_16
 import encodings.utf_16_be
 import encodings.utf_16_le
-import encodings.utf_8
 from mmap import mmap
 from typing import BinaryIO
 

@@ -14,6 +14,7 @@ from msaas.queue.protocol import Result
 from msaas.recipe import Recipe
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, Step
+from msaas_worker.audio.encoders.opening import check_format
 from msaas_worker.job.outputs import put_output
 from msaas_worker.scratch import Scratch
 from msaas_worker.separation import SeparatedSong, separate_song
@@ -54,13 +55,14 @@ class JobHandler:
 
         Raises:
             LeaseLost: another worker has the job; nothing more was stored.
-            UnknownOption: a newer worker is needed.
+            UnknownOption, FormatUnavailable: another worker is needed.
             MsaasError: the song, the model or the store failed.
         """
         recipe = job.recipe(default_model=self.default_model)
         model = recipe.model or self.default_model
         if manifest := self._find(job, recipe, model):
             return _result_in_store(manifest, requested=model)
+        check_format(recipe.format)
         with attempt.pause_watchdog():
             separator = self.separators.get(model)
         attempt.report_progress()
@@ -96,7 +98,7 @@ class JobHandler:
         return separated.stems
 
     def _fetch(self, job: Job, attempt: Attempt, folder: Path) -> Path:
-        song = folder / "song.mp3"
+        song = folder / "song"
         try:
             with open(song, "wb") as file:
                 for chunk in self.song_store.song(job.job_id):
@@ -126,6 +128,7 @@ def _manifest(
         samplerate=separated.samplerate,
         stems=sink.entries,
         options=recipe.options(),
+        title=separated.title,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from msaas.errors import (
     AttemptsExhausted,
     ClaimRefused,
+    DecoderMissing,
+    InvalidOption,
     LeaseLost,
     MalformedJob,
     ModelUnavailable,
@@ -21,6 +23,7 @@ from msaas.errors import (
     UnknownFormat,
     UnknownModel,
     UnknownOption,
+    UnknownStem,
 )
 from msaas.heartbeat import Beat, no_heartbeat
 from msaas.jobs import Job
@@ -40,10 +43,10 @@ from msaas_worker.separators import ModelPending
 #: A further attempt would end in the same way.
 _FINAL = (
     *(SongMissing, SongDamaged, SongTooLong, UndecodableSong),
-    *(UnknownModel, UnknownFormat, ModelUnavailable),
+    *(UnknownModel, UnknownStem, UnknownFormat, InvalidOption, ModelUnavailable),
 )
-#: A newer worker may know the option or its value.
-_UNKNOWN = (UnknownOption, UnknownModel, UnknownFormat)
+#: A newer worker may know the option or its value, and another one may have the decoder.
+_UNKNOWN = (UnknownOption, InvalidOption, UnknownModel, UnknownStem, UnknownFormat, DecoderMissing)
 
 Handle = Callable[[Job, Attempt], Result]
 
@@ -182,11 +185,11 @@ class JobRunner:
         return Ending(outcome=Outcome.DONE, result=result)
 
     def _hold(self, claim: Claim, error: MsaasError) -> Ending:
-        """Hold the job back for a newer worker, until `hold_s` after its enqueue."""
+        """Hold the job back for another worker, until `hold_s` after its enqueue."""
         job_id = claim.job.job_id
         # The id of a variant comes from a service that knows its options and their values.
-        is_newer = isinstance(error, UnknownOption) or source_of(job_id) != job_id
-        if not is_newer or claim.waited_s > self.policy.hold_s:
+        may_be_done = isinstance(error, UnknownOption | DecoderMissing) or source_of(job_id) != job_id
+        if not may_be_done or claim.waited_s > self.policy.hold_s:
             return Ending(outcome=Outcome.FAILED, error=error)
         return Ending(outcome=Outcome.RELEASED, error=error, delay_s=self.policy.hold_delay_s)
 

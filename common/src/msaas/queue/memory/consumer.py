@@ -2,12 +2,12 @@
 
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, QueueFull, TooManyCallbacks
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState
+from msaas.queue.abilities import Abilities
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.protocol import EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
 
@@ -104,12 +104,12 @@ class InMemoryConsumer:
         self._queue.answer()
         self._queue.workers[self._worker] = self._queue.clock() + self._queue.policy.lease_s
 
-    def announce_models(self, runs: Mapping[str, str]) -> None:
+    def announce(self, abilities: Abilities) -> None:
         queue = self._queue
         queue.answer()
         live = queue.live_workers()
-        queue.models = {worker: known for worker, known in queue.models.items() if worker in live}
-        queue.models[self._worker] = dict(runs)
+        queue.abilities = {worker: known for worker, known in queue.abilities.items() if worker in live}
+        queue.abilities[self._worker] = abilities
 
     def renew(
         self,

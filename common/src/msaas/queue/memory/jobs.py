@@ -5,6 +5,7 @@ from itertools import islice
 from msaas.errors import MalformedJob, QueueFull
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue.abilities import Fleet
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.protocol import (
@@ -14,7 +15,6 @@ from msaas.queue.protocol import (
     REQUESTED_S,
     Depth,
     Memory,
-    choose_stand_in,
     new_delivery_id,
     payload_of,
     queue_full,
@@ -128,9 +128,9 @@ class InMemoryQueue(Ledger):
         record = self.jobs.get(job_id)
         return record.status if record else None
 
-    def stand_in(self, model: str) -> str | None:
+    def fleet(self) -> Fleet:
         self.answer()
-        return choose_stand_in(model, announced=self.models, live=self.live_workers())
+        return Fleet.of(self.abilities, live=self.live_workers())
 
     def consumer(self, worker: str) -> InMemoryConsumer:
         return InMemoryConsumer(self, worker=worker)

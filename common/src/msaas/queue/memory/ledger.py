@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from msaas.errors import QueueUnavailable
 from msaas.fragments import Fragments
 from msaas.jobs import JobError, JobState, JobStatus
+from msaas.queue.abilities import Abilities
 from msaas.queue.memory.outbox import InMemoryOutbox
 from msaas.queue.protocol import QueuePolicy, encode_dead_letter
 
@@ -69,7 +70,7 @@ class Ledger:
         self.requested: dict[str, float] = {}
         self.deletions: dict[str, float] = {}
         #: By worker: the model that it runs for each name.
-        self.models: dict[str, dict[str, str]] = {}
+        self.abilities: dict[str, Abilities] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}
         #: Newest first.

@@ -3,7 +3,6 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -11,6 +10,7 @@ import redis
 from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError
+from msaas.queue.abilities import Abilities
 from msaas.queue.protocol import (
     EXHAUSTED,
     NEARLY_DONE,
@@ -161,12 +161,12 @@ class RedisConsumer:
                 args={"worker": self._worker, "lease": self._policy.lease_s},
             )
 
-    def announce_models(self, runs: Mapping[str, str]) -> None:
+    def announce(self, abilities: Abilities) -> None:
         with our_errors():
             self._scripts.call(
-                "announce_models",
-                keys={"models": self._keys.models, "workers": self._keys.workers},
-                args={"worker": self._worker, "runs": json.dumps(dict(runs), sort_keys=True)},
+                "announce",
+                keys={"announced": self._keys.abilities, "workers": self._keys.workers},
+                args={"worker": self._worker, "abilities": abilities.encode()},
             )
 
     def renew(

@@ -1,12 +1,10 @@
 """The reliable queue on Redis, except for the worker's side: enqueue, ask, reap."""
 
-import json
-from collections.abc import Mapping
-
 import redis
 
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue.abilities import Abilities, Fleet
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
     DELETION_S,
@@ -17,7 +15,6 @@ from msaas.queue.protocol import (
     Memory,
     QueuePolicy,
     check_callback_room,
-    choose_stand_in,
     new_delivery_id,
     payload_of,
     queue_full,
@@ -200,14 +197,13 @@ class RedisQueue:
             return None
         return status_of(job_id, fields={text(key): text(value) for key, value in fields.items()})
 
-    def stand_in(self, model: str) -> str | None:
+    def fleet(self) -> Fleet:
         with our_errors():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.time().hgetall(self._keys.models).zrange(self._keys.workers, 0, -1, withscores=True)
+            pipe.time().hgetall(self._keys.abilities).zrange(self._keys.workers, 0, -1, withscores=True)
             (now, _), announced, workers = pipe.execute()
-        return choose_stand_in(
-            model,
-            announced={text(worker): _read_models(runs) for worker, runs in announced.items()},
+        return Fleet.of(
+            {text(worker): Abilities.decode(abilities) for worker, abilities in announced.items()},
             live={text(worker) for worker, lease_until in workers if lease_until > now},
         )
 
@@ -258,12 +254,3 @@ class RedisQueue:
     def forget_fragments(self, fragments: Fragments) -> None:
         with our_errors():
             self._redis.hdel(self._keys.fragments, fragments.tag)
-
-
-def _read_models(announced: bytes) -> Mapping[str, str]:
-    """Return what `announce_models` wrote, nothing if a newer version has another form."""
-    try:
-        runs = json.loads(announced)
-    except ValueError:
-        return {}
-    return runs if isinstance(runs, dict) else {}

@@ -55,9 +55,9 @@ class Keys:
         return f"{self.waiting}:pieces"
 
     @property
-    def models(self) -> str:
-        """Hash: worker, the model that it runs for each name, as JSON."""
-        return f"{self.waiting}:models"
+    def abilities(self) -> str:
+        """Hash: worker, its abilities as JSON."""
+        return f"{self.waiting}:abilities"
 
     @property
     def probe(self) -> str:

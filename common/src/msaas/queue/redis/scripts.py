@@ -25,7 +25,7 @@ STEPS = (
     "check_writable",
     "take",
     "heartbeat",
-    "announce_models",
+    "announce",
     "claim",
     "renew",
     "finish",

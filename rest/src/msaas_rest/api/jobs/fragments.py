@@ -4,7 +4,7 @@ import re
 
 from msaas.errors import FragmentNotFound
 from msaas.fragments import Fragments
-from msaas.models import parse_stem
+from msaas.models import parse_part
 from msaas.queue.protocol import JobQueue
 from msaas.songs import parse_id
 from msaas.storage.song_store import SongStore
@@ -24,7 +24,7 @@ def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
 
 def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_store: SongStore) -> bytes:
     """Return the MP3. Raises `InvalidId`, `UnknownStem` or `FragmentNotFound`."""
-    stem = parse_stem(part)
+    stem = parse_part(part)
     fragments = find_fragments(job_id, queue=queue)
     if stem not in fragments.stems or not _NUMBER.fullmatch(number) or int(number) > fragments.count:
         raise FragmentNotFound(

@@ -21,7 +21,7 @@ from msaas_rest.http.uploads import check_content_encoding
 #: Field names, boundaries and options around a song, and in JSON line breaks and escapes within it.
 _EXTRA_BYTES = 1024 * 1024
 _SONG_FIELDS = ("mp3", "file")
-_RAW_TYPES = ("audio/", "application/octet-stream")
+_RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 _CALLBACK = "callback"
 
 
@@ -125,7 +125,7 @@ def _not_json(request: Request) -> str:
     if request.is_json:
         return "The body is not JSON."
     kind = request.mimetype[:64] or "of no type"
-    return f"The body is {kind}. Send a song as audio/mpeg, multipart/form-data or application/json."
+    return f"The body is {kind}. Send a song as audio/…, multipart/form-data or application/json."
 
 
 def _song_chunks(fields: dict[str, Any], texts: dict[str, LongText]) -> Iterable[bytes]:
@@ -147,7 +147,7 @@ def _size_of(song: BinaryIO, max_bytes: int) -> int:
     size_bytes = song.seek(0, 2)
     song.seek(0)
     if size_bytes == 0:
-        raise MissingSong("The song is empty. Send an MP3.")
+        raise MissingSong("The song is empty. Send an MP3, WAV, FLAC, M4A or Ogg file.")
     if size_bytes > max_bytes:
         raise SongTooLarge(f"The song has {size_bytes} bytes. The limit is {max_bytes} bytes.")
     return size_bytes

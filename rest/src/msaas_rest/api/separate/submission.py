@@ -3,16 +3,19 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from msaas.errors import ObjectNotFound, TooBusy
+from msaas.containers import Container, Decoder
+from msaas.errors import DecoderMissing, FormatUnavailable, ObjectNotFound, TooBusy
+from msaas.formats import FORMATS
 from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
+from msaas.queue.abilities import FFMPEG, Fleet
 from msaas.queue.protocol import JobQueue, Outbox, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
-from msaas_rest.api.separate.mp3_frames import check_length
+from msaas_rest.api.separate.song_check import CheckedSong, check_song
 
 #: Interval of the question whether the song is deleted.
 _LOOK_S = 0.05
@@ -66,22 +69,24 @@ class Submitter:
         """Return the id of the job.
 
         Raises:
-            NotAnMp3, SongTooLong: nothing was stored.
+            NotAudio, SongTooLong, DecoderMissing, FormatUnavailable: nothing was stored.
             StoreUnavailable, QueueUnavailable, QueueFull, TooBusy: nothing was enqueued.
         """
-        seconds = check_length(submission.song, max_s=self.max_duration_s)
+        checked = check_song(submission.song, max_s=self.max_duration_s)
+        fleet = self.queue.fleet()
+        _check_programs(checked.container, submission.recipe, fleet)
         song_hash = song_hash_of(submission.song)
         job_id = submission.recipe.job_id(song_hash)
         bind_log(job_id=job_id)
-        log.info("song_received", size_bytes=submission.size_bytes, duration_s=round(seconds, 1))
+        log.info("song_received", size_bytes=submission.size_bytes, **_facts(checked))
         # From here on retention spares the song and its results.
         self._request(song_hash)
         recipe = submission.recipe
-        if self.song_store.reuse(job_id, recipe, models=self._models(recipe)):
+        if self.song_store.reuse(job_id, recipe, models=self._models(recipe, fleet)):
             log.info("song_already_separated")
             self._answer_at_once(job_id, submission)
         else:
-            self._store(song_hash, submission)
+            self._store(song_hash, submission, checked.container)
             self._enqueue(job_id, submission)
         return job_id
 
@@ -99,25 +104,30 @@ class Submitter:
         # A later attempt may have failed. The result is there, and the status follows it.
         self.queue.forget(job_id, state=JobState.FAILED)
 
-    def _models(self, recipe: Recipe) -> Iterator[str]:
+    def _models(self, recipe: Recipe, fleet: Fleet) -> Iterator[str]:
         """Yield the requested model, and the model that workers run in its place."""
         model = recipe.model or self.default_model
         yield model
-        if stand_in := self.queue.stand_in(model):
+        if stand_in := fleet.stand_in(model):
             yield stand_in
 
-    def _store(self, song_hash: str, submission: Submission) -> None:
+    def _store(self, song_hash: str, submission: Submission, container: Container) -> None:
         try:
-            self._put(song_hash, submission)
+            self._put(song_hash, submission, container)
         except ObjectNotFound:
             # The bucket is missing: the store is new or was emptied.
             self.uploads.prepare()
-            self._put(song_hash, submission)
+            self._put(song_hash, submission, container)
         log.info("song_stored", song_hash=song_hash)
 
-    def _put(self, song_hash: str, submission: Submission) -> None:
+    def _put(self, song_hash: str, submission: Submission, container: Container) -> None:
         submission.song.seek(0)
-        self.uploads.put_song(song_hash, submission.song, size_bytes=submission.size_bytes)
+        self.uploads.put_song(
+            song_hash,
+            submission.song,
+            size_bytes=submission.size_bytes,
+            extension=container.extension,
+        )
 
     def _enqueue(self, job_id: str, submission: Submission) -> None:
         job = Job.of(
@@ -125,3 +135,22 @@ class Submitter:
         )
         state = self.queue.enqueue(job, max_waiting=self.max_queued)
         log.info("job_enqueued", state=state.value)
+
+
+def _check_programs(container: Container, recipe: Recipe, fleet: Fleet) -> None:
+    """Refuse what needs a program that no worker has."""
+    if not fleet.lacks(FFMPEG):
+        return
+    if container.decoder is Decoder.FFMPEG:
+        raise DecoderMissing(
+            f"No worker reads {container.name} files: ffmpeg is not installed. Send a FLAC or an MP3."
+        )
+    if FORMATS[recipe.format].needs_ffmpeg:
+        raise FormatUnavailable(
+            f"No worker writes {recipe.format}: ffmpeg is not installed. Ask for flac or mp3."
+        )
+
+
+def _facts(checked: CheckedSong) -> dict[str, Any]:
+    seconds = checked.seconds
+    return {"kind": checked.container.name, "duration_s": None if seconds is None else round(seconds, 1)}

@@ -1,5 +1,6 @@
 """`GET /apiv1/track/…` serves a stem, `GET` and `DELETE /apiv1/remove/…` remove one. Each has two forms."""
 
+import re
 from contextlib import suppress
 
 from flask import Blueprint, Response, request
@@ -7,7 +8,7 @@ from flask import Blueprint, Response, request
 from msaas.errors import ObjectChanged, TooBusy
 from msaas.formats import format_of_extension
 from msaas.logs import get_logger
-from msaas.storage.song_store import SongStore
+from msaas.storage.song_store import SongStore, StoredStem
 from msaas_rest.api.tracks.track_ref import TrackRef, parse_track, parse_track_name
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.downloads import stream
@@ -15,6 +16,10 @@ from msaas_rest.http.origin_checks import check_changing_get
 
 #: A worker may store a stem again between its verification and its download.
 _TRIES = 2
+
+#: Characters that some file system does not allow in names.
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
+_MAX_TITLE = 120
 
 log = get_logger()
 
@@ -59,8 +64,14 @@ def _download(track: TrackRef, song_store: SongStore) -> Response:
         size_bytes=stem.entry.size_bytes,
         etag=stem.entry.sha256,
         media_type=format_of_extension(stem.entry.extension).media_type,
-        file_name=stem.entry.file,
+        file_name=_file_name(stem),
     )
+
+
+def _file_name(stem: StoredStem) -> str:
+    """Return `<title> (<stem>).<extension>`, or the name of the object if the song has no title."""
+    title = _NOT_IN_NAMES.sub(" ", stem.title).strip(" .")[:_MAX_TITLE]
+    return f"{title} ({stem.stem}).{stem.entry.extension}" if title else stem.entry.file
 
 
 def _remove(track: TrackRef, song_store: SongStore) -> dict[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from msaas.errors import TrackNotFound
 from msaas.formats import format_of_extension
-from msaas.models import parse_stem
+from msaas.models import parse_part
 from msaas.songs import parse_id
 
 
@@ -25,7 +25,7 @@ def parse_track(job_id: str, part: str) -> TrackRef:
         InvalidId, UnknownStem, UnknownFormat: a part of the reference is invalid.
     """
     name, dot, extension = part.partition(".")
-    stem = parse_stem(name)
+    stem = parse_part(name)
     known = format_of_extension(extension).extension if dot else None
     return TrackRef(job_id=parse_id(job_id), part=part, stem=stem, extension=known)
 

@@ -1,0 +1,107 @@
+"""Checks of a song before it is stored: its kind, and its length as far as its headers tell it."""
+
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from typing import BinaryIO, cast
+
+from tinytag import TinyTag
+
+from msaas.containers import Container, Decoder, recognise
+from msaas.errors import NotAudio, SongTooLong
+from msaas.mpeg.walk import Frame, walk
+
+#: A library that reads more follows a forged header.
+_MAX_READ_BYTES = 4 * 1024 * 1024
+#: Their headers tell the length. A WAV that came through a pipe claims any length.
+_UNCOMPRESSED = ("WAV", "AIFF")
+_TELLING = (*_UNCOMPRESSED, "FLAC", "Ogg", "Opus", "MP4", "WMA")
+
+
+@dataclass(frozen=True)
+class CheckedSong:
+    """`seconds` is None where no header tells the length."""
+
+    container: Container
+    seconds: float | None
+
+
+def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
+    """Return the kind and the length of the song.
+
+    The length of an MP3 is the sum of its frames. That of another file is the claim of its header: the worker
+    measures it later.
+
+    Raises:
+        NotAudio: the kind of the file is unknown.
+        SongTooLong: the song is longer than `max_s`.
+    """
+    song.flush()
+    with mmap(song.fileno(), 0, access=ACCESS_READ) as data:
+        container = recognise(data)
+        if container is None:
+            raise NotAudio("The file is not audio of a known kind. Send an MP3, WAV, FLAC, M4A or Ogg file.")
+        if container.decoder is Decoder.MPEG:
+            return CheckedSong(container, _mpeg_seconds(data, max_s=max_s))
+    seconds = _claimed_seconds(song, container)
+    if seconds and seconds > max_s:
+        raise _too_long(max_s)
+    return CheckedSong(container, seconds)
+
+
+def _mpeg_seconds(data: mmap, *, max_s: float) -> float:
+    seconds = 0.0
+    for frame in walk(data):
+        seconds += _seconds_of(frame)
+        if seconds > max_s:
+            raise _too_long(max_s)
+    return seconds
+
+
+def _seconds_of(frame: Frame) -> float:
+    stream = frame.header.stream
+    return (1 + frame.lost) * stream.samples / stream.rate_hz
+
+
+def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
+    if container.name not in _TELLING:
+        return None
+    try:
+        # Only the ending of the name counts.
+        found = TinyTag.get(
+            filename=f"song.{container.extension}",
+            file_obj=cast(BinaryIO, _Bounded(song)),
+            tags=False,
+            duration=True,
+        )
+    except Exception:
+        # The file is foreign: the library may fail in any way.
+        return None
+    if container.name in _UNCOMPRESSED and found.duration:
+        return min(found.duration, _most_seconds(song, found))
+    return found.duration or None
+
+
+def _most_seconds(song: BinaryIO, found: TinyTag) -> float:
+    """Return the length of a file that is full of samples."""
+    bits_per_s = (found.samplerate or 0) * (found.channels or 0) * (found.bitdepth or 0)
+    return song.seek(0, 2) * 8 / bits_per_s if bits_per_s else 0.0
+
+
+class _Bounded:
+    """An open file of which little is read. The library reads fields as long as the file claims."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MAX_READ_BYTES
+        file.seek(0)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self._left:
+            raise ValueError("too much is read")
+        self._left -= size
+        return self._file.read(size)
+
+
+def _too_long(max_s: float) -> SongTooLong:
+    return SongTooLong(f"The song is longer than {max_s:g} s, the limit of this service.")

@@ -1,0 +1,94 @@
+"""A song is refused at once for what its bytes tell, and for nothing that they do not tell."""
+
+import io
+import struct
+import wave
+from tempfile import TemporaryFile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rest.tests.service import SONG
+
+from common.tests.frames import FRAME, SLOW, id3
+from msaas.errors import NotAudio, SongTooLong
+from msaas_rest.api.separate.song_check import CheckedSong, check_song
+
+FRAME_S = 1152 / 44100
+NO_AUDIO = [b"\0", b"not a song" * 1000, id3(5) + bytes(5), b"%PDF-1.7" + bytes(5000), FRAME * 2 + b"x"]
+
+
+def check(content: bytes, *, max_s: float = 1e9) -> CheckedSong:
+    with TemporaryFile() as file:
+        file.write(content)
+        return check_song(file, max_s=max_s)
+
+
+def wav(seconds: int, *, rate_hz: int = 8000) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, rate_hz, 0, "NONE", ""))
+        writer.writeframes(bytes(2 * rate_hz * seconds))
+    return file.getvalue()
+
+
+def flac_header(samples: int) -> bytes:
+    facts = 44100 << 44 | 1 << 41 | 15 << 36 | samples
+    return b"fLaC\x80\0\0\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + facts.to_bytes(8) + bytes(16)
+
+
+def test_length_of_an_mp3_is_that_of_its_frames() -> None:
+    checked = check(SONG.read_bytes())
+    assert (checked.container.name, round(checked.seconds or 0)) == ("MP3", 18)
+
+
+def test_lost_frames_count() -> None:
+    assert check(FRAME * 5 + bytes(len(FRAME) * 7) + FRAME * 5).seconds == pytest.approx(17 * FRAME_S)
+
+
+def test_song_of_exactly_the_limit_is_not_too_long() -> None:
+    assert check(FRAME * 10, max_s=10 * FRAME_S + 1e-9).seconds == pytest.approx(10 * FRAME_S)
+    with pytest.raises(SongTooLong):
+        check(FRAME * 11, max_s=10 * FRAME_S + 1e-9)
+
+
+def test_small_file_of_eight_hours_is_too_long() -> None:
+    with pytest.raises(SongTooLong):
+        check(SLOW * (8 * 3600 * 1000 // 72), max_s=7200)
+
+
+@pytest.mark.parametrize("content", [wav(20), flac_header(20 * 44100)], ids=["WAV", "FLAC"])
+def test_header_that_tells_too_long_a_song_is_refused(content: bytes) -> None:
+    assert check(content, max_s=21).seconds == pytest.approx(20)
+    with pytest.raises(SongTooLong):
+        check(content, max_s=19)
+
+
+def test_wav_from_a_pipe_is_as_long_as_its_bytes() -> None:
+    content = bytearray(wav(20))
+    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
+    assert check(bytes(content), max_s=21).seconds == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize("content", [flac_header(0), b".snd" + bytes(40), b"\x1a\x45\xdf\xa3" + bytes(40)])
+def test_length_that_no_header_tells_is_unknown(content: bytes) -> None:
+    assert check(content, max_s=1).seconds is None
+
+
+@pytest.mark.parametrize("content", NO_AUDIO)
+def test_other_files_are_no_audio(content: bytes) -> None:
+    with pytest.raises(NotAudio):
+        check(content)
+
+
+def test_atom_that_claims_the_whole_file_is_not_read() -> None:
+    content = struct.pack(">I", 8 + 50_000_000) + b"moov" + struct.pack(">I", 50_000_000) + b"mvhd"
+    assert check(b"\0\0\0\x10ftypM4A \0\0\0\0" + content + bytes(50_000_000)).seconds is None
+
+
+@given(
+    st.sampled_from([b"RIFF\0\0\0\0WAVE", b"fLaC", b"OggS", b"\0\0\0\x10ftypM4A ", b"FORM\0\0\0\0AIFF"]),
+    st.binary(),
+)
+def test_any_bytes_are_checked(start: bytes, rest: bytes) -> None:
+    assert check(start + rest + b"\0" * 40, max_s=1e12)
