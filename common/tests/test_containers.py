@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from common.tests.frames import FRAME, LAYER_2, SLOW, ape, id3, info_frame
 from msaas.containers import CONTAINERS, recognise
 
+#: The header of a FLAC with 44.1 kHz.
+FLAC = b"fLaC\x80\0\0\x22" + bytes(10) + b"\x0a\xc4\x42" + bytes(21)
+
 
 def riff(kind: bytes, *chunks: bytes, name: bytes = b"RIFF") -> bytes:
     body = kind + b"".join(chunks)
@@ -46,8 +49,8 @@ def adts(size_bytes: int) -> bytes:
         (b"FORM" + bytes(4) + b"AIFC", "AIFF"),
         (b".snd" + bytes(20), "AU"),
         (b"caff" + bytes(20), "CAF"),
-        (b"fLaC" + bytes(40), "FLAC"),
-        (id3(9) + bytes(9) + b"fLaC" + bytes(40), "FLAC"),
+        (FLAC, "FLAC"),
+        (id3(9) + bytes(9) + FLAC, "FLAC"),
         (ogg(b"\x01vorbis" + bytes(20)), "Ogg"),
         (ogg(b"\x7fFLAC" + bytes(20)), "Ogg"),
         (ogg(b"OpusHead" + bytes(20)), "Opus"),
@@ -79,6 +82,8 @@ def test_kind_follows_from_the_content(data: bytes, name: str) -> None:
         id3(9) + bytes(9),
         ape(bytes(9)),
         b"OggS",
+        ogg(b"unknown codec" + bytes(20)),
+        b"fLaC" + bytes(40),
         b"RIFF" + bytes(4),
         adts(300),
     ],

@@ -3,6 +3,7 @@
 import io
 import struct
 import wave
+from contextlib import suppress
 from tempfile import TemporaryFile
 
 import pytest
@@ -90,5 +91,6 @@ def test_atom_that_claims_the_whole_file_is_not_read() -> None:
     st.sampled_from([b"RIFF\0\0\0\0WAVE", b"fLaC", b"OggS", b"\0\0\0\x10ftypM4A ", b"FORM\0\0\0\0AIFF"]),
     st.binary(),
 )
-def test_any_bytes_are_checked(start: bytes, rest: bytes) -> None:
-    assert check(start + rest + b"\0" * 40, max_s=1e12)
+def test_any_bytes_are_checked_or_no_audio(start: bytes, rest: bytes) -> None:
+    with suppress(NotAudio):
+        assert check(start + rest + b"\0" * 40, max_s=1e12)

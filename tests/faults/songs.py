@@ -15,6 +15,9 @@ TUNES = 4
 
 
 def song(number: int = 0, *, seconds: float = 0.5) -> bytes:
-    """Return the MP3 of tune `number % TUNES`. An ID3v1 tag at its end makes each number another song."""
-    title = f"song {number}".encode().ljust(30, b"\0")
-    return _song(seconds, number % TUNES) + b"TAG" + title + bytes(95)
+    """Return the MP3 of tune `number % TUNES`. A comment at its end makes each number another song.
+
+    Stems have the title of their song, but no comment.
+    """
+    comment = f"song {number}".encode().ljust(30, b"\0")
+    return _song(seconds, number % TUNES) + b"TAG" + bytes(94) + comment + b"\0"

@@ -108,13 +108,18 @@ def _wave_format(head: bytes) -> bytes:
     return head[at + 8 : at + 10] if at >= 0 else b""
 
 
+def _is_flac(head: bytes) -> bool:
+    """The first block has the sample rate."""
+    return head[:4] == b"fLaC" and int.from_bytes(head[18:21]) >> 4 > 0
+
+
 def _is_ogg(*codecs: bytes) -> Callable[[bytes], bool]:
     """The first packet of the first page names its codec."""
 
     def matches(head: bytes) -> bool:
         if head[:4] != b"OggS" or len(head) < 28:
             return False
-        return not codecs or head[27 + head[26] :].startswith(codecs)
+        return head[27 + head[26] :].startswith(codecs)
 
     return matches
 
@@ -136,9 +141,9 @@ _SIGNATURES: dict[str, Callable[[bytes], bool]] = {
     "AIFF": lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
     "AU": _begins(b".snd"),
     "CAF": _begins(b"caff"),
-    "FLAC": _begins(b"fLaC"),
+    "FLAC": _is_flac,
     "Opus": _is_ogg(b"OpusHead"),
-    "Ogg": _is_ogg(),
+    "Ogg": _is_ogg(b"\x01vorbis", b"\x7fFLAC", b"Speex", b"fishead\0", b"\x80theora", b"OVP80"),
     "MP4": _begins(b"ftyp", b"moov", b"mdat", at=4),
     "WMA": _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
     "Matroska": _begins(b"\x1a\x45\xdf\xa3"),
