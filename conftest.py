@@ -39,6 +39,7 @@ _SERVER_FIXTURES = {
 }
 #: Parameters that name a server: the fixtures of such tests are requested while they run.
 _SERVER_PARAMETERS = {*REDIS_BINARIES, "rclone", "swift", "s3"}
+_LONG_FOLDERS = {"faults", "journeys", "upgrade"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,13 +59,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_server(item):
             item.add_marker(pytest.mark.server)
+        if _is_long(item):
+            item.add_marker(pytest.mark.long)
 
 
 def _needs_server(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
+    return bool(_SERVER_FIXTURES.intersection(fixtures) or _SERVER_PARAMETERS & _named(item))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Swift takes many seconds to start. The faults and the journeys run whole systems."""
+    return "swift" in _named(item) or bool(_LONG_FOLDERS & set(item.path.parts))
+
+
+def _named(item: pytest.Item) -> set[str]:
+    """Return the parameters of a test that are texts."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    named = {each for each in parameters if isinstance(each, str)}
-    return bool(_SERVER_FIXTURES.intersection(fixtures) or _SERVER_PARAMETERS & named)
+    return {each for each in parameters if isinstance(each, str)}
 
 
 @pytest.fixture(scope="session")

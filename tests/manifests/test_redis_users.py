@@ -32,7 +32,7 @@ from tests.faults.songs import song
 from tests.processes import ServiceProcess
 from tests.servers import REDIS_BINARIES, RedisServer, absent, free_port, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 START = Path(__file__).parents[2] / "redis" / "k8s" / "start.sh"
 USERS = ("rest", "worker", "keeper", "logs", "client", "operator")

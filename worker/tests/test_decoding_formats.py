@@ -21,7 +21,7 @@ from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 CASES = ROOT.parent / "shared" / "cases" / "cases.py"
 HALF = 0.5**0.5
 #: ITU-R BS.775: the gains of each channel in left and right, in the order of WAV, FLAC and ffmpeg.

@@ -18,7 +18,7 @@ from tests.servers import redis_running
 from tests.system import open_system
 from tests.worker_pool import REAL_WORKER, WorkerPool, open_pool
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 SONG = Path(__file__).parents[2] / "data" / "engine-room.mp3"
 ID = song_hash(SONG.read_bytes())
 

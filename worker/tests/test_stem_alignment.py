@@ -94,6 +94,7 @@ def snr_db(decoded: Audio, original: Audio) -> float:
     return float(10 * np.log10(np.square(original.astype(np.float64)).sum() / error)) if error else np.inf
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("read", [read_with_soundfile, read_with_ffmpeg])
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS.keys())
 def test_decoded_stem_lies_on_the_song(read: Read, parameters: dict[str, Any], tmp_path: Path) -> None:
