@@ -45,7 +45,7 @@ test-long: $(STAMP) ## the tests that take many seconds of two cores, and those 
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --durations=20 -m "long and not alone and not chaos and not cluster and not bench"
 	$(BIN)/python -m pytest -m "alone and not chaos"
 
-test-fast: $(STAMP) ## the tests that start no process and no server, in less than a minute
+test-fast: $(STAMP) ## the tests that start no process and no server
 	$(BIN)/python -m pytest -n $(JOBS) -m "not server and not process and not slow and not long and not alone and not chaos and not cluster and not bench"
 
 train-test: $(STAMP) ## the tests of training/, with its own requirements

@@ -119,7 +119,7 @@ def run_in_decoder(code: str, folder: Path, denied: str = "") -> str:
     python, *arguments = decoder_that(code, folder).command
     kernel = ["-m", "worker.tests.deny_calls", denied] if denied else []
     files = [str(folder / "song.mp3"), str(folder / "song.f32")]
-    command = [python, *kernel, *arguments, *files, "1000", "60"]
+    command = [python, *kernel, *arguments, *files, "1000", "60", "WAV"]
     run = subprocess.run(command, env={}, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
     return run.stdout
 

@@ -30,64 +30,17 @@ class Decoder(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """`extension` ends the names of such songs in the store. `decoder` is the first that is tried."""
+    """`extension` ends the names of such songs in the store. `decoder` is the first that is tried.
+
+    `matches` recognises the first bytes of a file behind its tags.
+    """
 
     name: str
     extension: str
     decoder: Decoder
-
-
-def _row(name: str, extension: str, decoder: Decoder) -> Container:
-    return Container(name=name, extension=extension, decoder=decoder)
-
-
-_ROWS = (
-    _row("MP3", "mp3", Decoder.MPEG),
-    _row("WAV", "wav", Decoder.SNDFILE),
-    _row("Wave64", "w64", Decoder.SNDFILE),
-    _row("AIFF", "aiff", Decoder.SNDFILE),
-    _row("AU", "au", Decoder.SNDFILE),
-    _row("CAF", "caf", Decoder.SNDFILE),
-    _row("FLAC", "flac", Decoder.SNDFILE),
-    _row("Ogg", "ogg", Decoder.SNDFILE),
-    _row("Opus", "opus", Decoder.SNDFILE),
-    _row("MP4", "m4a", Decoder.FFMPEG),
-    _row("AAC", "aac", Decoder.FFMPEG),
-    _row("WMA", "wma", Decoder.FFMPEG),
-    _row("Matroska", "mkv", Decoder.FFMPEG),
-    _row("AC-3", "ac3", Decoder.FFMPEG),
-    _row("WavPack", "wv", Decoder.FFMPEG),
-    _row("Monkey's Audio", "ape", Decoder.FFMPEG),
-    _row("True Audio", "tta", Decoder.FFMPEG),
-    _row("TAK", "tak", Decoder.FFMPEG),
-    _row("Musepack", "mpc", Decoder.FFMPEG),
-    _row("DSD", "dsf", Decoder.FFMPEG),
-    _row("AMR", "amr", Decoder.FFMPEG),
-    _row("AVI", "avi", Decoder.FFMPEG),
-    _row("FLV", "flv", Decoder.FFMPEG),
-    _row("MPEG transport stream", "ts", Decoder.FFMPEG),
-    _row("MPEG program stream", "mpg", Decoder.FFMPEG),
-)
-CONTAINERS: dict[str, Container] = {row.name: row for row in _ROWS}
-MP3 = CONTAINERS["MP3"]
-#: Endings of song names in the store, the most frequent first.
-SONG_EXTENSIONS = tuple(row.extension for row in _ROWS)
-
-
-def recognise(data: bytes | mmap) -> Container | None:
-    """Return the kind of file, None if it is unknown."""
-    start = skip_tags(data, 0)
-    head = data[start : start + _HEAD_BYTES]
-    for name, matches in _SIGNATURES.items():
-        if matches(head):
-            return CONTAINERS[name]
-    if _is_adts(data, start):
-        return CONTAINERS["AAC"]
-    if any(True for _ in walk(data)):
-        return MP3
-    if _has_adts(data):
-        return CONTAINERS["AAC"]
-    return CONTAINERS["MPEG program stream"] if _has_packs(data) else None
+    matches: Callable[[bytes], bool]
+    #: More than two channels are in the order of Vorbis, not in that of WAV.
+    has_vorbis_order: bool = False
 
 
 def _begins(*starts: bytes, at: int = 0) -> Callable[[bytes], bool]:
@@ -99,7 +52,7 @@ def _is_riff(kind: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_wave(head: bytes) -> bool:
-    """A WAV whose samples are an MP3 is an MP3: the walk finds its frames."""
+    """A WAV that contains an MP3 counts as MP3: the walk finds its frames."""
     return _is_riff(b"WAVE")(head) and _wave_format(head) not in (b"\x50\0", b"\x55\0")
 
 
@@ -133,32 +86,76 @@ def _is_transport_stream(head: bytes) -> bool:
     )
 
 
-#: In the order in which they are tried.
-_SIGNATURES: dict[str, Callable[[bytes], bool]] = {
-    "WAV": _is_wave,
-    "AVI": _is_riff(b"AVI "),
-    "Wave64": _begins(b"riff\x2e\x91\xcf\x11"),
-    "AIFF": lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
-    "AU": _begins(b".snd"),
-    "CAF": _begins(b"caff"),
-    "FLAC": _is_flac,
-    "Opus": _is_ogg(b"OpusHead"),
-    "Ogg": _is_ogg(b"\x01vorbis", b"\x7fFLAC", b"Speex", b"fishead\0", b"\x80theora", b"OVP80"),
-    "MP4": _begins(b"ftyp", b"moov", b"mdat", at=4),
-    "WMA": _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
-    "Matroska": _begins(b"\x1a\x45\xdf\xa3"),
-    "AC-3": _begins(b"\x0b\x77"),
-    "WavPack": _begins(b"wvpk"),
-    "Monkey's Audio": _begins(b"MAC "),
-    "True Audio": _begins(b"TTA1", b"TTA2"),
-    "TAK": _begins(b"tBaK"),
-    "Musepack": _begins(b"MP+", b"MPCK"),
-    "DSD": _begins(b"DSD ", b"FRM8"),
-    "AMR": _begins(b"#!AMR"),
-    "FLV": _begins(b"FLV\x01"),
-    "MPEG transport stream": _is_transport_stream,
-    "MPEG program stream": _begins(b"\0\0\1\xba"),
-}
+def _never(head: bytes) -> bool:
+    """Chains of frames tell such files: see `recognise`."""
+    return False
+
+
+def _is_aiff(head: bytes) -> bool:
+    return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
+
+
+def _row(
+    name: str,
+    extension: str,
+    decoder: Decoder,
+    matches: Callable[[bytes], bool],
+    *,
+    has_vorbis_order: bool = False,
+) -> Container:
+    return Container(
+        name=name, extension=extension, decoder=decoder, matches=matches, has_vorbis_order=has_vorbis_order
+    )
+
+
+_OGG_CODECS = (b"\x01vorbis", b"\x7fFLAC", b"Speex", b"fishead\0", b"\x80theora", b"OVP80")
+_ROWS = (
+    _row("MP3", "mp3", Decoder.MPEG, _never),
+    _row("WAV", "wav", Decoder.SNDFILE, _is_wave),
+    _row("Wave64", "w64", Decoder.SNDFILE, _begins(b"riff\x2e\x91\xcf\x11")),
+    _row("AIFF", "aiff", Decoder.SNDFILE, _is_aiff),
+    _row("AU", "au", Decoder.SNDFILE, _begins(b".snd")),
+    _row("CAF", "caf", Decoder.SNDFILE, _begins(b"caff")),
+    _row("FLAC", "flac", Decoder.SNDFILE, _is_flac),
+    _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg(*_OGG_CODECS), has_vorbis_order=True),
+    _row("Opus", "opus", Decoder.SNDFILE, _is_ogg(b"OpusHead"), has_vorbis_order=True),
+    _row("MP4", "m4a", Decoder.FFMPEG, _begins(b"ftyp", b"moov", b"mdat", at=4)),
+    _row("AAC", "aac", Decoder.FFMPEG, _never),
+    _row("WMA", "wma", Decoder.FFMPEG, _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
+    _row("Matroska", "mkv", Decoder.FFMPEG, _begins(b"\x1a\x45\xdf\xa3")),
+    _row("AC-3", "ac3", Decoder.FFMPEG, _begins(b"\x0b\x77")),
+    _row("WavPack", "wv", Decoder.FFMPEG, _begins(b"wvpk")),
+    _row("Monkey's Audio", "ape", Decoder.FFMPEG, _begins(b"MAC ")),
+    _row("True Audio", "tta", Decoder.FFMPEG, _begins(b"TTA1", b"TTA2")),
+    _row("TAK", "tak", Decoder.FFMPEG, _begins(b"tBaK")),
+    _row("Musepack", "mpc", Decoder.FFMPEG, _begins(b"MP+", b"MPCK")),
+    _row("DSD", "dsf", Decoder.FFMPEG, _begins(b"DSD ", b"FRM8")),
+    _row("AMR", "amr", Decoder.FFMPEG, _begins(b"#!AMR")),
+    _row("AVI", "avi", Decoder.FFMPEG, _is_riff(b"AVI ")),
+    _row("FLV", "flv", Decoder.FFMPEG, _begins(b"FLV\x01")),
+    _row("MPEG transport stream", "ts", Decoder.FFMPEG, _is_transport_stream),
+    _row("MPEG program stream", "mpg", Decoder.FFMPEG, _begins(b"\0\0\1\xba")),
+)
+CONTAINERS: dict[str, Container] = {row.name: row for row in _ROWS}
+MP3 = CONTAINERS["MP3"]
+#: Endings of song names in the store, the most frequent first.
+SONG_EXTENSIONS = tuple(row.extension for row in _ROWS)
+
+
+def recognise(data: bytes | mmap) -> Container | None:
+    """Return the kind of file, None if it is unknown."""
+    start = skip_tags(data, 0)
+    head = data[start : start + _HEAD_BYTES]
+    for row in _ROWS:
+        if row.matches(head):
+            return row
+    if _is_adts(data, start):
+        return CONTAINERS["AAC"]
+    if any(True for _ in walk(data)):
+        return MP3
+    if _has_adts(data):
+        return CONTAINERS["AAC"]
+    return CONTAINERS["MPEG program stream"] if _has_packs(data) else None
 
 
 def _is_adts(data: bytes | mmap, at: int) -> bool:

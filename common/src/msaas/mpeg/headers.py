@@ -58,7 +58,7 @@ class Header:
 
 @functools.lru_cache(maxsize=4096)
 def read_header(word: bytes) -> Header | None:
-    """Return the header in these four bytes, None if there is none."""
+    """Return the header that these four bytes hold, or None."""
     if len(word) < HEADER_BYTES or not SYNC.match(word):
         return None
     rate_index = word[2] >> 2 & 3

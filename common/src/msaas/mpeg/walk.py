@@ -42,7 +42,7 @@ class Frame:
 
 
 def walk(data: bytes | mmap) -> Iterator[Frame]:
-    """Yield the frames of audio. There are none if `data` has no chain of frames."""
+    """Yield the frames of audio, from the first chain of frames on."""
     return _Walk(data).frames()
 
 

@@ -1,9 +1,10 @@
 """The decoder process of untrusted songs, limited in memory, time and output, and confined to its open files.
 
-    python -m msaas_worker.audio.decoder SONG FRAMES.f32 MAX_SAMPLES CPU_S [stdin]
+    python -m msaas_worker.audio.decoder SONG FRAMES.f32 MAX_SAMPLES CPU_S KIND [stdin]
 
 It writes interleaved stereo float32 at 44.1 kHz, and on stdout one line of JSON: facts, or the error. Then it
-writes the tags of the song beside the samples. With `stdin`, the samples come from `ffmpeg`.
+writes the tags of the song beside the samples. KIND is a name of `msaas.containers`. With `stdin`, the
+samples come from `ffmpeg`.
 """
 
 import json
@@ -22,7 +23,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from msaas.containers import Decoder, recognise
+from msaas.containers import CONTAINERS, Container, Decoder
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
 from msaas_worker.audio.decoders import Blocks
 from msaas_worker.audio.decoders.au import decode_au
@@ -114,12 +115,9 @@ class Files:
         )
 
 
-def decode(files: Files, facts: Facts) -> Blocks:
+def decode(files: Files, container: Container, facts: Facts) -> Blocks:
     """Yield the song as stereo."""
-    container = recognise(files.data)
-    if container is None:
-        raise ValueError("The file is not audio of a known kind.")
-    order = VORBIS_ORDER if container.name in ("Ogg", "Opus") else WAVE_ORDER
+    order = VORBIS_ORDER if container.has_vorbis_order else WAVE_ORDER
     if container.decoder is Decoder.MPEG:
         blocks = decode_mpeg(files.data, files.clean)
     else:
@@ -144,7 +142,7 @@ def _without_damage(block: Audio) -> Audio:
     return np.where(np.abs(block) <= _MAX_LEVEL, block, np.float32(0))
 
 
-def run(song: str, target: str, *, max_samples: int, from_stdin: bool) -> None:
+def run(song: str, target: str, container: Container, *, max_samples: int, from_stdin: bool) -> None:
     """Confine this process, decode, answer, and write the tags: they may fail, and take what time is left."""
     try:
         files = Files.open(song, target)
@@ -154,12 +152,12 @@ def run(song: str, target: str, *, max_samples: int, from_stdin: bool) -> None:
     confine()
     facts = Facts(max_samples=max_samples)
     try:
-        write(decode_stdin() if from_stdin else decode(files, facts), files.frames, facts)
+        write(decode_stdin() if from_stdin else decode(files, container, facts), files.frames, facts)
         _answer(facts.as_json())
     except Exception as error:
         _answer(_describe(error, song))
         return
-    json.dump(read_tags(files.song, files.data), files.tags)
+    json.dump(read_tags(files.song, container), files.tags)
     files.tags.flush()
 
 
@@ -177,10 +175,10 @@ def _describe(error: Exception, song: str) -> dict[str, object]:
 
 
 def main() -> None:
-    song, target, max_samples, cpu_s, *source = sys.argv[1:]
+    song, target, max_samples, cpu_s, kind, *source = sys.argv[1:]
     output_bytes = (int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES
     limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=output_bytes)
-    run(song, target, max_samples=int(max_samples), from_stdin=source == [STDIN])
+    run(song, target, CONTAINERS[kind], max_samples=int(max_samples), from_stdin=source == [STDIN])
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def decode(
         SeparationFailed: the disk has no room for the samples.
     """
     container = _recognise(song)
-    decoding = _Decoding(song=song, process=process, max_duration_s=max_duration_s)
+    decoding = _Decoding(song=song, container=container, process=process, max_duration_s=max_duration_s)
     if container.decoder is not Decoder.FFMPEG:
         return _decode_or_repair(decoding, frames)
     if not find_ffmpeg():
@@ -108,6 +108,7 @@ class _Decoding:
     """The runs of processes for one song."""
 
     song: Path
+    container: Container
     process: DecoderProcess
     max_duration_s: int
 
@@ -128,7 +129,7 @@ class _Decoding:
     def _run(self, frames: Path, *source: str, stdin: int = subprocess.DEVNULL) -> _Decoded:
         arguments = (
             *(str(self.song), str(frames), str(self.max_duration_s * SAMPLERATE), str(self._cpu_s)),
-            *source,
+            *(self.container.name, *source),
         )
         timeout_s = self._cpu_s * self.process.wall_per_cpu_s
         with _started((*self.process.command, *arguments), stdin=stdin) as decoder:

@@ -7,12 +7,11 @@ import encodings.utf_8
 import encodings.utf_16
 import encodings.utf_16_be
 import encodings.utf_16_le
-from mmap import mmap
 from typing import BinaryIO
 
 from tinytag import TinyTag
 
-from msaas.containers import recognise
+from msaas.containers import Container
 
 #: The codecs of tags. Python would import them at their first use, which a confined process cannot.
 _CODECS = (
@@ -24,14 +23,11 @@ _MAX_TEXT = 2000
 _MAX_COVER_BYTES = 500_000
 
 
-def read_tags(song: BinaryIO, data: bytes | mmap) -> dict[str, str]:
-    """Return the title, artist, album and cover of a song, whose bytes are `data`, as far as it has them.
+def read_tags(song: BinaryIO, container: Container) -> dict[str, str]:
+    """Return the title, artist, album and cover of a song, as far as it has them.
 
     The cover is base64. A file without tags that can be read has none: tags never fail a song.
     """
-    container = recognise(data)
-    if container is None:
-        return {}
     try:
         found = TinyTag.get(f"song.{container.extension}", file_obj=song, duration=False, image=True)
         cover = found.images.any

@@ -69,7 +69,7 @@ class Ledger:
         #: By song: until when it stays, and until when it is being deleted.
         self.requested: dict[str, float] = {}
         self.deletions: dict[str, float] = {}
-        #: By worker: the model that it runs for each name.
+        #: By worker.
         self.abilities: dict[str, Abilities] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from msaas.errors import FormatUnavailable, SeparationFailed
+from msaas.errors import SeparationFailed
 from msaas_worker.audio.decoded import CHANNELS, Audio
 from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.audio.stem_format import StemFormat
@@ -26,8 +26,7 @@ class M4aEncoder:
 
     def __init__(self, path: Path, form: StemFormat, tags: Tags) -> None:
         command = find_ffmpeg()
-        if not command:
-            raise FormatUnavailable("Format 'm4a' needs ffmpeg, which is not installed on this worker.")
+        assert command, "`check_format` comes before."
         self._ffmpeg = subprocess.Popen(  # noqa: S603 - the arguments are ours, and texts of tags
             [command, *_arguments(path, form, tags)],
             stdin=subprocess.PIPE,
