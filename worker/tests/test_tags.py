@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from worker.tests.references import require
 from worker.tests.songs import mp3, noise
-from worker.tests.test_decoding import decode_bytes
+from worker.tests.test_decoding import decode_bytes, decoder_with
 
 from msaas_worker.audio.decoded import SAMPLERATE
 from msaas_worker.audio.tags import Tags
@@ -82,3 +82,13 @@ def test_hostile_tags_leave_the_song_alone(tag: bytes, song: bytes, tmp_path: Pa
     assert decoded.samples >= SAMPLERATE
     assert decoded.tags.cover is None
     assert len(decoded.tags.title) <= 2000
+
+
+def test_tags_that_take_all_time_leave_the_song_alone(song: bytes, tmp_path: Path) -> None:
+    process = decoder_with("", tmp_path, start_cpu_s=2)
+    (tmp_path / "modules" / "soundfile.py").unlink()
+    endless = "class TinyTag:\n    def get(*args, **options):\n        while True: pass\n"
+    (tmp_path / "modules" / "tinytag.py").write_text(endless)
+    decoded = decode_bytes(song, tmp_path, process=process)
+    assert decoded.samples >= SAMPLERATE
+    assert decoded.tags == Tags()
