@@ -22,10 +22,19 @@ from hypothesis.stateful import (
 )
 
 from common.tests.backends import Clock, shift_times
-from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJob, QueueUnavailable
+from msaas.errors import (
+    AttemptsExhausted,
+    ClaimRefused,
+    JobEnded,
+    JobNotFound,
+    LeaseLost,
+    MalformedJob,
+    NotYourRequest,
+    QueueUnavailable,
+)
 from msaas.jobs import Callback, Job, JobError
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, QueuePolicy, Result
+from msaas.queue.protocol import Cancellation, Claim, QueuePolicy, Request, Result
 from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
@@ -39,11 +48,21 @@ SONGS = ["a" * 64, "b" * 64, "c" * 64]
 STEPS_S = [25.0, 100.0]
 DELAY_S = 30.0
 RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
+REQUESTS = [Request(id=name, owner=owner) for name, owner in (("r1", "ann"), ("r2", "ann"), ("r3", "bob"))]
+CANCELLATIONS = [
+    Cancellation(owner="ann"),
+    Cancellation(owner="ann", request_id="r1"),
+    Cancellation(owner="bob"),
+    Cancellation(owner="eve", request_id="r3"),
+    Cancellation(owner="root", request_id="r3", any_owner=True),
+    Cancellation(owner="root", any_owner=True, all_requests=True),
+]
 #: The result was in the store before the job.
 FOUND = replace(RESULT, device="")
 OOPS = JobError("separation_failed", "The separation failed.", "oops")
 
 Outcome = tuple[str, Any]
+REFUSALS = (AttemptsExhausted, ClaimRefused, JobEnded, JobNotFound, LeaseLost, NotYourRequest)
 
 
 @dataclass(eq=False)
@@ -67,7 +86,7 @@ class Lease:
 def outcome(call: Callable[[], Any]) -> Outcome:
     try:
         return "answered", call()
-    except (AttemptsExhausted, ClaimRefused, LeaseLost) as refusal:
+    except REFUSALS as refusal:
         return type(refusal).__name__, refusal.detail
 
 
@@ -92,15 +111,26 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Steps of clients
 
-    @rule(song=st.sampled_from(SONGS), callback=st.booleans(), lost=st.booleans())
-    def enqueue(self, song: str, callback: bool, lost: bool) -> None:
+    @rule(
+        song=st.sampled_from(SONGS),
+        callback=st.booleans(),
+        sender=st.sampled_from(REQUESTS),
+        lost=st.booleans(),
+    )
+    def enqueue(self, song: str, callback: bool, sender: Request, lost: bool) -> None:
         job = Job(
             job_id=song, callback=Callback("http://localhost:5000", data={"n": 1}) if callback else None
         )
-        real = self.ask(lambda: self.real.enqueue(job), lost=lost)
-        twin = outcome(lambda: self.twin.enqueue(job))
+        real = self.ask(lambda: self.real.enqueue(job, request=sender), lost=lost)
+        twin = outcome(lambda: self.twin.enqueue(job, request=sender))
         assert real in (twin, LOST)
         self.accepted.add(song)
+
+    @rule(song=st.sampled_from(SONGS), which=st.sampled_from(CANCELLATIONS), lost=st.booleans())
+    def cancel(self, song: str, which: Cancellation, lost: bool) -> None:
+        real = self.ask(lambda: self.real.cancel(song, which), lost=lost)
+        twin = outcome(lambda: self.twin.cancel(song, which))
+        assert real in (twin, LOST)
 
     @rule(song=st.sampled_from(SONGS), form=st.sampled_from(['"{}"', '{{"hash": "{}"}}', "{}"]))
     def push_by_hand(self, song: str, form: str) -> None:
@@ -240,6 +270,16 @@ class QueueMachine(RuleBasedStateMachine):
         twin = self.twin
         assert real["waiting"] == list(reversed(twin.entries))
         assert set(real["delayed"]) == set(twin.delayed)
+        assert real["order"] == [
+            job_id for job_id, _ in sorted(twin.line.order.items(), key=lambda item: item[1])
+        ]
+        assert {owner: turn for owner, turn in real["turns"].items() if turn and owner != "#"} == {
+            owner: turn for owner, turn in twin.line.turns.items() if turn
+        }
+        assert real["requests"] == {
+            song: {str(request) for request in twin.jobs[song].requests} if song in twin.jobs else set()
+            for song in SONGS
+        }
         assert {name: processing for name, processing in real["own"].items() if processing} == {
             name: list(reversed(processing)) for name, processing in twin.processing.items() if processing
         }
@@ -268,7 +308,7 @@ class QueueMachine(RuleBasedStateMachine):
             if self.pushed[song]:
                 # Every entry pushed by hand may find the work done.
                 assert places[song] <= 1 + self.pushed[song]
-                assert places[song] or state in (b"done", b"failed")
+                assert places[song] or state in (b"done", b"failed", b"cancelled")
             else:
                 assert places[song] == (state in (b"queued", b"running"))
 
@@ -300,8 +340,8 @@ class QueueMachine(RuleBasedStateMachine):
         for song in self.accepted:
             status = self.real.status(song)
             assert status is not None
-            assert status.state.value in ("done", "failed"), status
-            assert status.state.value == "done" or status.error
+            assert status.state.value in ("done", "failed", "cancelled"), status
+            assert status.state.value != "failed" or status.error
 
     # Tools
 
@@ -321,9 +361,11 @@ class QueueMachine(RuleBasedStateMachine):
         for name in self.names:
             pipe.lrange(KEYS.processing(name), 0, -1).hgetall(KEYS.claims(name))
         for song in SONGS:
-            pipe.hgetall(KEYS.job(song))
-        waiting, delayed, dead, workers, *rest = pipe.execute()
-        lists, jobs = rest[: 2 * len(self.names)], rest[2 * len(self.names) :]
+            pipe.hgetall(KEYS.job(song)).smembers(KEYS.requests(song))
+        pipe.zrange(KEYS.order, 0, -1).hgetall(KEYS.turns)
+        waiting, delayed, dead, workers, *rest, order, turns = pipe.execute()
+        lists, records = rest[: 2 * len(self.names)], rest[2 * len(self.names) :]
+        jobs, requests = records[::2], records[1::2]
         return {
             "waiting": waiting,
             "delayed": delayed,
@@ -332,6 +374,12 @@ class QueueMachine(RuleBasedStateMachine):
             "own": dict(zip(self.names, lists[::2], strict=True)),
             "claims": dict(zip(self.names, lists[1::2], strict=True)),
             "jobs": dict(zip(SONGS, jobs, strict=True)),
+            "order": [job_id.decode() for job_id in order],
+            "turns": {owner.decode(): int(turn) for owner, turn in turns.items()},
+            "requests": {
+                song: {request.decode() for request in found}
+                for song, found in zip(SONGS, requests, strict=True)
+            },
         }
 
 

@@ -50,6 +50,14 @@ class CallbackNotReady(MsaasError):
     """The callback cannot be sent again in its state."""
 
 
+class JobEnded(MsaasError):
+    """The job has ended."""
+
+
+class NotYourRequest(MsaasError):
+    """No request of yours waits for the job."""
+
+
 class UnsupportedEncoding(MsaasError):
     """The content encoding is not supported."""
 

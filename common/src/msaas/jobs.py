@@ -17,7 +17,7 @@ from msaas.webhook_secrets import parse_webhook_secret
 #: A job names a song and its options: a longer entry is malformed.
 MAX_MESSAGE_BYTES = 64 * 1024
 #: Ends of a job that a callback can be sent for.
-EVENTS = ("done", "failed")
+EVENTS = ("done", "failed", "cancelled")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -185,7 +185,7 @@ def parse_events(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not value or any(each not in EVENTS for each in value):
-        raise InvalidCallback('Field `callback.events` is not a list of "done" and "failed".')
+        raise InvalidCallback('Field `callback.events` is not a list of "done", "failed" and "cancelled".')
     return tuple(event for event in EVENTS if event in value)
 
 
@@ -241,12 +241,18 @@ class JobStatus:
     finished_at: float | None = None
     #: Those of the running attempt; None before its first one and after its end.
     fragments: Fragments | None = None
+    #: The length of the song, None before it is known.
+    duration_s: float | None = None
+    #: The number of entries that are taken before the job, and 1. None unless it waits, or behind very many.
+    position: int | None = None
 
     def as_json(self, *, now: float) -> dict[str, Any]:
         return {
             "songhash": self.job_id,
             "state": self.state.value,
             "progress": self.progress,
+            "position": self.position,
+            "duration_s": self.duration_s,
             "playable_until_s": self._playable_until_s(),
             "model": self.model,
             "requested_model": self.requested_model,

@@ -1,6 +1,6 @@
 """The attempt at a song: how a separation reports its progress and learns that it is not wanted any more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Protocol
@@ -30,7 +30,10 @@ def ignore_step(step: Step, *, job_id: str) -> None:
 
 
 class Attempt(Protocol):
-    """One attempt at a song. All methods but `publish_fragment` are for the thread that separates."""
+    """One attempt at a song.
+
+    All methods but `check` and `publish_fragment` are for the thread that separates.
+    """
 
     #: Whether fragments are wanted at all.
     publishes: bool
@@ -41,8 +44,14 @@ class Attempt(Protocol):
     def report_progress(self, share: float | None = None) -> None:
         """Report that the work goes on, and its share that is done (0 to 1). Raises `LeaseLost`."""
 
+    def check(self) -> None:
+        """Raise `LeaseLost` if it is known that the work is not wanted any more. Sends nothing."""
+
     def verify(self) -> None:
         """Return once it is certain that the work is still wanted. Raises `LeaseLost`."""
+
+    def set_duration(self, duration_s: float) -> None:
+        """Tell the length of the song."""
 
     def pause_watchdog(self) -> AbstractContextManager[None]:
         """Allow silence during work that has its own time limit."""
@@ -51,6 +60,12 @@ class Attempt(Protocol):
         """Store the next fragment of each stem; they end `until_s` seconds into the song.
 
         Any error ends them.
+        """
+
+    def clean_up(self, discard: Callable[[], None]) -> None:
+        """Call `discard`, which deletes what was stored, if the work was cancelled.
+
+        If another worker goes on with it, its results have the same names.
         """
 
     def reach(self, step: Step) -> None:
@@ -68,13 +83,22 @@ class UnattendedAttempt:
     def report_progress(self, share: float | None = None) -> None:
         pass
 
+    def check(self) -> None:
+        pass
+
     def verify(self) -> None:
+        pass
+
+    def set_duration(self, duration_s: float) -> None:
         pass
 
     def pause_watchdog(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def publish_fragment(self, stems: Mapping[str, bytes], *, until_s: float) -> None:
+        pass
+
+    def clean_up(self, discard: Callable[[], None]) -> None:
         pass
 
     def reach(self, step: Step) -> None:

@@ -18,6 +18,7 @@ from msaas_worker.audio.mixing import mix
 from msaas_worker.audio.publisher import FragmentPublisher
 from msaas_worker.audio.stem_format import StemFormat
 from msaas_worker.audio.tags import Tags, clean
+from msaas_worker.interruption import interruptible
 from msaas_worker.separators import Separator
 
 #: The share of the work that is done when the model is: encoding keeps pace with it, storing is left.
@@ -75,7 +76,8 @@ def separate_song(
     stems = recipe.outputs(model=separator.model)
     with closing(FragmentPublisher(attempt, layout_of(form))) as publisher:
         mixed = mix(regions, recipe, decoded)
-        files = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
+        with interruptible(attempt.check):
+            files = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
         for stem, file in files.items():
@@ -87,8 +89,9 @@ def separate_song(
 
 def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong:
     with attempt.pause_watchdog():
-        decoded = decode(song, song.with_suffix(".f32"), max_duration_s=max_duration_s)
+        decoded = decode(song, song.with_suffix(".f32"), max_duration_s=max_duration_s, check=attempt.check)
     attempt.report_progress()
+    attempt.set_duration(decoded.samples / SAMPLERATE)
     log.info("song_decoded", duration_s=round(decoded.samples / SAMPLERATE, 3))
     attempt.reach(Step.SONG_DECODED)
     return decoded

@@ -7,10 +7,19 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from msaas.errors import AttemptsExhausted, CallbackNotReady, QueueFull, TooManyCallbacks
+from msaas.errors import (
+    AttemptsExhausted,
+    CallbackNotReady,
+    JobEnded,
+    JobNotFound,
+    NotYourRequest,
+    QueueFull,
+    TooManyCallbacks,
+)
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
 from msaas.queue.abilities import Abilities, Fleet
@@ -32,6 +41,14 @@ NEARLY_DONE = 0.9999
 FORGET_WORKER_S = 3600
 #: Retention spares a song, and its results, this long after a client asked for it.
 REQUESTED_S = 600
+#: The owner of requests that name no client.
+ANONYMOUS = "anonymous"
+#: Requests of a job that are kept apart. Beyond them a job can only be cancelled as a whole.
+MAX_REQUESTS = 1000
+#: Jobs in the list of the latest ones.
+MAX_LISTED_JOBS = 100_000
+#: A job behind more entries has no position: it costs time to count them.
+MAX_POSITION = 10_000
 #: Nothing asks for a song while it is deleted, for this long at most. The deletion ends in half of it.
 DELETION_S = 60
 EXHAUSTED = JobError(
@@ -99,6 +116,50 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Request:
+    """An accepted request, which waits for its job. `owner` is its client: a key, or an address."""
+
+    id: str
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.owner}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancellation:
+    """Requests to cancel: those of `owner`, of which `request_id` names one.
+
+    With `any_owner` the request may be that of another one, a job that was pushed by hand is cancelled, and
+    `all_requests` cancels those of all owners.
+    """
+
+    owner: str
+    request_id: str = ""
+    any_owner: bool = False
+    all_requests: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.any_owner or not self.all_requests
+
+    def means(self, request: Request) -> bool:
+        """Return whether this request is to be cancelled."""
+        if self.all_requests:
+            return True
+        if not self.request_id:
+            return request.owner == self.owner
+        return request.id == self.request_id and (self.any_owner or request.owner == self.owner)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job in the list of the latest ones. `at` is the Unix time of its latest request."""
+
+    job_id: str
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Depth:
     """Numbers of jobs by place, and of workers with a lease."""
 
@@ -130,8 +191,18 @@ class JobQueue(Protocol):
             QueueUnavailable: it does not answer, accepts no writes, or has a key of another type.
         """
 
-    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
-        """Enqueue the job unless it waits or runs already. Keep its callback either way.
+    def enqueue(
+        self,
+        job: Job,
+        *,
+        request: Request | None = None,
+        duration_s: float | None = None,
+        max_waiting: int | None = None,
+    ) -> JobState:
+        """Enqueue the job unless it waits or runs already. Keep its callback and its request either way.
+
+        Owners take turns: each has one job in a turn, and a new owner begins with the current turn. A waiting
+        job moves forward if the turn of a further owner is sooner.
 
         A job that was done keeps its model, device and creation until its work begins again.
 
@@ -139,6 +210,23 @@ class JobQueue(Protocol):
             QueueFull: nothing was enqueued. With `max_waiting`, that many jobs wait already.
             TooManyCallbacks: this job has too many callbacks that are not delivered. Nothing was enqueued.
         """
+
+    def cancel(self, job_id: str, which: Cancellation) -> int:
+        """Cancel requests for a job that waits or runs. The job, and its work, ends with the last of them.
+
+        Return the number of requests that go on waiting: 0 for a job that is cancelled now, or was before.
+
+        Raises:
+            JobNotFound: the queue has no such job.
+            JobEnded: the job has ended in another way.
+            NotYourRequest: no request for the job is among those to cancel.
+        """
+
+    def list_jobs(self, *, before: Listed | None = None, limit: int) -> list[Listed]:
+        """Return the latest jobs, newest first, from `before` on. A job is forgotten after `job_ttl_s`."""
+
+    def note_request(self, job_id: str) -> None:
+        """List a job that needs no work: it is done."""
 
     def waiting(self, *, offset: int = 0, limit: int | None = None) -> list[str]:
         """Return the ids of the waiting jobs, next first. Reading never pops.
@@ -156,8 +244,10 @@ class JobQueue(Protocol):
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all songs that waiting and running jobs need."""
 
-    def request_song(self, song_hash: str) -> bool:
+    def request_song(self, song_hash: str, *, owner: str = "") -> bool:
         """Record that a client asks for the song: retention spares it for `REQUESTED_S`.
+
+        An owner with a name knows the song from now on.
 
         Return False, and record nothing, while it is being deleted. Raises `QueueFull`.
         """
@@ -171,6 +261,9 @@ class JobQueue(Protocol):
     def end_deletion(self, song_hash: str) -> None:
         """End the deletion that this process began."""
 
+    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
+        """Return those of the songs that this owner asked for."""
+
     def forget(self, job_id: str, *, state: JobState) -> None:
         """Forget the status of the job if it is in this state, which is an end."""
 
@@ -181,6 +274,9 @@ class JobQueue(Protocol):
         """Let the lock, which this process holds, expire after `for_s` from now."""
 
     def status(self, job_id: str) -> JobStatus | None: ...
+
+    def statuses(self, job_ids: Sequence[str]) -> list[JobStatus | None]:
+        """Return the status of each job, in one step."""
 
     def fleet(self) -> Fleet:
         """Return the abilities of the workers."""
@@ -208,7 +304,8 @@ class Consumer(Protocol):
         """Lease an entry that was taken. This counts as an attempt.
 
         Raises:
-            ClaimRefused: another worker holds the job, or it was cancelled. The entry is removed.
+            ClaimRefused: another worker holds the job, or it was cancelled. The entry is removed. An entry of
+            a job that was cancelled before is a further request, pushed by hand.
             AttemptsExhausted: the job ended too many workers. It is in the dead-letter list.
         """
 
@@ -232,6 +329,7 @@ class Consumer(Protocol):
         model: str | None = None,
         requested_model: str | None = None,
         device: str | None = None,
+        duration_s: float | None = None,
         fragments: Fragments | None = None,
     ) -> None:
         """Renew the lease and publish the progress and new fragments. Raises `LeaseLost`.
@@ -254,6 +352,15 @@ class Consumer(Protocol):
 
     def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
         """Return the job without counting the attempt; `error` tells clients why. Raises `LeaseLost`."""
+
+    def begin_cleanup(self, job_id: str) -> bool:
+        """Let `request_song` wait while this worker deletes what it stored for a cancelled job.
+
+        Return False if the job is not cancelled, or another process deletes results of the song.
+        """
+
+    def end_cleanup(self, job_id: str) -> None:
+        """End the deletion that this process began."""
 
     def deregister(self) -> None:
         """Return unclaimed entries to the queue and remove this worker."""
@@ -323,6 +430,24 @@ def queue_full(max_waiting: int | None) -> QueueFull:
     return QueueFull(f"The queue is full: {max_waiting} songs wait already. Try again later.")
 
 
+def anonymous_request(job: Job) -> Request:
+    """Return the request of a job that names no client."""
+    return Request(id=job.request_id or secrets.token_hex(8), owner=ANONYMOUS)
+
+
+def check_cancelled(verdict: str, *, job_id: str, left: int) -> None:
+    """Raise the error of a cancellation that changed nothing, of which `verdict` is the cause."""
+    if verdict == "absent":
+        raise JobNotFound(f"Job {job_id} is unknown. Send the song again.")
+    if verdict == "foreign":
+        raise NotYourRequest(
+            f"Job {job_id} waits for {left} requests of other clients. Send the `request_id` of the reply to "
+            "your request."
+        )
+    if verdict not in ("cancelled", "waiting"):
+        raise JobEnded(f"Job {job_id} has ended: it is {verdict}. There is nothing to cancel.")
+
+
 def data_json(callback: Callback) -> str:
     """Return the JSON text of `data`, empty if it is missing."""
     return "" if callback.data is None else json.dumps(callback.data, allow_nan=False)
@@ -337,14 +462,14 @@ def size_of(callback: Callback) -> int:
 def body_of(job_id: str, *, state: str, data: str = "", error: str = "") -> bytes:
     """Return the JSON to POST. `data` and `error` are JSON texts, or empty.
 
-    `error` is present for a failure that the callback asks for by its `events`.
+    A callback that asks for another end by its `events` gets its `data` and the `error`, null if cancelled.
     """
     if state == "done" and data:
         return data.encode()
     body = json.dumps({"songhash": job_id, "state": state})
-    if not error:
+    if not error and (state == "done" or not data):
         return body.encode()
-    return f'{body[:-1]}, "error": {error}, "data": {data or "null"}}}'.encode()
+    return f'{body[:-1]}, "error": {error or "null"}, "data": {data or "null"}}}'.encode()
 
 
 def check_callback_room(verdict: str, *, job_id: str) -> None:

@@ -334,6 +334,12 @@ class SongStore:
         self.store.delete(self.output_bucket, entry.file)
         self._edit_manifest(job_id, self._without_missing)
 
+    def discard_stems(self, job_id: str, entries: Iterable[StemFile]) -> None:
+        """Delete the stems of an unfinished result. An earlier manifest that names them drops them."""
+        for entry in entries:
+            self.store.delete(self.output_bucket, entry.file)
+        self._edit_manifest(job_id, self._without_missing)
+
     def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
         """Replace the manifest by `edit(manifest)`. If another writer is first, edit its manifest.
 

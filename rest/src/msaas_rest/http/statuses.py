@@ -13,6 +13,8 @@ _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.CrossSiteRequest: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.CallbackNotReady: HTTPStatus.CONFLICT,
+    errors.JobEnded: HTTPStatus.CONFLICT,
+    errors.NotYourRequest: HTTPStatus.CONFLICT,
     errors.SongTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.SongTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
@@ -25,6 +25,8 @@ from msaas_worker.audio.tags import Cover, Tags
 _MIN_BYTES_PER_S = 1000
 _STDIN = "stdin"
 _MAX_REPLY_BYTES = 4096
+#: Interval of the question whether the song is still wanted.
+_LOOK_S = 0.25
 _MAX_DETAIL = 200
 _TAGS = ".tags"
 _MAX_TAGS_BYTES = 1024 * 1024
@@ -57,10 +59,21 @@ class _Decoded:
     is_damaged: bool
 
 
+def _go_on() -> None:
+    pass
+
+
 def decode(
-    song: Path, frames: Path, *, max_duration_s: int, process: DecoderProcess = DecoderProcess()
+    song: Path,
+    frames: Path,
+    *,
+    max_duration_s: int,
+    process: DecoderProcess = DecoderProcess(),
+    check: Callable[[], None] = _go_on,
 ) -> DecodedSong:
     """Decode `song` into the file `frames`. Where our decoders fail, `ffmpeg` decodes if it is installed.
+
+    An error of `check`, which is called again and again, ends the processes.
 
     Raises:
         UndecodableSong: the file is not audio, or decoding took more memory or time than a song needs.
@@ -69,7 +82,9 @@ def decode(
         SeparationFailed: the disk has no room for the samples.
     """
     container = _recognise(song)
-    decoding = _Decoding(song=song, container=container, process=process, max_duration_s=max_duration_s)
+    decoding = _Decoding(
+        song=song, container=container, process=process, max_duration_s=max_duration_s, check=check
+    )
     if container.decoder is not Decoder.FFMPEG:
         return _decode_or_repair(decoding, frames)
     if not find_ffmpeg():
@@ -111,6 +126,7 @@ class _Decoding:
     container: Container
     process: DecoderProcess
     max_duration_s: int
+    check: Callable[[], None]
 
     def run(self, frames: Path) -> _Decoded:
         return self._run(frames)
@@ -134,7 +150,7 @@ class _Decoding:
         timeout_s = self._cpu_s * self.process.wall_per_cpu_s
         with _started((*self.process.command, *arguments), stdin=stdin) as decoder:
             try:
-                reply = _read_reply(decoder, timeout_s=timeout_s)
+                reply = _read_reply(decoder, timeout_s=timeout_s, check=self.check)
             except TimeoutError:
                 raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
         return _parse_reply(reply, frames)
@@ -158,15 +174,20 @@ def _started(command: tuple[str, ...], *, stdin: int) -> Iterator[subprocess.Pop
                 os.killpg(child.pid, signal.SIGKILL)
 
 
-def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
+def _read_reply(
+    child: subprocess.Popen[bytes], *, timeout_s: float, check: Callable[[], None] = _go_on
+) -> bytes:
     """Return the output of a process until its end, or a bit more than a reply has. Raises `TimeoutError`."""
     assert child.stdout
     output, reply, ends_at = child.stdout.fileno(), b"", time.monotonic() + timeout_s
     poll = select.poll()
     poll.register(output)
     while len(reply) <= _MAX_REPLY_BYTES:
-        if not poll.poll(1000 * max(0, ends_at - time.monotonic())):
-            raise TimeoutError
+        if not poll.poll(1000 * _LOOK_S):
+            check()
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+            continue
         if not (part := os.read(output, _MAX_REPLY_BYTES)):
             break
         reply += part

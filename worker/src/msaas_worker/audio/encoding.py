@@ -1,7 +1,7 @@
 """Encoding of the stems: fed while the model runs, clipping avoided as in the demucs CLI."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -87,6 +87,7 @@ class StemEncoder:
         self.sound_bytes = 0
         self._kept = _KeptFrames(folder / f"{stem}.f32") if form.clip == RESCALE else None
         self._pending: Future[None] | None = None
+        self._is_aborted = False
 
     def write(self, block: Audio) -> None:
         """Encode `[2, n]` samples at 44.1 kHz in the background; waits for the block before."""
@@ -103,6 +104,10 @@ class StemEncoder:
     def finish(self) -> Future[None]:
         self._wait_for_block()
         return self._pool.submit(self._finish)
+
+    def abort(self) -> None:
+        """End the encoding at its next block, from any thread."""
+        self._is_aborted = True
 
     def close(self) -> None:
         self._encoder.close()
@@ -122,8 +127,13 @@ class StemEncoder:
             self._kept.append(frames)
         if self._is_worth_encoding():
             for start in range(0, len(frames), _BLOCK_SAMPLES):
+                self._check()
                 self._encoder.write(self._clip(frames[start : start + _BLOCK_SAMPLES]))
                 self._note_bytes()
+
+    def _check(self) -> None:
+        if self._is_aborted:
+            raise CancelledError
 
     def _is_worth_encoding(self) -> bool:
         return not self._clips or self._observer.is_active()
@@ -161,6 +171,7 @@ class StemEncoder:
         encoder = open_encoder(scaled, self._form, self._tags)
         try:
             for frames in kept.blocks():
+                self._check()
                 encoder.write(frames / kept.divisor)
                 self.encoded_blocks += 1
             encoder.finish()
@@ -212,6 +223,10 @@ def open_encoders(
                 opened.append(StemEncoder(folder, stem, form, tags=tags, pool=pool, observer=observer))
             observer.start_observing(opened)
             yield opened
+        except BaseException:
+            for encoder in opened:
+                encoder.abort()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             for encoder in opened:

@@ -14,6 +14,7 @@ class Outcome(StrEnum):
     RETRIED = "retried"
     RELEASED = "released"
     LOST = "lost"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
 """The work of one job: fetch the song, separate it, store the stems and the manifest."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msaas.errors import SongDamaged
+from msaas.errors import LeaseLost, SongDamaged
 from msaas.formats import FORMATS
 from msaas.jobs import Job
 from msaas.logs import get_logger
@@ -15,7 +16,7 @@ from msaas.recipe import Recipe
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.audio.encoders.opening import check_format
-from msaas_worker.job.outputs import put_output
+from msaas_worker.job.outputs import WatchedFile, put_output
 from msaas_worker.scratch import Scratch
 from msaas_worker.separation import SeparatedSong, separate_song
 from msaas_worker.separators import Separator, Separators
@@ -30,6 +31,8 @@ class StoreSink:
     song_store: SongStore
     job_id: str
     extension: str
+    #: Called while a stem is stored. Its error ends that.
+    check: Callable[[], None]
     entries: dict[str, StemFile] = field(default_factory=dict)
 
     def put_stem(self, stem: str, file: Path) -> None:
@@ -37,8 +40,13 @@ class StoreSink:
         log.info("stem_stored", stem=stem, size_bytes=entry.size_bytes)
         self.entries[stem] = entry
 
+    def discard(self) -> None:
+        """Delete the stems that were put. Raises `StoreUnavailable`."""
+        self.song_store.discard_stems(self.job_id, self.entries.values())
+        log.info("stems_discarded", stems=len(self.entries))
+
     def _put(self, stem: str, file: Path) -> StemFile:
-        with open(file, "rb") as content:
+        with WatchedFile(file, self.check) as content:
             return self.song_store.put_stem(self.job_id, stem, content, extension=self.extension)
 
 
@@ -54,11 +62,24 @@ class JobHandler:
         """Do the job and return its result.
 
         Raises:
-            LeaseLost: another worker has the job; nothing more was stored.
+            LeaseLost: another worker has the job, or it was cancelled and what it had stored is deleted.
             UnknownOption, FormatUnavailable: another worker is needed.
             MsaasError: the song, the model or the store failed.
         """
         recipe = job.recipe(default_model=self.default_model)
+        sink = StoreSink(
+            song_store=self.song_store,
+            job_id=job.job_id,
+            extension=FORMATS[recipe.format].extension,
+            check=attempt.check,
+        )
+        try:
+            return self._do(job, recipe, sink, attempt)
+        except LeaseLost:
+            attempt.clean_up(sink.discard)
+            raise
+
+    def _do(self, job: Job, recipe: Recipe, sink: StoreSink, attempt: Attempt) -> Result:
         model = recipe.model or self.default_model
         if manifest := self._find(job, recipe, model):
             return _result_in_store(manifest, requested=model)
@@ -72,7 +93,7 @@ class JobHandler:
         # From here on the status has the facts of this attempt.
         attempt.set_model(model=separator.model, requested=model, device=separator.device)
         with self.scratch.folder() as folder:
-            stems = self._separate(job, recipe, separator, attempt, folder)
+            stems = self._separate(job, recipe, separator, sink, attempt, folder)
         return Result(model=separator.model, device=separator.device, stems=stems, requested_model=model)
 
     def _find(self, job: Job, recipe: Recipe, model: str) -> Manifest | None:
@@ -82,13 +103,16 @@ class JobHandler:
         return manifest
 
     def _separate(
-        self, job: Job, recipe: Recipe, separator: Separator, attempt: Attempt, folder: Path
+        self,
+        job: Job,
+        recipe: Recipe,
+        separator: Separator,
+        sink: StoreSink,
+        attempt: Attempt,
+        folder: Path,
     ) -> tuple[str, ...]:
         started = time.monotonic()
         song = self._fetch(job, attempt, folder)
-        sink = StoreSink(
-            song_store=self.song_store, job_id=job.job_id, extension=FORMATS[recipe.format].extension
-        )
         separated = separate_song(song, recipe, separator, sink, attempt, max_duration_s=self.max_duration_s)
         attempt.verify()
         self.song_store.put_manifest(_manifest(job, recipe, separator, separated, sink))

@@ -3,14 +3,14 @@
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from msaas.background import spawn
-from msaas.errors import LeaseLost, QueueUnavailable
+from msaas.errors import LeaseLost, QueueUnavailable, Unavailable
 from msaas.fragments import Fragments
 from msaas.heartbeat import Beat, no_heartbeat
 from msaas.logs import bind_log, get_logger
@@ -56,9 +56,12 @@ class LeasedAttempt:
         self._model: str | None = None
         self._requested_model: str | None = None
         self._device: str | None = None
+        self._duration_s: float | None = None
         self._fragments: Fragments | None = None
-        self._started = time.monotonic()
+        self._started = self._watched_at = time.monotonic()
         self._is_lost = False
+        #: The work was cancelled, and nothing of it is stored.
+        self.is_cancelled = False
         self._is_queue_away = False
         self._is_released = False
         self._releasing = threading.Lock()
@@ -99,9 +102,16 @@ class LeasedAttempt:
         self._model, self._requested_model, self._device = model, requested, device
         self._has_news.set()
 
-    def report_progress(self, share: float | None = None) -> None:
+    def set_duration(self, duration_s: float) -> None:
+        self._duration_s = duration_s
+        self._has_news.set()
+
+    def check(self) -> None:
         if self._is_lost:
             raise LeaseLost(f"The lease of job {self.job_id} is lost.")
+
+    def report_progress(self, share: float | None = None) -> None:
+        self.check()
         self._watchdog.reset()
         if share is not None:
             self._progress = share
@@ -141,6 +151,16 @@ class LeasedAttempt:
     def reach(self, step: Step) -> None:
         self._on_step(step, job_id=self.job_id)
 
+    def clean_up(self, discard: Callable[[], None]) -> None:
+        """Without the queue or the store, retention deletes what is left."""
+        try:
+            if self._consumer.begin_cleanup(self.job_id):
+                self.is_cancelled = True
+                discard()
+                self._consumer.end_cleanup(self.job_id)
+        except Unavailable as error:
+            log.warning("cleanup_failed", reason=str(error))
+
     def eta_s(self) -> float:
         """Return the estimated time to the end in s, infinity without progress."""
         if not self._progress:
@@ -176,6 +196,7 @@ class LeasedAttempt:
                 model=self._model,
                 requested_model=self._requested_model,
                 device=self._device,
+                duration_s=self._duration_s,
                 fragments=fragments,
             )
         except LeaseLost:
@@ -183,14 +204,20 @@ class LeasedAttempt:
             raise
 
     def _keep_renewing(self) -> None:
-        while not self._has_ended.wait(min(self._policy.publish_s, self._renew_s)):
-            self._has_news.wait(self._renew_s)
+        """Renew the lease at each news, and often enough to learn soon that the work is cancelled."""
+        look_s = min(self._policy.publish_s, self._renew_s)
+        while not self._has_ended.wait(look_s):
+            self._has_news.wait(look_s)
             self._has_news.clear()
             self._try_to_renew()
             self._try_to_watch()
 
     def _try_to_watch(self) -> None:
         """Count the time without progress. No error ends the thread that renews the lease."""
+        now = time.monotonic()
+        if now - self._watched_at < self._renew_s:
+            return
+        self._watched_at = now
         try:
             self._watchdog.tick()
             if self._watchdog.is_paused:

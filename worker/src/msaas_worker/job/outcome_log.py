@@ -45,6 +45,8 @@ class OutcomeLog:
                 self._log_release(claim, ending.error, delay_s=ending.delay_s)
             case Outcome.RELEASED:
                 log.info("job_released", reason="The worker stops.")
+            case Outcome.CANCELLED:
+                log.info("job_cancelled")
             case Outcome.LOST if attempt.is_released:
                 outcome = Outcome.RELEASED  # By the shutdown, which logged it.
             case Outcome.LOST:

@@ -1,11 +1,16 @@
 """Writes to the output bucket, which is created where it is missing."""
 
+import io
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from msaas.errors import ObjectNotFound, StoreUnavailable
 from msaas.logs import get_logger
 from msaas.storage.song_store import SongStore
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 T = TypeVar("T")
 
@@ -29,3 +34,19 @@ def put_output(song_store: SongStore, put: Callable[[], T]) -> T:
         return put()
     except ObjectNotFound as error:
         raise StoreUnavailable(f"The bucket cannot be created. {error.detail}") from None
+
+
+class WatchedFile(io.BufferedReader):
+    """A file that is read while its content is wanted: an error of `check` ends the upload that reads it."""
+
+    def __init__(self, path: Path, check: Callable[[], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        return super().read(size)
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        self._check()
+        return super().readinto(buffer)

@@ -160,14 +160,14 @@ class JobRunner:
             on_step=self.on_step,
         )
 
-    def _do(self, claim: Claim, attempt: Attempt) -> Ending:
+    def _do(self, claim: Claim, attempt: LeasedAttempt) -> Ending:
         attempt.reach(Step.CLAIMED)
         if self.stopping.is_set():  # The entry came in the moment of the signal.
             return Ending(outcome=Outcome.RELEASED)
         try:
             result = self.handle(claim.job, attempt)
         except LeaseLost:
-            return Ending(outcome=Outcome.LOST)
+            return Ending(outcome=Outcome.CANCELLED if attempt.is_cancelled else Outcome.LOST)
         except _UNKNOWN as error:
             return self._hold(claim, error)
         except ModelPending as error:

@@ -9,7 +9,8 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState
 from msaas.queue.abilities import Abilities
 from msaas.queue.memory.ledger import Ledger, Record
-from msaas.queue.protocol import EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
+from msaas.queue.protocol import DELETION_S, EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
+from msaas.songs import source_of
 
 _LOOK_EVERY_S = 0.01
 
@@ -46,13 +47,16 @@ class InMemoryConsumer:
                 queue.outbox.expect(delivery_id_of(payload), job.callback, job_id=job.job_id)
             except (QueueFull, TooManyCallbacks):
                 queue.outbox.refuse(delivery_id_of(payload), job_id=job.job_id)
-        is_first = self._is_first(job)
+        is_first, is_unknown = self._is_first(job), job.job_id not in queue.jobs
         record = self._record(job, payload)
         held = record.status.state is JobState.RUNNING and record.lease_until > queue.clock()
         mine = held and record.worker == self._worker
-        if (held and not mine) or record.status.state is JobState.CANCELLED:
+        if held and not mine:
             self._drop(payload)
-            raise ClaimRefused("held" if held else "cancelled")
+            raise ClaimRefused("held")
+        queue.line.claim(job.job_id)
+        if is_unknown:
+            queue.listed[job.job_id] = queue.clock()
         # A lease of this worker that it does not know: the reply was lost and no work was done.
         is_unheard = mine and record.token != self._last_token
         attempt = record.status.attempts + (not is_unheard)
@@ -64,7 +68,7 @@ class InMemoryConsumer:
 
     def _record(self, job: Job, payload: bytes) -> Record:
         record = self._queue.jobs.get(job.job_id)
-        if record is None or record.status.state in (JobState.DONE, JobState.FAILED):
+        if record is None or record.status.state not in (JobState.QUEUED, JobState.RUNNING):
             record = self._queue.restart(job.job_id, payload)
         return record
 
@@ -119,6 +123,7 @@ class InMemoryConsumer:
         model: str | None = None,
         requested_model: str | None = None,
         device: str | None = None,
+        duration_s: float | None = None,
         fragments: Fragments | None = None,
     ) -> None:
         record = self._get_leased(claim)
@@ -133,6 +138,7 @@ class InMemoryConsumer:
             requested_model=requested_model or record.status.requested_model,
             device=device or record.status.device,
             fragments=fragments or record.status.fragments,
+            duration_s=record.status.duration_s if duration_s is None else round(duration_s, 3),
         )
         if fragments:
             self._queue.fragments[fragments.tag] = fragments
@@ -190,6 +196,20 @@ class InMemoryConsumer:
         else:
             record.releases += 1
             self._queue.requeue(record, claim.payload)
+
+    def begin_cleanup(self, job_id: str) -> bool:
+        queue, song_hash = self._queue, source_of(job_id)
+        queue.answer()
+        record = queue.jobs.get(job_id)
+        is_cancelled = record is not None and record.status.state is JobState.CANCELLED
+        if not is_cancelled or queue.deletions.get(song_hash, 0.0) > queue.clock():
+            return False
+        queue.deletions[song_hash] = queue.clock() + DELETION_S
+        return True
+
+    def end_cleanup(self, job_id: str) -> None:
+        self._queue.answer()
+        self._queue.deletions.pop(source_of(job_id), None)
 
     def deregister(self) -> None:
         queue, claims = self._queue, self._queue.claims[self._worker]

@@ -1,6 +1,9 @@
 """The in-memory queue, except for the worker's side."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
+from typing import Protocol
 
 from msaas.errors import MalformedJob, QueueFull
 from msaas.fragments import Fragments
@@ -12,9 +15,15 @@ from msaas.queue.protocol import (
     DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
+    MAX_REQUESTS,
     REQUESTED_S,
+    Cancellation,
     Depth,
+    Listed,
     Memory,
+    Request,
+    anonymous_request,
+    check_cancelled,
     new_delivery_id,
     payload_of,
     queue_full,
@@ -37,18 +46,80 @@ class InMemoryQueue(Ledger):
         """Push an entry as `LPUSH toWorkers` does."""
         self.entries.append(payload)
 
-    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
+    def enqueue(
+        self,
+        job: Job,
+        *,
+        request: Request | None = None,
+        duration_s: float | None = None,
+        max_waiting: int | None = None,
+    ) -> JobState:
         self.check_writable()
+        request = request or anonymous_request(job)
         record = self.jobs.get(job.job_id)
         is_new = record is None or not self._is_in_a_list(record)
         if is_new and max_waiting is not None and len(self.entries) + len(self.delayed) >= max_waiting:
             raise queue_full(max_waiting)
         if job.callback:
-            self.outbox.expect(new_delivery_id(), job.callback, job_id=job.job_id)
+            self.outbox.expect(new_delivery_id(), job.callback, job_id=job.job_id, request=request)
+        self._list(job.job_id)
+        turn = self.line.next_turn(request.owner)
         if record is None or is_new:
             record = self.restart(job.job_id, payload_of(job), model=job.options.get("model"))
-            self.push(record.payload)
+            if duration_s is not None:
+                record.status = replace(record.status, duration_s=round(duration_s, 3))
+            self.line.push(job.job_id, record.payload, owner=request.owner, turn=turn)
+        elif record.payload in self.entries:
+            self._bring_forward(job.job_id, owner=request.owner, turn=turn)
+        _add_request(record, request)
         return record.status.state
+
+    def _bring_forward(self, job_id: str, *, owner: str, turn: int) -> None:
+        place = self.line.order.get(job_id)
+        if place and turn < place[0]:
+            self.line.move(job_id, owner=owner, turn=turn)
+
+    def _list(self, job_id: str) -> None:
+        oldest = self.clock() - self.policy.job_ttl_s
+        self.listed = {each: at for each, at in self.listed.items() if at > oldest}
+        self.listed[job_id] = self.clock()
+
+    def note_request(self, job_id: str) -> None:
+        self.check_writable()
+        self._list(job_id)
+
+    def list_jobs(self, *, before: Listed | None = None, limit: int) -> list[Listed]:
+        self.answer()
+        listed = sorted(((at, job_id) for job_id, at in self.listed.items()), reverse=True)
+        latest = [
+            Listed(job_id, at) for at, job_id in listed if before is None or (at, job_id) < _key(before)
+        ]
+        return latest[:limit]
+
+    def cancel(self, job_id: str, which: Cancellation) -> int:
+        self.answer()
+        record = self.jobs.get(job_id)
+        if record is None or record.status.state not in (JobState.QUEUED, JobState.RUNNING):
+            check_cancelled(record.status.state.value if record else "absent", job_id=job_id, left=0)
+            return 0
+        meant = {request for request in record.requests if which.means(request)}
+        if not meant and (record.requests or not which.any_owner):
+            check_cancelled("foreign", job_id=job_id, left=len(record.requests))
+        record.requests -= meant
+        self.outbox.cancel(job_id, meant)
+        if not record.requests:
+            self._end_cancelled(record)
+        return len(record.requests)
+
+    def _end_cancelled(self, record: Record) -> None:
+        self.line.leave(record.status.job_id)
+        _remove_last(self.entries, record.payload)
+        self.delayed.pop(record.payload, None)
+        for worker, processing in self.processing.items():
+            _remove_last(processing, record.payload)
+            self.claims[worker].pop(record.payload, None)
+        record.status = replace(record.status, error=None)
+        self.end(record, JobState.CANCELLED)
 
     def _is_in_a_list(self, record: Record) -> bool:
         """Return whether the entry of the job is in a list: the state alone proves nothing."""
@@ -85,12 +156,18 @@ class InMemoryQueue(Ledger):
         ]
         return {source_of(job_id) for job_id in map(_id_or_none, entries) if job_id}
 
-    def request_song(self, song_hash: str) -> bool:
+    def request_song(self, song_hash: str, *, owner: str = "") -> bool:
         self.check_writable()
         if self._lasts(self.deletions, song_hash):
             return False
         self.requested[song_hash] = self.clock() + REQUESTED_S
+        if owner:
+            self.songs[owner].add(song_hash)
         return True
+
+    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
+        self.answer()
+        return self.songs[owner].intersection(song_hashes)
 
     def begin_deletion(self, song_hash: str) -> bool:
         self.check_writable()
@@ -126,7 +203,12 @@ class InMemoryQueue(Ledger):
     def status(self, job_id: str) -> JobStatus | None:
         self.answer()
         record = self.jobs.get(job_id)
-        return record.status if record else None
+        if record is None or record.status.state is not JobState.QUEUED or record.payload not in self.entries:
+            return record.status if record else None
+        return replace(record.status, position=self.entries.index(record.payload) + 1)
+
+    def statuses(self, job_ids: Sequence[str]) -> list[JobStatus | None]:
+        return [self.status(job_id) for job_id in job_ids]
 
     def fleet(self) -> Fleet:
         self.answer()
@@ -182,3 +264,26 @@ def _id_or_none(payload: bytes) -> str | None:
         return Job.decode(payload).job_id
     except MalformedJob:
         return None
+
+
+def _add_request(record: Record, request: Request) -> None:
+    is_full = len(record.requests) >= MAX_REQUESTS
+    record.requests.add(Request(id="others", owner="") if is_full else request)
+
+
+def _key(listed: Listed) -> tuple[float, str]:
+    return (listed.at, listed.job_id)
+
+
+class _Entries(Protocol):
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> bytes: ...
+    def __delitem__(self, index: int, /) -> None: ...
+
+
+def _remove_last(entries: _Entries, payload: bytes) -> None:
+    """Remove the last of the equal entries, as `LREM` from the left does."""
+    for index in range(len(entries) - 1, -1, -1):
+        if entries[index] == payload:
+            del entries[index]
+            return

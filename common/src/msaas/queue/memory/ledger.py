@@ -4,14 +4,15 @@ import json
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from msaas.errors import QueueUnavailable
 from msaas.fragments import Fragments
 from msaas.jobs import JobError, JobState, JobStatus
 from msaas.queue.abilities import Abilities
+from msaas.queue.memory.fair_order import FairOrder
 from msaas.queue.memory.outbox import InMemoryOutbox
-from msaas.queue.protocol import QueuePolicy, encode_dead_letter
+from msaas.queue.protocol import QueuePolicy, Request, encode_dead_letter
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Record:
     worker: str = ""
     lease_until: float = 0.0
     releases: int = 0
+    #: The requests that wait for the job.
+    requests: set[Request] = field(default_factory=set)
     finished_by: str = ""
     #: Time of the enqueue of a job that was done before. Its status has the facts of the earlier result.
     enqueued_at: float | None = None
@@ -56,8 +59,7 @@ class Ledger:
         self.policy = policy
         self.clock = clock
         self.outbox = InMemoryOutbox(clock=clock, policy=policy)
-        #: Next first.
-        self.entries: deque[bytes] = deque()
+        self.line = FairOrder()
         self.delayed: dict[bytes, float] = {}
         self.jobs: dict[str, Record] = {}
         #: By worker, in the order of `take`.
@@ -69,12 +71,21 @@ class Ledger:
         #: By song: until when it stays, and until when it is being deleted.
         self.requested: dict[str, float] = {}
         self.deletions: dict[str, float] = {}
+        #: By owner with a name: the songs it sent.
+        self.songs: defaultdict[str, set[str]] = defaultdict(set)
+        #: By job: the time of its latest request.
+        self.listed: dict[str, float] = {}
         #: By worker.
         self.abilities: dict[str, Abilities] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}
         #: Newest first.
         self.dead_letters: list[dict[str, object]] = []
+
+    @property
+    def entries(self) -> deque[bytes]:
+        """The waiting entries, next first."""
+        return self.line.entries
 
     def answer(self) -> None:
         if self.away:
@@ -97,6 +108,7 @@ class Ledger:
                 requested_model=done.requested_model,
                 device=done.device,
                 created_at=done.created_at,
+                duration_s=done.duration_s,
             )
             record.enqueued_at = now
         self.jobs[job_id] = record
@@ -109,6 +121,7 @@ class Ledger:
 
     def end(self, record: Record, state: JobState, *, error: JobError | None = None) -> None:
         record.drop_lease()
+        record.requests.clear()
         if state is not JobState.DONE:
             record.begin_work()
         record.status = replace(

@@ -14,6 +14,7 @@ from msaas.queue.protocol import (
     REDELIVERABLE,
     Delivery,
     QueuePolicy,
+    Request,
     body_of,
     callback_not_ready,
     check_callback_room,
@@ -38,6 +39,8 @@ class InMemoryOutbox:
         self._due: dict[str, float] = {}
         self._dead: list[str] = []
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
+        #: By delivery. A message that was pushed by hand has none.
+        self._requests: dict[str, Request | None] = {}
 
     def add(self, callback: Callback, *, job_id: str) -> str:
         self._answer()
@@ -117,11 +120,21 @@ class InMemoryOutbox:
         self._answer()
         return [self._deliveries[each] for each in self._dead]
 
-    def expect(self, delivery_id: str, callback: Callback, *, job_id: str) -> None:
+    def expect(
+        self, delivery_id: str, callback: Callback, *, job_id: str, request: Request | None = None
+    ) -> None:
         """Let a callback wait for its job. It counts once, however often its message is delivered."""
         if delivery_id not in self._deliveries:
             self._keep(delivery_id, callback, job_id=job_id)
             self._waiting[job_id].add(delivery_id)
+            self._requests[delivery_id] = request
+
+    def cancel(self, job_id: str, requests: set[Request]) -> None:
+        """End the callbacks of requests that were cancelled."""
+        meant = {each for each in self._waiting[job_id] if self._requests[each] in requests}
+        self._waiting[job_id] -= meant
+        for delivery_id in meant:
+            self._release(delivery_id, "cancelled", error=None)
 
     def refuse(self, delivery_id: str, *, job_id: str) -> None:
         """Record a callback that found no room."""

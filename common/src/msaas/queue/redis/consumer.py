@@ -12,6 +12,7 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError
 from msaas.queue.abilities import Abilities
 from msaas.queue.protocol import (
+    DELETION_S,
     EXHAUSTED,
     NEARLY_DONE,
     Claim,
@@ -31,6 +32,7 @@ from msaas.queue.redis.clients import (
 from msaas.queue.redis.fields import callback_json, error_json, limits_json, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
+from msaas.songs import source_of
 
 
 class RedisConsumer:
@@ -100,6 +102,8 @@ class RedisConsumer:
                     "dead": keys.dead,
                     "outbox": keys.outbox,
                     "workers": keys.workers,
+                    "order": keys.order,
+                    "index": keys.index,
                 },
                 args={
                     "payload": payload,
@@ -177,6 +181,7 @@ class RedisConsumer:
         model: str | None = None,
         requested_model: str | None = None,
         device: str | None = None,
+        duration_s: float | None = None,
         fragments: Fragments | None = None,
     ) -> None:
         keys = self._keys
@@ -196,6 +201,7 @@ class RedisConsumer:
                 "model": model or "",
                 "requested_model": requested_model or "",
                 "device": device or "",
+                "duration": "" if duration_s is None else f"{duration_s:.3f}",
                 "tag": fragments.tag if fragments else "",
                 "fragments": fragments.encode() if fragments else "",
             },
@@ -255,6 +261,20 @@ class RedisConsumer:
                 "error": error_json(error),
             },
         )
+
+    def begin_cleanup(self, job_id: str) -> bool:
+        keys = self._keys
+        with our_errors():
+            begun = self._scripts.call(
+                "begin_cleanup",
+                keys={"job": keys.job(job_id), "deletion": keys.deletion(source_of(job_id))},
+                args={"ttl": DELETION_S},
+            )
+        return bool(begun)
+
+    def end_cleanup(self, job_id: str) -> None:
+        with our_errors():
+            self._redis.delete(self._keys.deletion(source_of(job_id)))
 
     def deregister(self) -> None:
         keys = self._keys

@@ -68,6 +68,7 @@ def status_of(job_id: str, *, fields: dict[str, str]) -> JobStatus:
         started_at=_seconds(fields.get("started_at")),
         finished_at=_seconds(fields.get("finished_at")),
         fragments=_parse(Fragments.decode, fields.get("pieces")),
+        duration_s=_number(fields.get("duration_s"), most=_MAX_UNIX_S),
     )
 
 

@@ -1,5 +1,9 @@
 """The reliable queue on Redis, except for the worker's side: enqueue, ask, reap."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
 import redis
 
 from msaas.fragments import Fragments
@@ -10,11 +14,17 @@ from msaas.queue.protocol import (
     DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
+    MAX_POSITION,
     REQUESTED_S,
+    Cancellation,
     Depth,
+    Listed,
     Memory,
     QueuePolicy,
+    Request,
+    anonymous_request,
     check_callback_room,
+    check_cancelled,
     new_delivery_id,
     payload_of,
     queue_full,
@@ -64,7 +74,15 @@ class RedisQueue:
                 args={},
             )
 
-    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
+    def enqueue(
+        self,
+        job: Job,
+        *,
+        request: Request | None = None,
+        duration_s: float | None = None,
+        max_waiting: int | None = None,
+    ) -> JobState:
+        request = request or anonymous_request(job)
         delivery_id = new_delivery_id() if job.callback else ""
         keys = self._keys
         with our_errors():
@@ -80,10 +98,17 @@ class RedisQueue:
                     "held": keys.held,
                     "held_bytes": keys.held_bytes,
                     "workers": keys.workers,
+                    "order": keys.order,
+                    "turns": keys.turns,
+                    "index": keys.index,
                 },
                 args={
                     "payload": payload_of(job),
                     "model": job.options.get("model", ""),
+                    "duration": "" if duration_s is None else f"{duration_s:.3f}",
+                    "request": str(request),
+                    "owner": request.owner,
+                    "job_prefix": keys.job_prefix,
                     "delivery_id": delivery_id,
                     "job_id": job.job_id,
                     "callback": callback_json(job.callback),
@@ -98,6 +123,60 @@ class RedisQueue:
             raise queue_full(max_waiting)
         check_callback_room(text(state), job_id=job.job_id)
         return JobState(text(state))
+
+    def cancel(self, job_id: str, which: Cancellation) -> int:
+        keys = self._keys
+        with our_errors():
+            verdict, left = self._scripts.call(
+                "cancel",
+                keys={
+                    "job": keys.job(job_id),
+                    "requests": keys.requests(job_id),
+                    "waiting": keys.waiting,
+                    "alias": keys.alias,
+                    "delayed": keys.delayed,
+                    "workers": keys.workers,
+                    "order": keys.order,
+                    "turns": keys.turns,
+                    "callbacks": keys.callbacks(job_id),
+                    "outbox": keys.outbox,
+                    "held": keys.held,
+                    "held_bytes": keys.held_bytes,
+                },
+                args={
+                    "job_id": job_id,
+                    "request_id": "*" if which.all_requests else which.request_id,
+                    "owner": which.owner,
+                    "any_owner": int(which.any_owner),
+                    "ttl": self._policy.job_ttl_s,
+                    "processing_prefix": keys.processing_prefix,
+                    "claims_prefix": keys.claims_prefix,
+                    "delivery_prefix": keys.delivery_prefix,
+                },
+            )
+        check_cancelled(text(verdict), job_id=job_id, left=left)
+        return int(left)
+
+    def list_jobs(self, *, before: Listed | None = None, limit: int) -> list[Listed]:
+        """Jobs of one instant are in the order of their ids, from the last to the first."""
+        latest = "+inf" if before is None else repr(before.at)
+        with our_errors():
+            same = self._redis.zcount(self._keys.index, latest, latest) if before else 0
+            found = self._redis.zrevrangebyscore(
+                self._keys.index, latest, "-inf", start=0, num=limit + same, withscores=True
+            )
+        listed = [Listed(text(job_id), at) for job_id, at in found]
+        if before:
+            listed = [each for each in listed if (each.at, each.job_id) < (before.at, before.job_id)]
+        return listed[:limit]
+
+    def note_request(self, job_id: str) -> None:
+        with our_errors():
+            self._scripts.call(
+                "note_request",
+                keys={"index": self._keys.index},
+                args={"job_id": job_id, "ttl": self._policy.job_ttl_s},
+            )
 
     def waiting(self, *, offset: int = 0, limit: int | None = None) -> list[str]:
         with our_errors():
@@ -152,25 +231,36 @@ class RedisQueue:
             )
         return {source_of(job_id) for entry in entries if (job_id := id_or_none(entry))}
 
-    def request_song(self, song_hash: str) -> bool:
-        return self._mark("request_song", song_hash, ttl_s=REQUESTED_S)
+    def request_song(self, song_hash: str, *, owner: str = "") -> bool:
+        with our_errors():
+            requested = self._scripts.call(
+                "request_song",
+                keys={**self._deletion_keys(song_hash), "owner_songs": self._keys.sent(owner)},
+                args={"ttl": REQUESTED_S, "song_hash": song_hash, "owner": owner},
+            )
+        return bool(requested)
 
     def begin_deletion(self, song_hash: str) -> bool:
-        return self._mark("begin_deletion", song_hash, ttl_s=DELETION_S)
-
-    def _mark(self, step: str, song_hash: str, *, ttl_s: int) -> bool:
-        keys = self._keys
         with our_errors():
-            marked = self._scripts.call(
-                step,
-                keys={"requested": keys.requested(song_hash), "deletion": keys.deletion(song_hash)},
-                args={"ttl": ttl_s},
+            begun = self._scripts.call(
+                "begin_deletion", keys=self._deletion_keys(song_hash), args={"ttl": DELETION_S}
             )
-        return bool(marked)
+        return bool(begun)
+
+    def _deletion_keys(self, song_hash: str) -> dict[str, str]:
+        keys = self._keys
+        return {"requested": keys.requested(song_hash), "deletion": keys.deletion(song_hash)}
 
     def end_deletion(self, song_hash: str) -> None:
         with our_errors():
             self._redis.delete(self._keys.deletion(song_hash))
+
+    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
+        if not song_hashes:
+            return set()
+        with our_errors():
+            times = self._redis.zmscore(self._keys.sent(owner), song_hashes)
+        return {song for song, at in zip(song_hashes, times, strict=True) if at is not None}
 
     def forget(self, job_id: str, *, state: JobState) -> None:
         with our_errors():
@@ -185,17 +275,43 @@ class RedisQueue:
             self._redis.set(self._keys.lock(task), 1, px=max(1, int(for_s * 1000)))
 
     def status(self, job_id: str) -> JobStatus | None:
+        return self.statuses([job_id])[0]
+
+    def statuses(self, job_ids: Sequence[str]) -> list[JobStatus | None]:
+        records = self._records(job_ids)
+        waiting = {
+            job_id: fields["payload"]
+            for job_id, fields in zip(job_ids, records, strict=True)
+            if fields.get("state") == JobState.QUEUED and "payload" in fields
+        }
+        positions = self._positions(waiting)
+        return [
+            replace(status_of(job_id, fields=fields), position=positions.get(job_id)) if fields else None
+            for job_id, fields in zip(job_ids, records, strict=True)
+        ]
+
+    def _records(self, job_ids: Sequence[str]) -> list[dict[str, str]]:
+        """Return the hash of each job. One of another type is poisoned: the next enqueue replaces it."""
         with our_errors():
-            try:
-                fields = self._redis.hgetall(self._keys.job(job_id))
-            except redis.exceptions.ResponseError as error:
-                if "WRONGTYPE" not in str(error):
-                    raise
-                # Poisoned. The next enqueue replaces it, the next claim refuses it.
-                return None
-        if not fields:
-            return None
-        return status_of(job_id, fields={text(key): text(value) for key, value in fields.items()})
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipe.hgetall(self._keys.job(job_id))
+            return [_record_of(reply) for reply in pipe.execute(raise_on_error=False)]
+
+    def _positions(self, payloads: Mapping[str, str]) -> dict[str, int]:
+        """Return the position of each waiting entry that is among the first ones."""
+        if not payloads:
+            return {}
+        with our_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.llen(self._keys.alias).llen(self._keys.waiting)
+            for payload in payloads.values():
+                # The next entry is the last of its list.
+                pipe.lpos(self._keys.waiting, payload, rank=-1, maxlen=MAX_POSITION)
+            alias, waiting, *places = pipe.execute()
+        found = zip(payloads, places, strict=True)
+        # The list may have become shorter between two commands.
+        return {job_id: max(1, alias + waiting - place) for job_id, place in found if place is not None}
 
     def fleet(self) -> Fleet:
         with our_errors():
@@ -254,3 +370,11 @@ class RedisQueue:
     def forget_fragments(self, fragments: Fragments) -> None:
         with our_errors():
             self._redis.hdel(self._keys.fragments, fragments.tag)
+
+
+def _record_of(reply: Any) -> dict[str, str]:
+    if isinstance(reply, redis.exceptions.ResponseError) and "WRONGTYPE" in str(reply):
+        return {}
+    if isinstance(reply, Exception):
+        raise reply
+    return {text(key): text(value) for key, value in reply.items()}

@@ -60,6 +60,25 @@ class Keys:
         return f"{self.waiting}:abilities"
 
     @property
+    def order(self) -> str:
+        """Sorted set: id of a waiting job, by its turn and, within the turn, by the order of its enqueue."""
+        return f"{self.waiting}:order"
+
+    @property
+    def turns(self) -> str:
+        """Hash: owner, the turn of its latest job."""
+        return f"{self.waiting}:turns"
+
+    @property
+    def index(self) -> str:
+        """Sorted set: id of a job, by the time of its latest request."""
+        return f"{self.waiting}:jobs"
+
+    def sent(self, owner: str) -> str:
+        """Sorted set: hash of a song that this owner sent, by the time of its latest request."""
+        return f"{self.waiting}:sent:{owner}"
+
+    @property
     def probe(self) -> str:
         """A value without meaning. It is written, and deleted, to see whether the server accepts writes."""
         return f"{self.waiting}:probe"
@@ -109,6 +128,8 @@ class Keys:
     job_prefix = "job:"
     #: The key of a job's waiting callbacks is that of the job and this.
     callbacks_suffix = ":callbacks"
+    #: That of its requests. The steps know it: each end of a job deletes them.
+    requests_suffix = ":requests"
 
     def job(self, job_id: str) -> str:
         """Hash: the state of a job."""
@@ -117,6 +138,10 @@ class Keys:
     def callbacks(self, job_id: str) -> str:
         """Set: ids of the deliveries that wait for this job."""
         return self.job(job_id) + self.callbacks_suffix
+
+    def requests(self, job_id: str) -> str:
+        """Set: `<request id> <owner>` of each request that waits for this job."""
+        return self.job(job_id) + self.requests_suffix
 
     def deliveries(self, job_id: str) -> str:
         """Sorted set: ids of the latest deliveries of this job, by time."""

@@ -13,15 +13,17 @@ from typing import Any
 from redis.commands.core import Script
 
 from msaas.queue.redis.clients import Client
+from msaas.queue.redis.keys import Keys
 
 #: A full server refuses these steps, which need memory. All others run: they end jobs or deliveries, which
 #: frees memory.
 _REFUSED_WHEN_FULL = {
     *("enqueue", "check_writable", "add_delivery", "redeliver"),
-    *("request_song", "begin_deletion"),
+    *("request_song", "begin_deletion", "note_request"),
 }
 STEPS = (
     "enqueue",
+    "cancel",
     "check_writable",
     "take",
     "heartbeat",
@@ -39,6 +41,8 @@ STEPS = (
     "stale_fragments",
     "request_song",
     "begin_deletion",
+    "begin_cleanup",
+    "note_request",
     "forget",
     "add_delivery",
     "receive",
@@ -65,7 +69,11 @@ def read_step(name: str) -> Step:
     for kind, text in _HEADER.findall(body):
         names[kind] += [each.strip() for each in text.split(",") if each.strip()]
     flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom"
-    lines = [f"#!lua{flags}", (folder / "prelude.lua").read_text()]
+    lines = [
+        f"#!lua{flags}",
+        f"local requests_suffix = '{Keys.requests_suffix}'",
+        (folder / "prelude.lua").read_text(),
+    ]
     lines += [f"local {', '.join(names[kind])} = unpack({kind})" for kind in ("KEYS", "ARGV") if names[kind]]
     return Step(keys=tuple(names["KEYS"]), args=tuple(names["ARGV"]), source="\n".join([*lines, body]))
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from msaas_worker.interruption import check_interruption
 from msaas_worker.separators.htdemucs.layers import Decoder, Encoder
 from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
 from msaas_worker.separators.htdemucs.spectrogram import ComplexAsChannels, Magnitudes, Spectrogram, View
@@ -65,6 +66,7 @@ class HTDemucsNetwork:
         skips_t: list[Tensor] = []
         half = self._spectral
         for encoder, encoder_t in zip(half.encoders, self._encoders_t, strict=True):
+            check_interruption()
             x, xt = encoder(x), encoder_t(xt)
             if not skips:
                 x += half.embedding
@@ -74,6 +76,7 @@ class HTDemucsNetwork:
             x, xt = self._bottom(x, xt)
         lengths = self._lengths[-2::-1]
         for decoder, decoder_t, length in zip(half.decoders, self._decoders_t, lengths, strict=True):
+            check_interruption()
             x = decoder(x, skips.pop())
             xt = decoder_t(xt, skips_t.pop())[:, :, :length]
         return x, xt

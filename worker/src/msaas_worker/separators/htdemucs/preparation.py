@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from msaas_worker.interruption import check_interruption
 from msaas_worker.separators import Precision
 from msaas_worker.separators.htdemucs import precision as precisions
 from msaas_worker.separators.htdemucs.operators import Arithmetic
@@ -68,6 +69,7 @@ def prepare(
     """
     device = torch.device(device)
     if build is None:
+        _make_interruptible(model)
         return Prepared(torch.inference_mode()(model.eval().to(device)), "plain")
     faster = None if precision == "exact" else find_faster(device)
     floor_db = precisions.MIN_SNR_DB.get(precision, 0.0)
@@ -76,6 +78,13 @@ def prepare(
         forward = SegmentThreads(prepared.forward, threads=threads)
         return replace(prepared, forward=forward, batch=threads)
     return prepared
+
+
+def _make_interruptible(model: Any) -> None:
+    """Let each level of a network of demucs' interface check whether its work is wanted."""
+    for levels in ("encoder", "decoder"):
+        for layer in getattr(model, levels, ()):
+            layer.register_forward_pre_hook(lambda *_: check_interruption())
 
 
 def _choose_network(

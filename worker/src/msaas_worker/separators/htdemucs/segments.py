@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from threading import Barrier
 
 import torch
@@ -26,7 +28,9 @@ class SegmentThreads:
     def __call__(self, segments: Tensor) -> Tensor:
         if len(segments) == 1:
             return self._forward(segments)
-        return torch.cat(list(self._pool.map(self._forward, segments.split(1))))
+        # Each call has its own copy: a context cannot be entered twice at a time.
+        runs = [partial(copy_context().run, self._forward, each) for each in segments.split(1)]
+        return torch.cat(list(self._pool.map(lambda run: run(), runs)))
 
 
 def _start(started: Barrier) -> None:

@@ -11,6 +11,7 @@ from demucs.transformer import (
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from msaas_worker.interruption import check_interruption
 from msaas_worker.separators.htdemucs.attention import Attention
 from msaas_worker.separators.htdemucs.operators import Arithmetic, Dense
 
@@ -93,5 +94,6 @@ class Transformer:
         x = self._norm(x.float()).add_(self._positions)
         xt = self._norm_t(xt.float()).add_(self._positions_t)
         for layer, layer_t in self._layers:
+            check_interruption()
             x, xt = layer(x, xt), layer_t(xt, x)
         return x, xt

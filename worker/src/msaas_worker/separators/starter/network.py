@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from msaas_worker.interruption import check_interruption
 from msaas_worker.separators.htdemucs import BuildNetwork
 from msaas_worker.separators.htdemucs.network import SpectralHalf
 from msaas_worker.separators.htdemucs.operators import Arithmetic
@@ -50,6 +51,7 @@ class StarterNetwork:
     def _mask_logits(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for level, encoder in enumerate(self._half.encoders):
+            check_interruption()
             x = encoder(x)
             if level == 0:
                 x += self._half.embedding[: x.shape[1]]
@@ -58,6 +60,7 @@ class StarterNetwork:
             skips.append(x)
         x = self._start.expand_as(x)
         for decoder in self._half.decoders:
+            check_interruption()
             x = decoder(x, skips.pop())
         return x
 

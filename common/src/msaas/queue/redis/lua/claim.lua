@@ -1,9 +1,10 @@
 -- Lease an entry to a worker and count the attempt.
--- Returns {'claimed', attempts, releases, waited, is_first}, or one of {'gone'}, {'held'}, {'cancelled'}, {'dead'},
--- {'poisoned'}. A callback that exceeds a limit is refused, its job is not.
+-- Returns {'claimed', attempts, releases, waited, is_first}, or one of {'gone'}, {'held'}, {'dead'}, {'poisoned'}.
+-- An entry of a job that was cancelled is another request for it, pushed by hand.
+-- A callback that exceeds a limit is refused, its job is not.
 -- `waited` is the time since the enqueue in seconds, `is_first` is '1' if no worker had the job since then.
 -- `delivery_id` and `callback` are empty for a message without a callback.
--- KEYS: processing, claims, job, callbacks, deliveries, held, held_bytes, dead, outbox, workers
+-- KEYS: processing, claims, job, callbacks, deliveries, held, held_bytes, dead, outbox, workers, order, index
 -- ARGV: payload, job_id, token, last_token, worker, lease, max_attempts, ttl, letter, max_dead, delivery_prefix,
 -- ARGV: error, delivery_id, callback, limits
 local at = {callbacks = callbacks, deliveries = deliveries, held = held, held_bytes = held_bytes, outbox = outbox, prefix = delivery_prefix}
@@ -20,11 +21,13 @@ end
 local state = redis.call('HGET', job, 'state')
 local held = state == 'running' and number(job, 'lease_until') > now()
 local mine = held and redis.call('HGET', job, 'worker') == worker
-if (held and not mine) or state == 'cancelled' then
+if held and not mine then
   redis.call('LREM', processing, 1, payload)
   redis.call('HDEL', claims, payload)
-  return {held and 'held' or 'cancelled'}
+  return {'held'}
 end
+redis.call('ZREM', order, job_id)
+if redis.call('HEXISTS', job, 'state') == 0 then list_job(index, job_id, ttl) end
 
 local is_first = state == 'queued' and redis.call('HEXISTS', job, 'started_at') == 0
 if state ~= 'queued' and state ~= 'running' then restart_job(job, state) end

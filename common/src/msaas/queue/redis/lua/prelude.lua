@@ -1,4 +1,4 @@
--- Shared by every step. Times are the server's, in Unix seconds.
+-- Shared by every step. `requests_suffix` comes with it from the names of keys. Times are the server's, in Unix seconds.
 local function now()
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -61,13 +61,14 @@ local function list_delivery(at, id, ttl, limits)
   redis.call('EXPIRE', at.deliveries, ttl)
 end
 
--- Returns the limit that the callback exceeds, and then changes nothing.
-local function describe_delivery(at, id, job_id, callback, ttl, limits_json)
+-- Returns the limit that the callback exceeds, and then changes nothing. `request` is empty for a message by hand.
+local function describe_delivery(at, id, job_id, callback, ttl, limits_json, request)
   local fields, limits, delivery = cjson.decode(callback), cjson.decode(limits_json), at.prefix .. id
   local limit = exceeded_limit(at, fields.bytes, limits)
   if limit then return limit end
   redis.call('HSET', delivery, 'job_id', job_id, 'url', fields.url, 'state', 'waiting', 'attempts', 0)
   redis.call('HSET', delivery, 'bytes', fields.bytes)
+  if request and request ~= '' then redis.call('HSET', delivery, 'request', request) end
   for _, name in ipairs({'data', 'secret', 'events'}) do
     if fields[name] ~= '' then redis.call('HSET', delivery, name, fields[name]) end
   end
@@ -107,17 +108,19 @@ local function is_wanted(delivery, job_state)
   return job_state == 'done' or not data
 end
 
--- Make the callbacks of an ended job due. After a failure, those with `data` are skipped unless they ask for it.
-local function release_callbacks(at, job_state, error)
-  for _, id in ipairs(redis.call('SMEMBERS', at.callbacks)) do
-    local delivery = at.prefix .. id
-    if is_wanted(delivery, job_state) then
-      release_delivery(at, id, job_state, error)
-    else
-      redis.call('HSET', delivery, 'state', 'skipped')
-      drop_payload(at, id)
-    end
+-- Make a callback due, or skip it: one with `data` wants another end than `done` only if it asks for it.
+local function end_callback(at, id, job_state, error)
+  local delivery = at.prefix .. id
+  if is_wanted(delivery, job_state) then
+    release_delivery(at, id, job_state, error)
+  else
+    redis.call('HSET', delivery, 'state', 'skipped')
+    drop_payload(at, id)
   end
+end
+
+local function release_callbacks(at, job_state, error)
+  for _, id in ipairs(redis.call('SMEMBERS', at.callbacks)) do end_callback(at, id, job_state, error) end
   redis.call('DEL', at.callbacks)
 end
 
@@ -131,9 +134,30 @@ local function drop_lease(job)
   redis.call('HDEL', job, 'token', 'lease_until', 'worker', 'pieces')
 end
 
+-- Requests that wait for a job, `<request id> <owner>`. Beyond the limit they are one, which no client can cancel.
+local MAX_REQUESTS = 1000
+
+local function add_request(job, request)
+  local requests = job .. requests_suffix
+  if not is_kind(requests, 'set') then redis.call('DEL', requests) end
+  if redis.call('SCARD', requests) >= MAX_REQUESTS then request = 'others' end
+  redis.call('SADD', requests, request)
+end
+
+-- List a job by the time of its latest request, and drop those that are forgotten.
+local MAX_LISTED_JOBS = 100000
+
+local function list_job(index, job_id, ttl)
+  redis.call('ZADD', index, stamp(), job_id)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', after(-ttl))
+  redis.call('ZREMRANGEBYRANK', index, 0, -MAX_LISTED_JOBS - 1)
+  redis.call('EXPIRE', index, ttl)
+end
+
 -- Begin the record of a job anew. A job that was done keeps its facts until its work begins again: a worker may
 -- find that the result is still in the store.
 local function restart_job(job, state)
+  redis.call('DEL', job .. requests_suffix)
   if state == 'done' then
     redis.call('PERSIST', job)
     redis.call('HDEL', job, 'attempts', 'stems', 'error', 'started_at', 'finished_at', 'finished_by', 'give_backs')
@@ -155,7 +179,8 @@ end
 local function end_job(job, state, ttl, ...)
   drop_lease(job)
   if state ~= 'done' then begin_work(job) end
-  redis.call('HDEL', job, 'payload')
+  redis.call('DEL', job .. requests_suffix)
+  redis.call('HDEL', job, 'payload', 'owner')
   redis.call('HSET', job, 'state', state, 'finished_at', stamp(), ...)
   redis.call('EXPIRE', job, ttl)
 end
@@ -164,4 +189,58 @@ local function requeue(job, waiting, payload)
   drop_lease(job)
   redis.call('HSET', job, 'state', 'queued', 'progress', '0')
   redis.call('RPUSH', waiting, payload)
+end
+
+-- Fair order (start-time fair queueing with equal weights): each job has a turn, and the waiting list is in the order
+-- of turns. An owner has one job a turn. `at` has the keys `waiting`, `order`, `turns`, their time
+-- to live `ttl` and the prefix `job`.
+local MAX_SEQUENCE = 67108864
+-- No owner has this name.
+local SEQUENCE = '#'
+
+local function next_turn(at, owner)
+  -- Nothing waits: every owner begins anew. Entries may have left the list without a step.
+  if redis.call('LLEN', at.waiting) == 0 then redis.call('DEL', at.order, at.turns) end
+  local first = redis.call('ZRANGE', at.order, 0, 0, 'WITHSCORES')
+  return math.max(math.floor(tonumber(first[2] or 1)), number(at.turns, owner) + 1)
+end
+
+-- Owners whose turn has passed are as good as new ones.
+local function forget_turns(at, turn)
+  local turns = redis.call('HGETALL', at.turns)
+  for index = 1, #turns, 2 do
+    if turns[index] ~= SEQUENCE and tonumber(turns[index + 1]) < turn then
+      redis.call('HDEL', at.turns, turns[index])
+    end
+  end
+end
+
+-- Push an entry behind all of its turn: it is the next one of the list after them, from the right.
+local function push_in_turn(at, turn, owner, job_id, payload)
+  local sequence = redis.call('HINCRBY', at.turns, SEQUENCE, 1)
+  if sequence % 1000 == 0 then forget_turns(at, turn) end
+  local is_pushed = false
+  repeat
+    local later = redis.call('ZRANGEBYSCORE', at.order, turn + 1, '+inf', 'LIMIT', 0, 1)[1]
+    if later then
+      local entry = redis.call('HGET', at.job .. later, 'payload')
+      is_pushed = entry and redis.call('LINSERT', at.waiting, 'AFTER', entry, payload) > 0
+      -- An entry that a worker of an earlier release took is still in the order.
+      if not is_pushed then redis.call('ZREM', at.order, later) end
+    else
+      redis.call('LPUSH', at.waiting, payload)
+      is_pushed = true
+    end
+  until is_pushed
+  redis.call('ZADD', at.order, string.format('%.17g', turn + sequence % MAX_SEQUENCE / MAX_SEQUENCE), job_id)
+  redis.call('HSET', at.turns, owner, turn)
+  for _, key in ipairs({at.order, at.turns}) do redis.call('EXPIRE', key, at.ttl) end
+  redis.call('HSET', at.job .. job_id, 'owner', owner)
+end
+
+-- Take a job out of the order. Its owner gets the turn back.
+local function leave_order(at, job_id, owner)
+  if redis.call('ZREM', at.order, job_id) == 1 and owner and number(at.turns, owner) > 0 then
+    redis.call('HINCRBY', at.turns, owner, -1)
+  end
 end
