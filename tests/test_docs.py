@@ -36,7 +36,7 @@ DOCUMENTS = [
 #: Documents with examples, and the section that holds them: the whole text if empty.
 EXAMPLES = {"README.md": "## One minute of curl", "docs/api.md": "", "docs/callbacks.md": ""}
 #: Fields of replies that differ from run to run.
-VARYING = {"created_at", "started_at", "finished_at", "next_attempt_at", "id", "queue"}
+VARYING = {"created_at", "started_at", "finished_at", "next_attempt_at", "id", "queue", "jobs", "request_id"}
 VARYING_IN = {"docs/callbacks.md": {"state", "detail", "attempts"}}
 
 

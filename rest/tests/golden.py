@@ -12,6 +12,7 @@ _FOLDER = Path(__file__).parent / "golden"
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z"), "<time>"),
     (re.compile(r"msg_[0-9a-f]{24}"), "<delivery>"),
+    (re.compile(r'(?<="request_id": ")[0-9a-f]{16}'), "<request>"),
 ]
 _SHOWN_HEADERS = ("Content-Type", "Retry-After", "Content-Disposition", "Allow")
 

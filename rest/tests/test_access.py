@@ -222,7 +222,7 @@ def test_refused_calls_take_no_memory_in_redis(redis_server: RedisServer) -> Non
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("10.1.2.3", "10.1.2.3"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::1", "::/64")],
+    [("10.1.2.3", "10.1.2.3"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::1", "127.0.0.1")],
 )
 def test_client_is_its_key_or_its_network(address: str, expected: str) -> None:
     keys = parse_api_keys(KEY)

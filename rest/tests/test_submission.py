@@ -34,11 +34,11 @@ class RecordingQueue(InMemoryQueue):
         self.songs_at_enqueue: list[str] = []
         self.away_at_enqueue = False
 
-    def enqueue(self, job: Job, *, max_waiting: int | None = None) -> JobState:
+    def enqueue(self, job: Job, **facts: Any) -> JobState:
         if self.away_at_enqueue:
             raise QueueUnavailable
         self.songs_at_enqueue = [song.key for song in self._song_store.songs()]
-        return super().enqueue(job, max_waiting=max_waiting)
+        return super().enqueue(job, **facts)
 
 
 class ReadOnlyStore(InMemoryStore):
@@ -67,7 +67,7 @@ class System:
             submission = Submission(
                 song=song, size_bytes=len(mp3), recipe=Recipe.parse(options), callback=callback
             )
-            return self._submitter.submit(submission)
+            return self._submitter.submit(submission).job_id
 
     def work(self, *, model: str) -> None:
         """Finish the next job as a worker does that runs `model`."""

@@ -118,6 +118,10 @@ class WrongKey(Unauthorized):
     """The API key is unknown."""
 
 
+class ScopeMissing(MsaasError):
+    """The API key may not do this."""
+
+
 class UploadTooSlow(MsaasError):
     """The upload is too slow."""
 

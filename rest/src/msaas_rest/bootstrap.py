@@ -6,6 +6,7 @@ from msaas.bootstrap import open_outbox, open_queue, open_song_store
 from msaas.queue.protocol import JobQueue, Outbox
 from msaas.storage.song_store import SongStore
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.job_events import JobEvents
 from msaas_rest.settings import RestSettings
 
 #: An API call has 2 s to report that the store is unavailable.
@@ -25,6 +26,7 @@ class Dependencies:
     song_store: SongStore
     uploads: SongStore
     disk_budget: DiskBudget
+    events: JobEvents
 
 
 def bootstrap(
@@ -35,9 +37,11 @@ def bootstrap(
     song_store: SongStore | None = None,
 ) -> Dependencies:
     """Return the dependencies. Nothing is sent before their first use."""
+    queue = queue or open_queue(settings)
     return Dependencies(
         settings=settings,
-        queue=queue or open_queue(settings),
+        queue=queue,
+        events=JobEvents(queue),
         outbox=outbox or open_outbox(settings),
         song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),
         uploads=song_store or open_song_store(settings),

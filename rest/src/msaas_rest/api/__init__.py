@@ -1,16 +1,20 @@
 """The machine API, `/apiv1`: its prefix, its guards and its presenter of errors."""
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 
 from msaas_rest.api import debug, limits, models
 from msaas_rest.api.jobs import routes as jobs
 from msaas_rest.api.separate import routes as separate
 from msaas_rest.api.tracks import routes as tracks
+from msaas_rest.api.visibility import check_visible, job_of_route
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.api_keys import Scope
+from msaas_rest.http.clients import caller_of
 from msaas_rest.http.problems import present_problems
 from msaas_rest.http.rate_limit import RateLimit
 
 PREFIX = "/apiv1"
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 def machine_api(deps: Dependencies) -> Blueprint:
@@ -25,7 +29,7 @@ def machine_api(deps: Dependencies) -> Blueprint:
 
 
 def _guard(api: Blueprint, deps: Dependencies) -> None:
-    """Count and identify the caller, on paths without a route as well: those have no blueprint."""
+    """Count, identify and authorise the caller, on paths without a route as well: those have no blueprint."""
     settings, keys = deps.settings, deps.settings.api_keys
     rate_limit = None
     if settings.rate_limit:
@@ -36,5 +40,7 @@ def _guard(api: Blueprint, deps: Dependencies) -> None:
         if request.path.startswith(PREFIX):
             if rate_limit:
                 rate_limit.check(request)
-            if keys:
-                keys.check(request.headers.get("Authorization"))
+            g.caller = caller_of(request, keys=keys)
+            g.caller.require(Scope.READ if request.method in _READING else Scope.WRITE)
+            if job_id := job_of_route(request.view_args):
+                check_visible(job_id, caller=g.caller, queue=deps.queue)

@@ -1,9 +1,10 @@
 """`/apiv1/bucket` and `/apiv1/delete_contents`, which exist only with `DEBUG_ENDPOINTS=1`."""
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 
 from msaas.logs import get_logger
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.api_keys import Scope
 from msaas_rest.http.origin_checks import check_changing_get
 
 log = get_logger()
@@ -15,6 +16,7 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/bucket")
     def list_buckets() -> dict[str, dict[str, list[str]]]:
+        g.caller.require(Scope.ADMIN)
         song_store.prepare()
         return {
             "buckets": {
@@ -25,6 +27,7 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.route("/delete_contents", methods=["GET", "DELETE"])
     def delete_contents() -> dict[str, str]:
+        g.caller.require(Scope.ADMIN)
         check_changing_get(request)
         song_store.prepare()
         song_store.delete_contents()

@@ -1,9 +1,10 @@
-"""API keys: kept as SHA-256, compared in constant time."""
+"""API keys: kept as SHA-256, compared in constant time. A key may have a name and a scope."""
 
 import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 from msaas.errors import MissingKey, WrongKey
@@ -11,49 +12,72 @@ from msaas.errors import MissingKey, WrongKey
 #: Shorter keys can be guessed. `openssl rand -hex 20` makes 40 characters.
 _MIN_CHARACTERS = 16
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})")
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]{0,31}):(?P<scope>read|write|admin):(?P<key>.+)")
 _BEARER = "bearer"
+
+
+class Scope(IntEnum):
+    """Each scope includes those before it."""
+
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key without a name may do everything, and sees everything."""
+
+    digest: bytes
+    name: str = ""
+    scope: Scope = Scope.ADMIN
 
 
 @dataclass(frozen=True)
 class ApiKeys:
-    """The hashes of the accepted keys. Shown as `***`: hashes are secrets, too."""
+    """The accepted keys. Shown as `***`: hashes are secrets, too."""
 
-    digests: tuple[bytes, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.digests)
+        return bool(self.keys)
 
     def __repr__(self) -> str:
         return "***" if self else ""
 
-    def check(self, authorization: str | None) -> bytes:
-        """Return the digest of the key that `Authorization: Bearer <key>` holds.
+    def check(self, authorization: str | None) -> ApiKey:
+        """Return the key that `Authorization: Bearer <key>` holds.
 
         Raises:
             MissingKey: the header is missing.
             WrongKey: the key is unknown.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != _BEARER or not key.strip():
+        scheme, _, text = (authorization or "").partition(" ")
+        if scheme.lower() != _BEARER or not text.strip():
             raise MissingKey("The API key is missing. Send it as `Authorization: Bearer <key>`.")
-        digest = _digest(key.strip())
+        digest = _digest(text.strip())
         # Compare with all, so that the time shows nothing.
-        if not sum(hmac.compare_digest(digest, known) for known in self.digests):
+        found = [key for key in self.keys if hmac.compare_digest(digest, key.digest)]
+        if not found:
             raise WrongKey("The API key is unknown. Ask the operator for a valid key.")
-        return digest
+        return found[0]
 
 
 def parse_api_keys(text: str) -> ApiKeys:
-    """Read keys or `sha256:<hex>` of keys, separated by commas, or one a line in the file of `@/path`.
+    """Read keys, separated by commas, or one a line in the file of `@/path`.
+
+    A key is `<key>` or `sha256:<hex>`, with `<name>:<scope>:` before it if it has a name.
 
     Raises:
-        ValueError: there is no key, or one is too short.
+        ValueError: there is no key, one is too short, or one stands twice.
     """
     entries = _lines(Path(text[1:])) if text.startswith("@") else text.split(",")
-    digests = tuple(_parse_key(entry.strip()) for entry in entries if entry.strip())
-    if not digests:
+    keys = tuple(_parse_key(entry.strip()) for entry in entries if entry.strip())
+    if not keys:
         raise ValueError("The list of keys is empty.")
-    return ApiKeys(digests)
+    if len({key.digest for key in keys}) < len(set(keys)):
+        raise ValueError("A key stands twice, with different names or scopes.")
+    return ApiKeys(keys)
 
 
 def _lines(path: Path) -> list[str]:
@@ -64,12 +88,18 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if not line.startswith("#")]
 
 
-def _parse_key(entry: str) -> bytes:
-    if hashed := _HASHED.fullmatch(entry):
+def _parse_key(entry: str) -> ApiKey:
+    if named := _NAMED.fullmatch(entry):
+        return ApiKey(_parse_digest(named["key"]), named["name"], Scope[named["scope"].upper()])
+    return ApiKey(_parse_digest(entry))
+
+
+def _parse_digest(text: str) -> bytes:
+    if hashed := _HASHED.fullmatch(text):
         return bytes.fromhex(hashed.group(1))
-    if len(entry) < _MIN_CHARACTERS:
+    if len(text) < _MIN_CHARACTERS:
         raise ValueError(f"A key has fewer than {_MIN_CHARACTERS} characters.")
-    return _digest(entry)
+    return _digest(text)
 
 
 def _digest(key: str) -> bytes:

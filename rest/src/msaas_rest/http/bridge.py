@@ -7,7 +7,7 @@ chunks of an answer, and are free in between.
 import asyncio
 import io
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -41,11 +41,14 @@ log = get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer of the app. Its chunks are read in threads, one after the other."""
+    """The answer of the app. Its chunks are read in threads, one after the other.
+
+    Those of an `AsyncIterable` are read in the event loop: it waits for them without a thread.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes] | AsyncIterable[bytes]
     close: Callable[[], None]
 
     @property
@@ -162,10 +165,10 @@ def _run_app(app: WsgiApp, environ: dict[str, Any]) -> Answer:
     answer = Answer(
         status=int(status.partition(" ")[0]),
         headers=[(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
-        chunks=iter(result),
+        chunks=result if isinstance(result, AsyncIterable) else iter(result),
         close=getattr(result, "close", lambda: None),
     )
-    if answer.is_short:
+    if answer.is_short and not isinstance(answer.chunks, AsyncIterable):
         answer = replace(answer, chunks=iter([b"".join(answer.chunks)]))
         answer.close()
     return answer
@@ -187,21 +190,50 @@ def _internal_error() -> Answer:
 
 async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    if answer.is_short:
-        return await send({"type": "http.response.body", "body": next(answer.chunks)})
+    chunks = answer.chunks
+    if answer.is_short and not isinstance(chunks, AsyncIterable):
+        return await send({"type": "http.response.body", "body": next(chunks)})
     loop = asyncio.get_running_loop()
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
-        while (chunk := await loop.run_in_executor(threads, next, answer.chunks, None)) is not None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            # An empty message waits until the client has read most of the chunk.
-            await send({"type": "http.response.body", "more_body": True})
-            if gone.done():
-                raise ClientGone
+        if isinstance(chunks, AsyncIterable):
+            await _send_events(chunks, send, gone)
+        else:
+            await _send_chunks(chunks, send, gone, threads=threads)
         await send({"type": "http.response.body"})
     finally:
         gone.cancel()
         await loop.run_in_executor(threads, answer.close)
+
+
+async def _send_chunks(
+    chunks: Iterator[bytes], send: Send, gone: asyncio.Future[None], *, threads: Executor
+) -> None:
+    loop = asyncio.get_running_loop()
+    while (chunk := await loop.run_in_executor(threads, next, chunks, None)) is not None:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # An empty message waits until the client has read most of the chunk.
+        await send({"type": "http.response.body", "more_body": True})
+        if gone.done():
+            raise ClientGone
+
+
+async def _send_events(chunks: AsyncIterable[bytes], send: Send, gone: asyncio.Future[None]) -> None:
+    """Send until the end of the chunks, or of the connection, which ends a wait for the next one."""
+
+    async def send_all() -> None:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "more_body": True})
+
+    sending = asyncio.ensure_future(send_all())
+    try:
+        await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            raise ClientGone
+        await sending
+    finally:
+        sending.cancel()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -1,4 +1,4 @@
-"""The client of a request: its key or its address. Each client has its own limits."""
+"""The client of a request: its key or its address. Each client has its own limits and its own turns."""
 
 import ipaddress
 from contextlib import suppress
@@ -7,17 +7,37 @@ from flask import Request
 
 from msaas.errors import Unauthorized
 from msaas_rest.http.api_keys import ApiKeys
+from msaas_rest.http.caller import Caller
 
 #: One client has a whole IPv6 network of this size.
 _IPV6_CLIENT_BITS = 64
+#: A program on this machine may use either address.
+_THIS_MACHINE = "127.0.0.1"
+
+
+def caller_of(request: Request, *, keys: ApiKeys) -> Caller:
+    """Return the caller. Without keys it is an address, and may do everything.
+
+    Raises:
+        MissingKey, WrongKey: a key is required.
+    """
+    if not keys:
+        return Caller(owner=_address_of(request))
+    key = keys.check(request.headers.get("Authorization"))
+    return Caller(owner=key.name or key.digest.hex(), name=key.name, scope=key.scope)
 
 
 def client_of(request: Request, *, keys: ApiKeys) -> str:
-    """Return the key of the caller, or its address. Requests with a wrong key count for the address."""
+    """Return the owner of the caller. Requests with a wrong key count for the address."""
     with suppress(Unauthorized):
-        if keys:
-            return keys.check(request.headers.get("Authorization")).hex()
+        return caller_of(request, keys=keys).owner
+    return _address_of(request)
+
+
+def _address_of(request: Request) -> str:
     address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - compared only
+    if address.is_loopback:
+        return _THIS_MACHINE
     if address.version == 6:
         return str(ipaddress.ip_network((address, _IPV6_CLIENT_BITS), strict=False))
     return str(address)

@@ -3,9 +3,10 @@
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 
 import uvicorn
 
@@ -31,6 +32,14 @@ log = get_logger()
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._on_exit()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop at a signal, and end with status 0. uvicorn itself raises the signal again."""
@@ -74,7 +83,7 @@ def serve(
         timeout_graceful_shutdown=_GRACE_S,
     )
     log.info("rest_started", host=settings.host, port=listener.getsockname()[1])
-    _Uvicorn(config).run(sockets=[listener])
+    _Uvicorn(config, on_exit=deps.events.end_all).run(sockets=[listener])
     log.info("rest_stopped")
 
 

@@ -1,16 +1,21 @@
 """Routes of the queue and of one job: status, fragments, callbacks."""
 
 import time
+from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from msaas.logs import get_logger
+from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
+from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
 from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
+from msaas_rest.api.jobs.listing import list_jobs
 from msaas_rest.api.jobs.status import find_status
-from msaas_rest.api.jobs.waiting import list_waiting, parse_page
+from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.job_events import Event
 
 log = get_logger()
 
@@ -21,11 +26,42 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/queue")
     def list_queue() -> dict[str, Any]:
-        return list_waiting(parse_page(request.args), queue=queue)
+        return list_waiting(waiting.parse_page(request.args), caller=g.caller, queue=queue)
+
+    @blueprint.get("/jobs")
+    def list_latest() -> dict[str, Any]:
+        return list_jobs(listing.parse_page(request.args), caller=g.caller, queue=queue)
 
     @blueprint.get("/job/<job_id>")
     def show_job(job_id: str) -> dict[str, Any]:
         return find_status(job_id, queue=queue, song_store=song_store).as_json(now=time.time())
+
+    @blueprint.get("/job/<job_id>/events")
+    def follow_job(job_id: str) -> Response:
+        status = find_status(job_id, queue=queue, song_store=song_store)
+        last_id = request.headers.get("Last-Event-ID", "")
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        event = Event.of(status)
+        if event.is_last and event.id == last_id:
+            # A browser connects again after the end, unless this tells it that nothing follows.
+            return Response(status=HTTPStatus.NO_CONTENT.value, headers=headers)
+        if request.method == "HEAD":
+            return Response(mimetype="text/event-stream", headers=headers)
+        stream = deps.events.open(status, client=g.caller.owner, last_id=last_id)
+        return Response(
+            # The bridge iterates it.
+            stream,  # type: ignore[arg-type]
+            mimetype="text/event-stream",
+            headers=headers,
+            direct_passthrough=True,
+        )
+
+    @blueprint.delete("/job/<job_id>")
+    def cancel(job_id: str) -> dict[str, Any]:
+        which = parse_cancellation(request.args, caller=g.caller)
+        reply = cancel_job(job_id, which, queue=queue)
+        log.info("job_cancellation_accepted", job_id=job_id, state=reply["state"], requests=reply["requests"])
+        return reply
 
     @blueprint.get("/job/<job_id>/pieces")
     def show_fragments(job_id: str) -> dict[str, Any]:

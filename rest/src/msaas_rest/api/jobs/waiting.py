@@ -7,6 +7,8 @@ from typing import Any
 
 from msaas.errors import MalformedRequest
 from msaas.queue.protocol import JobQueue
+from msaas_rest.api.visibility import visible_jobs
+from msaas_rest.http.caller import Caller
 
 #: Also the default. A page of ids takes less than 100 kB.
 MAX_LIMIT = 1000
@@ -38,11 +40,11 @@ def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
     return int(text) if text else default
 
 
-def list_waiting(page: Page, *, queue: JobQueue) -> dict[str, Any]:
-    """Return `{"queue": [ids]}`, with the cursor `next` if further jobs wait.
+def list_waiting(page: Page, *, caller: Caller, queue: JobQueue) -> dict[str, Any]:
+    """Return `{"queue": [ids]}` of the jobs that the caller may see, with the cursor `next` if others wait.
 
     The cursor is the position after the page. Jobs that start meanwhile move the others forward.
     """
-    ids = queue.waiting(offset=page.offset, limit=page.limit)
+    ids = visible_jobs(queue.waiting(offset=page.offset, limit=page.limit), caller=caller, queue=queue)
     end = page.offset + page.limit
     return {"queue": ids} | ({"next": str(end)} if queue.depth().waiting > end else {})

@@ -16,6 +16,7 @@ from msaas_rest.api.separate.callback import parse_callback
 from msaas_rest.api.separate.json_body import LONG_BYTES, LongText, read_json, refuse_constant
 from msaas_rest.api.separate.submission import Submission
 from msaas_rest.http.body import open_body
+from msaas_rest.http.caller import Caller
 from msaas_rest.http.uploads import check_content_encoding
 
 #: Field names, boundaries and options around a song, and in JSON line breaks and escapes within it.
@@ -31,7 +32,7 @@ def read_submission(
     *,
     max_bytes: int,
     default_model: str,
-    client: str,
+    caller: Caller,
     request_id: str | None = None,
 ) -> Iterator[Submission]:
     """Yield the submission. The file of its song ends with the context.
@@ -42,7 +43,7 @@ def read_submission(
     """
     check_content_encoding(request)
     with TemporaryFile() as own_file:
-        song, fields = _read_body(request, own_file, max_bytes=max_bytes, client=client)
+        song, fields = _read_body(request, own_file, max_bytes=max_bytes, client=caller.owner)
         fields = _merge(fields, _text_fields(request.args))
         with song:
             yield Submission(
@@ -51,6 +52,8 @@ def read_submission(
                 recipe=Recipe.parse(_options(fields), default_model=default_model),
                 callback=parse_callback(fields.get(_CALLBACK)),
                 request_id=request_id,
+                owner=caller.owner,
+                key_name=caller.name,
             )
 
 

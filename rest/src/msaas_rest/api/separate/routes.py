@@ -5,9 +5,8 @@ from typing import Any
 from flask import Blueprint, g, request
 
 from msaas_rest.api.separate.reading import read_submission
-from msaas_rest.api.separate.submission import Submitter, check_room
+from msaas_rest.api.separate.submission import Accepted, Submitter, check_room
 from msaas_rest.bootstrap import Dependencies
-from msaas_rest.http.clients import client_of
 
 
 def routes(deps: Dependencies) -> Blueprint:
@@ -31,19 +30,20 @@ def routes(deps: Dependencies) -> Blueprint:
             request,
             max_bytes=settings.max_upload_bytes,
             default_model=settings.demucs_model,
-            client=client_of(request, keys=settings.api_keys),
+            caller=g.caller,
             request_id=g.request_id,
         ) as submission:
-            return accepted(submitter.submit(submission))
+            return _present(submitter.submit(submission))
 
     return blueprint
 
 
-def accepted(job_id: str) -> dict[str, Any]:
+def _present(accepted: Accepted) -> dict[str, Any]:
     """Return the reply with the fields of every client in use."""
     return {
-        "hash": job_id,
-        "songhash": job_id,
+        "hash": accepted.job_id,
+        "songhash": accepted.job_id,
+        "request_id": accepted.request_id,
         "reason": "Song enqueued for separation",
         "message": "File uploaded to MinIO and task queued for processing",
     }

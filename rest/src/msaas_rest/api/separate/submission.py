@@ -1,5 +1,6 @@
 """Submission of a song. It is stored before its job is announced. A finished song is not separated again."""
 
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from msaas.formats import FORMATS
 from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
 from msaas.queue.abilities import FFMPEG, Fleet
-from msaas.queue.protocol import JobQueue, Outbox, queue_full
+from msaas.queue.protocol import ANONYMOUS, JobQueue, Outbox, Request, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
@@ -32,6 +33,17 @@ class Submission:
     recipe: Recipe = Recipe()
     callback: Callback | None = None
     request_id: str | None = None
+    #: The client, as the queue knows it, and the name of its key.
+    owner: str = ANONYMOUS
+    key_name: str = ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """`request_id` names this request for its cancellation."""
+
+    job_id: str
+    request_id: str
 
 
 def check_room(queue: JobQueue, *, max_queued: int | None) -> None:
@@ -65,8 +77,8 @@ class Submitter:
     #: Longest wait for retention, which deletes an earlier copy of the song or of a result.
     deletion_wait_s: float = 2.0
 
-    def submit(self, submission: Submission) -> str:
-        """Return the id of the job.
+    def submit(self, submission: Submission) -> Accepted:
+        """Return the id of the job, and that of the request.
 
         Raises:
             NotAudio, SongTooLong, DecoderMissing, FormatUnavailable: nothing was stored.
@@ -77,23 +89,24 @@ class Submitter:
         _check_programs(checked.container, submission.recipe, fleet)
         song_hash = song_hash_of(submission.song)
         job_id = submission.recipe.job_id(song_hash)
+        request = Request(id=submission.request_id or secrets.token_hex(8), owner=submission.owner)
         bind_log(job_id=job_id)
         log.info("song_received", size_bytes=submission.size_bytes, **_facts(checked))
         # From here on retention spares the song and its results.
-        self._request(song_hash)
+        self._request(song_hash, owner=submission.key_name)
         recipe = submission.recipe
         if self.song_store.reuse(job_id, recipe, models=self._models(recipe, fleet)):
             log.info("song_already_separated")
             self._answer_at_once(job_id, submission)
         else:
             self._store(song_hash, submission, checked.container)
-            self._enqueue(job_id, submission)
-        return job_id
+            self._enqueue(job_id, submission, request, duration_s=checked.seconds)
+        return Accepted(job_id, request.id)
 
-    def _request(self, song_hash: str) -> None:
+    def _request(self, song_hash: str, *, owner: str) -> None:
         """Raises `TooBusy` while retention deletes the song, `QueueFull`, `QueueUnavailable`."""
         until = time.monotonic() + self.deletion_wait_s
-        while not self.queue.request_song(song_hash):
+        while not self.queue.request_song(song_hash, owner=owner):
             if time.monotonic() > until:
                 raise TooBusy(f"An old copy of song {song_hash} is being deleted. Try again in 5 s.")
             time.sleep(_LOOK_S)
@@ -102,7 +115,9 @@ class Submitter:
         if submission.callback:
             self.outbox.add(submission.callback, job_id=job_id)
         # A later attempt may have failed. The result is there, and the status follows it.
-        self.queue.forget(job_id, state=JobState.FAILED)
+        for state in (JobState.FAILED, JobState.CANCELLED):
+            self.queue.forget(job_id, state=state)
+        self.queue.note_request(job_id)
 
     def _models(self, recipe: Recipe, fleet: Fleet) -> Iterator[str]:
         """Yield the requested model, and the model that workers run in its place."""
@@ -129,11 +144,13 @@ class Submitter:
             extension=container.extension,
         )
 
-    def _enqueue(self, job_id: str, submission: Submission) -> None:
+    def _enqueue(
+        self, job_id: str, submission: Submission, request: Request, *, duration_s: float | None
+    ) -> None:
         job = Job.of(
             job_id, submission.recipe, callback=submission.callback, request_id=submission.request_id
         )
-        state = self.queue.enqueue(job, max_waiting=self.max_queued)
+        state = self.queue.enqueue(job, request=request, duration_s=duration_s, max_waiting=self.max_queued)
         log.info("job_enqueued", state=state.value)
 
 

@@ -3,7 +3,7 @@
 import re
 from contextlib import suppress
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from msaas.errors import ObjectChanged, TooBusy
 from msaas.formats import format_of_extension
@@ -11,6 +11,7 @@ from msaas.logs import get_logger
 from msaas.storage.song_store import SongStore, StoredStem
 from msaas_rest.api.tracks.track_ref import TrackRef, parse_track, parse_track_name
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.api_keys import Scope
 from msaas_rest.http.downloads import stream
 from msaas_rest.http.origin_checks import check_changing_get
 
@@ -76,6 +77,7 @@ def _file_name(stem: StoredStem) -> str:
 
 def _remove(track: TrackRef, song_store: SongStore) -> dict[str, str]:
     check_changing_get(request)
+    g.caller.require(Scope.WRITE)
     song_store.remove_stem(track.job_id, track.stem, extension=track.extension)
     log.info("track_removed", job_id=track.job_id, stem=track.stem)
     return {"hash": track.job_id, "track": track.part, "reason": "Track removed"}
