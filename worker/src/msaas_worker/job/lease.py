@@ -65,7 +65,7 @@ class LeasedAttempt:
         self._is_queue_away = False
         self._is_released = False
         self._releasing = threading.Lock()
-        self._has_news, self._has_ended = threading.Event(), threading.Event()
+        self._has_ended = threading.Event()
 
     @property
     def job_id(self) -> str:
@@ -90,7 +90,6 @@ class LeasedAttempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._has_ended.set()
-        self._has_news.set()
 
     def pause_watchdog(self) -> AbstractContextManager[None]:
         return self._watchdog.pause()
@@ -100,11 +99,9 @@ class LeasedAttempt:
         if model != requested:
             log.info("model_stands_in", requested_model=requested)
         self._model, self._requested_model, self._device = model, requested, device
-        self._has_news.set()
 
     def set_duration(self, duration_s: float) -> None:
         self._duration_s = duration_s
-        self._has_news.set()
 
     def check(self) -> None:
         if self._is_lost:
@@ -115,7 +112,6 @@ class LeasedAttempt:
         self._watchdog.reset()
         if share is not None:
             self._progress = share
-            self._has_news.set()
         self._beat()
 
     def verify(self) -> None:
@@ -204,11 +200,8 @@ class LeasedAttempt:
             raise
 
     def _keep_renewing(self) -> None:
-        """Renew the lease at each news, and often enough to learn soon that the work is cancelled."""
-        look_s = min(self._policy.publish_s, self._renew_s)
-        while not self._has_ended.wait(look_s):
-            self._has_news.wait(look_s)
-            self._has_news.clear()
+        """Renew more often than the lease needs: progress is shown, and a cancellation is learned."""
+        while not self._has_ended.wait(min(self._policy.publish_s, self._renew_s)):
             self._try_to_renew()
             self._try_to_watch()
 

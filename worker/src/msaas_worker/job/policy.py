@@ -19,7 +19,7 @@ class WorkerPolicy:
     hold_s: float = 3600.0
     #: A job whose model is being downloaded is offered again after this pause.
     model_delay_s: float = 5.0
-    #: Clients that follow the progress see it this often.
+    #: Clients that follow the progress see it this often, and a cancellation is learned within this time.
     publish_s: float = 0.5
     #: A job without progress over this many renewals, five leases, hangs. Renewals are counted, not seconds:
     #: a process that was stopped for a while does not hang.
