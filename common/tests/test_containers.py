@@ -26,6 +26,11 @@ def ogg(packet: bytes) -> bytes:
     return b"OggS" + bytes(22) + bytes([1, len(packet)]) + packet
 
 
+def packet(size_bytes: int) -> bytes:
+    """Return a packet of a transport stream."""
+    return b"\x47\x01\x00\x10" + bytes(size_bytes - 4)
+
+
 def adts(size_bytes: int) -> bytes:
     head = bytearray(b"\xff\xf1\x50\x80" + bytes(3))
     head[3:6] = bytes([0x80 | size_bytes >> 11, size_bytes >> 3 & 0xFF, (size_bytes & 7) << 5])
@@ -59,8 +64,8 @@ def adts(size_bytes: int) -> bytes:
         (id3(9) + bytes(9) + adts(300) * 3, "AAC"),
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(20), "WMA"),
         (b"\x1a\x45\xdf\xa3" + bytes(20), "Matroska"),
-        ((b"\x47" + bytes(187)) * 5, "MPEG transport stream"),
-        (bytes(100) + (b"\x47" + bytes(187)) * 5, "MPEG transport stream"),
+        (packet(188) * 5, "MPEG transport stream"),
+        (bytes(100) + packet(188) * 5, "MPEG transport stream"),
         (b"rest of a frame" + adts(300) * 3, "AAC"),
         (b"rest of a pack" + (b"\0\0\1\xba\x44" + bytes(2043)) * 2, "MPEG program stream"),
         (b"\0\0\1\xba" + bytes(40), "MPEG program stream"),
@@ -98,9 +103,85 @@ def test_stream_recorded_from_the_middle_of_a_frame_is_no_aac() -> None:
     assert found.name == "MP3"
 
 
+def flac_frame(number: int) -> bytes:
+    """Return a frame of 4096 samples, stereo, by RFC 9639, section 9.1."""
+    head = bytes([0xFF, 0xF8, 0xC9, 0x18, number])
+    return head + bytes([crc8(head)]) + bytes(300)
+
+
+def crc8(data: bytes) -> int:
+    """Divide by x^8 + x^2 + x + 1."""
+    rest = int.from_bytes(data) << 8
+    for bit in range(rest.bit_length() - 1, 7, -1):
+        rest ^= 0x107 << bit - 8 if rest >> bit & 1 else 0
+    return rest
+
+
+#: AC-3 of 192 kbit/s at 48 kHz: 768 bytes. E-AC-3 and DTS of 512 bytes.
+AC3 = b"\x0b\x77\0\0\x14\x40" + bytes(762)
+AC3_44K = b"\x0b\x77\0\0\x54\x40" + bytes(834 - 6)
+E_AC3 = b"\x0b\x77\0\xff\x34\x87" + bytes(506)
+DTS = b"\x7f\xfe\x80\x01\xfc\x3c\x1f\xf0" + bytes(504)
+
+
 @pytest.mark.parametrize(
-    "data", [b"rest of a frame" + adts(300) * 2, (b"\x47" + bytes(187)) * 4, b"\x47" * 187]
+    ("data", "name"),
+    [
+        (AC3 * 3, "AC-3"),
+        (AC3_44K * 3, "AC-3"),
+        (E_AC3 * 3, "AC-3"),
+        (DTS * 3, "DTS"),
+        (adts(300) * 3, "AAC"),
+        (packet(188) * 5, "MPEG transport stream"),
+        (packet(192) * 5, "MPEG transport stream"),
+        (packet(204) * 5, "MPEG transport stream"),
+        ((b"\0\0\1\xba\x44" + bytes(2043)) * 2, "MPEG program stream"),
+        (ogg(b"\x01vorbis" + bytes(20)).replace(b"OggS\0\0", b"OggS\0\2"), "Ogg"),
+        (ogg(b"OpusHead" + bytes(20)).replace(b"OggS\0\0", b"OggS\0\2"), "Opus"),
+        (flac_frame(7) + flac_frame(8), "FLAC"),
+        (FRAME * 5, "MP3"),
+    ],
 )
+@pytest.mark.parametrize("junk", [b"rest of a frame", bytes(5000), b"\x47\x0b\xff" * 9000])
+def test_kind_follows_from_frames_behind_a_damaged_beginning(data: bytes, name: str, junk: bytes) -> None:
+    for content in (junk + data, id3(9) + bytes(9) + junk + data):
+        found = recognise(content)
+        assert found
+        assert found.name == name
+
+
+def test_frames_in_packets_do_not_make_a_song_of_mpeg() -> None:
+    """A pack can hold whole frames: the walk alone would find the song, but not all of it."""
+    pack = b"\0\0\1\xba\x44" + bytes(100) + FRAME * 4
+    found = recognise(b"rest" + pack * 3)
+    assert found
+    assert found.name == "MPEG program stream"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        AC3 * 2,
+        AC3 * 2 + AC3[:4],
+        DTS * 2,
+        flac_frame(7),
+        flac_frame(7) + flac_frame(9),
+        flac_frame(7) + flac_frame(8)[:4],
+        flac_frame(7) + flac_frame(8).replace(b"\xc9", b"\xca"),
+    ],
+)
+def test_too_few_frames_behind_other_bytes_are_unknown(data: bytes) -> None:
+    assert recognise(b"rest" + data) is None
+
+
+@pytest.mark.parametrize("atom", [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"])
+def test_first_atom_tells_a_file_of_mp4_or_quicktime(atom: bytes) -> None:
+    found = recognise(bytes(4) + atom + bytes(40))
+    assert found
+    assert found.name == "MP4"
+
+
+@pytest.mark.parametrize("data", [b"rest of a frame" + adts(300) * 2, packet(188) * 4, b"\x47" * 5000])
 def test_fewer_frames_or_packets_are_unknown(data: bytes) -> None:
     assert recognise(data) is None
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 from rest.tests.service import Service, store_stems
 
+from common.tests.frames import FRAME, info_frame
 from common.tests.steps import AT_ONCE_S
 from msaas.jobs import JobState
 from msaas.queue.abilities import FFMPEG, Abilities
@@ -50,6 +51,12 @@ def test_song_is_stored_with_the_extension_of_its_kind(
 @pytest.mark.parametrize("media_type", ["audio/flac", "video/mp4", "application/ogg"])
 def test_raw_body_may_have_any_type_of_sound(service: Service, media_type: str) -> None:
     assert service.send(wav(), headers={"Content-Type": media_type}).status_code == 200
+
+
+def test_mp3_without_sound_is_422(service: Service) -> None:
+    silent = info_frame(delay=4095, padding=4095) + FRAME * 4
+    assert code_of(service.send(silent)) == (422, "undecodable_song")
+    assert service.get("/apiv1/queue").json() == {"queue": []}
 
 
 def test_kind_that_no_worker_reads_is_415(service: Service) -> None:

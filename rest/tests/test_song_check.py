@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest.tests.service import SONG
 
-from common.tests.frames import FRAME, SLOW, id3
-from msaas.errors import NotAudio, SongTooLong
+from common.tests.frames import FRAME, SLOW, id3, info_frame
+from msaas.errors import NotAudio, SongTooLong, UndecodableSong
 from msaas_rest.api.separate.song_check import CheckedSong, check_song
 
 FRAME_S = 1152 / 44100
@@ -52,6 +52,31 @@ def test_song_of_exactly_the_limit_is_not_too_long() -> None:
     assert check(FRAME * 10, max_s=10 * FRAME_S + 1e-9).seconds == pytest.approx(10 * FRAME_S)
     with pytest.raises(SongTooLong):
         check(FRAME * 11, max_s=10 * FRAME_S + 1e-9)
+
+
+@pytest.mark.parametrize("frames", [None, 4])
+def test_mp3_whose_delay_and_padding_leave_no_sound_is_undecodable(frames: int | None) -> None:
+    """ffmpeg and mpg123 play nothing of it either."""
+    silent = info_frame(frames=frames, delay=4095, padding=4095)
+    with pytest.raises(UndecodableSong, match="The MP3 has no sound"):
+        check(silent + FRAME * 4)
+    with pytest.raises(UndecodableSong, match="The MP3 has no sound"):
+        check((silent + FRAME * 4) * 3)
+
+
+def test_delay_and_padding_do_not_count_as_length() -> None:
+    song = info_frame(frames=10, delay=1105 - 529, padding=529 + 1000) + FRAME * 10
+    assert check(song).seconds == pytest.approx(10 * FRAME_S - (1105 + 1000) / 44100)
+    silent = info_frame(frames=4, delay=4095, padding=4095) + FRAME * 4
+    assert check(silent + song).seconds == check(song).seconds
+
+
+def test_joined_songs_are_too_long_together() -> None:
+    song = info_frame(frames=10, delay=1105 - 529, padding=529 + 1000) + FRAME * 10
+    seconds = check(song).seconds or 0
+    assert check(song * 3, max_s=3 * seconds + 1e-6).seconds == pytest.approx(3 * seconds)
+    with pytest.raises(SongTooLong):
+        check(song * 3, max_s=3 * seconds - 1e-6)
 
 
 def test_small_file_of_eight_hours_is_too_long() -> None:
@@ -100,5 +125,5 @@ def test_atom_that_claims_the_whole_file_is_not_read() -> None:
     st.binary(),
 )
 def test_any_bytes_are_checked_or_no_audio(start: bytes, rest: bytes) -> None:
-    with suppress(NotAudio):
+    with suppress(NotAudio, UndecodableSong):
         assert check(start + rest + b"\0" * 40, max_s=1e12)

@@ -1,23 +1,24 @@
 """Kinds of audio files, recognised by their content and never by a name: one row each."""
 
-import itertools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from mmap import mmap
 
+from msaas.chains import (
+    begins_adts,
+    has_ac3,
+    has_adts,
+    has_dts,
+    has_flac_frames,
+    has_packs,
+    has_transport_packets,
+    ogg_starts,
+)
 from msaas.mpeg.tags import skip_tags
 from msaas.mpeg.walk import walk
 
 _HEAD_BYTES = 4096
-#: Packets of an MPEG transport stream. So many with the same first byte are not a coincidence.
-_PACKETS, _PACKET_BYTES, _PACKET_SYNC = 5, 188, 0x47
-#: Recordings and damaged files begin in a frame or a pack. The first whole ones begin before this.
-_SEARCH_BYTES = 64 * 1024
-#: A pack of an MPEG program stream, of MPEG-1 or MPEG-2.
-_PACK = re.compile(rb"\x00\x00\x01\xba[\x21-\x2f\x44-\x7f]")
-_ADTS_SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 
 
 class Decoder(StrEnum):
@@ -78,12 +79,8 @@ def _is_ogg(*codecs: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """A recording may begin in a packet. Each packet begins with the same byte."""
-    last = _PACKETS * _PACKET_BYTES
-    return any(
-        set(head[start : start + last : _PACKET_BYTES]) == {_PACKET_SYNC}
-        for start in range(min(_PACKET_BYTES, len(head) - last + 1))
-    )
+    """A recording may begin in a packet."""
+    return has_transport_packets(head, 0)
 
 
 def _never(head: bytes) -> bool:
@@ -108,6 +105,8 @@ def _row(
     )
 
 
+#: Old QuickTime files, and pieces of streams, begin with other atoms than `ftyp`.
+_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 _OGG_CODECS = (b"\x01vorbis", b"\x7fFLAC", b"Speex", b"fishead\0", b"\x80theora", b"OVP80")
 _ROWS = (
     _row("MP3", "mp3", Decoder.MPEG, _never),
@@ -119,11 +118,12 @@ _ROWS = (
     _row("FLAC", "flac", Decoder.SNDFILE, _is_flac),
     _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg(*_OGG_CODECS), has_vorbis_order=True),
     _row("Opus", "opus", Decoder.SNDFILE, _is_ogg(b"OpusHead"), has_vorbis_order=True),
-    _row("MP4", "m4a", Decoder.FFMPEG, _begins(b"ftyp", b"moov", b"mdat", at=4)),
+    _row("MP4", "m4a", Decoder.FFMPEG, _begins(*_ATOMS, at=4)),
     _row("AAC", "aac", Decoder.FFMPEG, _never),
     _row("WMA", "wma", Decoder.FFMPEG, _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
     _row("Matroska", "mkv", Decoder.FFMPEG, _begins(b"\x1a\x45\xdf\xa3")),
     _row("AC-3", "ac3", Decoder.FFMPEG, _begins(b"\x0b\x77")),
+    _row("DTS", "dts", Decoder.FFMPEG, _begins(b"\x7f\xfe\x80\x01")),
     _row("WavPack", "wv", Decoder.FFMPEG, _begins(b"wvpk")),
     _row("Monkey's Audio", "ape", Decoder.FFMPEG, _begins(b"MAC ")),
     _row("True Audio", "tta", Decoder.FFMPEG, _begins(b"TTA1", b"TTA2")),
@@ -140,6 +140,16 @@ CONTAINERS: dict[str, Container] = {row.name: row for row in _ROWS}
 MP3 = CONTAINERS["MP3"]
 #: Endings of song names in the store, the most frequent first.
 SONG_EXTENSIONS = tuple(row.extension for row in _ROWS)
+_BY_EXTENSION = {row.extension: row for row in _ROWS}
+
+
+def container_of(name: str) -> Container:
+    """Return the kind of a stored song by the extension of its name, which was chosen by its content.
+
+    Raises:
+        KeyError: songs of no kind have this extension.
+    """
+    return _BY_EXTENSION[name.rpartition(".")[2]]
 
 
 def recognise(data: bytes | mmap) -> Container | None:
@@ -149,32 +159,43 @@ def recognise(data: bytes | mmap) -> Container | None:
     for row in _ROWS:
         if row.matches(head):
             return row
-    if _is_adts(data, start):
+    if begins_adts(data, start):
         return CONTAINERS["AAC"]
-    if any(True for _ in walk(data)):
-        return MP3
-    if _has_adts(data):
-        return CONTAINERS["AAC"]
-    return CONTAINERS["MPEG program stream"] if _has_packs(data) else None
+    # Tags may lie about their size.
+    start = start if start < len(data) else 0
+    # Frames of MPEG are in packets and packs, too: these come first.
+    return _find(_MULTIPLEXES, data, start) or _find_mp3(data) or _find(_STREAMS, data, start)
 
 
-def _is_adts(data: bytes | mmap, at: int) -> bool:
-    """Return whether three frames of AAC follow each other. Their sync is that of MPEG audio with layer 0."""
-    for _ in range(3):
-        head = data[at : at + 7]
-        if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-            return False
-        size_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-        if size_bytes < 7:
-            return False
-        at += size_bytes
-    return True
+def _find_mp3(data: bytes | mmap) -> Container | None:
+    return MP3 if any(True for _ in walk(data)) else None
 
 
-def _has_adts(data: bytes | mmap) -> bool:
-    return any(_is_adts(data, match.start()) for match in _ADTS_SYNC.finditer(data, 0, _SEARCH_BYTES))
+_Search = Callable[[bytes | mmap, int], bool]
+_MULTIPLEXES: dict[str, _Search] = {
+    "MPEG transport stream": has_transport_packets,
+    "MPEG program stream": has_packs,
+}
 
 
-def _has_packs(data: bytes | mmap) -> bool:
-    found = _PACK.finditer(data, 0, _SEARCH_BYTES)
-    return len(list(itertools.islice(found, 2))) == 2
+def _has_pages(row: Container) -> _Search:
+    def search(data: bytes | mmap, start: int) -> bool:
+        return any(row.matches(data[at : at + _HEAD_BYTES]) for at in ogg_starts(data, start))
+
+    return search
+
+
+#: Kinds without their beginning.
+_STREAMS: dict[str, _Search] = {
+    "AAC": has_adts,
+    "AC-3": has_ac3,
+    "DTS": has_dts,
+    "Ogg": _has_pages(CONTAINERS["Ogg"]),
+    "Opus": _has_pages(CONTAINERS["Opus"]),
+    "FLAC": has_flac_frames,
+}
+
+
+def _find(searches: dict[str, _Search], data: bytes | mmap, start: int) -> Container | None:
+    found = (CONTAINERS[name] for name, search in searches.items() if search(data, start))
+    return next(found, None)

@@ -7,8 +7,8 @@ from typing import BinaryIO, cast
 from tinytag import TinyTag
 
 from msaas.containers import Container, Decoder, recognise
-from msaas.errors import NotAudio, SongTooLong
-from msaas.mpeg.walk import Frame, walk
+from msaas.errors import NotAudio, SongTooLong, UndecodableSong
+from msaas.mpeg.parts import measure_parts
 
 #: A library that reads more follows a forged header.
 _MAX_READ_BYTES = 4 * 1024 * 1024
@@ -28,12 +28,13 @@ class CheckedSong:
 def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
     """Return the kind and the length of the song.
 
-    The length of an MP3 is the sum of its frames. That of another file is the claim of its header: the worker
-    measures it later.
+    The length of an MP3 is that of its frames, without delays and paddings. That of another file is the claim
+    of its header: the worker measures it later.
 
     Raises:
         NotAudio: the kind of the file is unknown.
         SongTooLong: the song is longer than `max_s`.
+        UndecodableSong: the headers tell that the file has no sound.
     """
     song.flush()
     with mmap(song.fileno(), 0, access=ACCESS_READ) as data:
@@ -49,17 +50,17 @@ def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
 
 
 def _mpeg_seconds(data: mmap, *, max_s: float) -> float:
+    """Return the length that the worker will decode. Raises as `check_song` does."""
     seconds = 0.0
-    for frame in walk(data):
-        seconds += _seconds_of(frame)
-        if seconds > max_s:
+    for part, is_complete in measure_parts(data):
+        seconds += part.seconds if is_complete else 0
+        if seconds + (0 if is_complete else part.least_seconds) > max_s:
             raise _too_long(max_s)
+    if not seconds:
+        raise UndecodableSong(
+            "The MP3 has no sound: the delay and padding in its Info frame are as long as all its frames."
+        )
     return seconds
-
-
-def _seconds_of(frame: Frame) -> float:
-    stream = frame.header.stream
-    return (1 + frame.lost) * stream.samples / stream.rate_hz
 
 
 def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:

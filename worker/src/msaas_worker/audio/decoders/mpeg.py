@@ -14,7 +14,8 @@ from typing import BinaryIO
 import numpy as np
 
 from msaas.mpeg.headers import HEADER_BYTES, Header, read_header
-from msaas.mpeg.info import DECODER_DELAY, Info
+from msaas.mpeg.info import DECODER_DELAY
+from msaas.mpeg.parts import Part
 from msaas.mpeg.walk import Frame, walk
 from msaas_worker.audio.decoded import Audio
 from msaas_worker.audio.decoders import Blocks
@@ -49,13 +50,13 @@ def _parts(data: bytes | mmap) -> Iterator[list[Frame]]:
 
 def _decode_part(data: bytes | mmap, part: list[Frame], clean: BinaryIO) -> Iterator[Audio]:
     """Yield the samples of the song in this part."""
-    info, stream = part[0].part or Info(), part[0].header.stream
-    number = len(part) + sum(frame.lost for frame in part)
-    lead = _write_clean(clean, data, part, number=number)
-    start, end = info.start, info.end(frames=number, samples=stream.samples)
+    length, stream = Part.of(part[0]), part[0].header.stream
+    for frame in part:
+        length.add(frame)
+    lead = _write_clean(clean, data, part, number=length.frames)
     at = -lead
-    for block in _decode(clean, channels=stream.channels, samples=lead + number * stream.samples):
-        first, last = max(start - at, 0), min(end - at, block.shape[-1])
+    for block in _decode(clean, channels=stream.channels, samples=lead + length.frames * stream.samples):
+        first, last = max(length.start - at, 0), min(length.end - at, block.shape[-1])
         if first < last:
             yield block[:, first:last]
         at += block.shape[-1]
