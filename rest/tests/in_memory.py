@@ -4,9 +4,11 @@ import re
 from typing import Any, BinaryIO
 
 from flask.testing import FlaskClient
+from rest.tests.described import check_replies
 from werkzeug.test import TestResponse
 
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
+from msaas.queue.memory.idempotency import InMemoryIdempotency
 from msaas.queue.protocol import JobQueue
 from msaas.songs import ID_PATTERN
 from msaas.storage.memory import InMemoryStore
@@ -30,8 +32,11 @@ def client_on(
         queue=queue or InMemoryQueue(),
         outbox=InMemoryOutbox(),
         song_store=in_memory,
+        idempotency=InMemoryIdempotency(),
     )
-    return create_app(deps).test_client()
+    app = create_app(deps)
+    check_replies(app)
+    return app.test_client()
 
 
 def send(client: FlaskClient, mp3: bytes, *, query: str = "", **kwargs: Any) -> TestResponse:

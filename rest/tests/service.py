@@ -8,9 +8,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import requests
+from rest.tests.described import JSON, check_described
 
 from msaas.bootstrap import open_outbox, open_queue, open_song_store, redis_address
 from msaas.jobs import Job
@@ -30,7 +32,7 @@ FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
-    *("API_", "RATE_", "LOG_"),
+    *("API_", "RATE_", "LOG_", "FETCH_", "CORS_"),
 )
 _numbers = itertools.count()
 
@@ -45,7 +47,12 @@ class Service:
     log: Path
 
     def call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        return requests.request(method, self.url + path, **{"timeout": _TIMEOUT_S, **kwargs})
+        """Send a request. Its reply is compared with the OpenAPI document."""
+        reply = requests.request(method, self.url + path, **{"timeout": _TIMEOUT_S, **kwargs})
+        media_type = reply.headers.get("Content-Type", "").partition(";")[0]
+        body = reply.json() if media_type in JSON and reply.content and not kwargs.get("stream") else None
+        check_described(method, urlsplit(path).path, reply.status_code, media_type, body)
+        return reply
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
         return self.call("GET", path, **kwargs)

@@ -69,6 +69,10 @@ _COMPLEMENT = "no_"
 _MODEL_ALIASES = {"mdx_extra_q": "mdx_extra", "mdx_q": "mdx"}
 #: Clients ask for the bass as `base`, too.
 _STEM_ALIASES = {"base": "bass"}
+#: Every name that a request may use for a model, for a stem, and for a stem or a complement.
+MODEL_NAMES: tuple[str, ...] = (*MODELS, *_MODEL_ALIASES)
+STEM_NAMES: tuple[str, ...] = (*STEMS, *_STEM_ALIASES)
+PART_NAMES: tuple[str, ...] = (*STEM_NAMES, *(f"{_COMPLEMENT}{stem}" for stem in STEM_NAMES))
 
 
 def parse_model(name: str) -> str:

@@ -18,11 +18,11 @@ from msaas.songs import with_variant
 _VARIANT_DIGITS = 12
 
 RESCALE, CLAMP, UNCLIPPED = "rescale", "clamp", "none"
-_CLIPS = (RESCALE, CLAMP, UNCLIPPED)
+CLIPS = (RESCALE, CLAMP, UNCLIPPED)
 SOURCE_RATE = "source"
-_SAMPLE_RATES = ("44100", SOURCE_RATE)
+SAMPLE_RATES = ("44100", SOURCE_RATE)
 #: demucs allows more, at a cost that grows without limit.
-_MAX_OVERLAP, _MAX_SHIFTS = 0.75, 10
+MAX_OVERLAP, MAX_SHIFTS = 0.75, 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Recipe:
     bitrate: int | None = None
     bits: str | None = None
     clip: str = RESCALE
-    sample_rate: str = _SAMPLE_RATES[0]
+    sample_rate: str = SAMPLE_RATES[0]
     exact_sum: bool = False
     overlap: float = 0.25
     shifts: int = 0
@@ -235,9 +235,9 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "format": _named(parse_format),
     "bitrate": _number(int, least=1, most=1000),
     "bits": _text,
-    "clip": _one_of(*_CLIPS),
-    "sample_rate": _one_of(*_SAMPLE_RATES),
+    "clip": _one_of(*CLIPS),
+    "sample_rate": _one_of(*SAMPLE_RATES),
     "exact_sum": _truth,
-    "overlap": _number(float, least=0, most=_MAX_OVERLAP),
-    "shifts": _number(int, least=0, most=_MAX_SHIFTS),
+    "overlap": _number(float, least=0, most=MAX_OVERLAP),
+    "shifts": _number(int, least=0, most=MAX_SHIFTS),
 }

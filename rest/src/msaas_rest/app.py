@@ -12,6 +12,7 @@ from msaas_rest.http.origin_checks import SECURITY_HEADERS, check_host, check_si
 from msaas_rest.http.problems import present_problems
 from msaas_rest.http.request_log import tag_requests
 from msaas_rest.http.uploads import UploadRequest
+from msaas_rest.openapi.routes import routes as openapi_routes
 from msaas_rest.settings import RestSettings
 
 #: Public paths without secrets: probes may send any Host header.
@@ -31,6 +32,7 @@ def create_app(deps: Dependencies) -> Flask:
     app.register_blueprint(machine_api(deps))
     app.register_blueprint(health_routes(deps, metrics))
     app.register_blueprint(home_routes())
+    app.register_blueprint(openapi_routes(deps))
     return app
 
 

@@ -14,7 +14,7 @@ from msaas.songs import parse_id
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.jobs.status import find_status
 
-_DELIVERY_ID = re.compile(r"msg_[0-9a-f]{24}")
+DELIVERY_ID = re.compile(r"msg_[0-9a-f]{24}")
 
 
 def find_callbacks(job_id: str, *, queue: JobQueue, outbox: Outbox, song_store: SongStore) -> list[Delivery]:
@@ -36,7 +36,7 @@ def redeliver(delivery_id: str, *, job_id: str, outbox: Outbox) -> Delivery:
         InvalidId, CallbackNotFound: the job has no such callback.
         CallbackNotReady: its job has not ended, or the callback was skipped.
     """
-    if not _DELIVERY_ID.fullmatch(delivery_id):
+    if not DELIVERY_ID.fullmatch(delivery_id):
         raise CallbackNotFound(f"Job {job_id[:140]!r} has no callback {delivery_id[:140]!r}.")
     return outbox.redeliver(delivery_id, job_id=parse_id(job_id))
 

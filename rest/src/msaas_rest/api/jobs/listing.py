@@ -13,18 +13,19 @@ from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.http.caller import Caller
 
 MAX_LIMIT = 100
-_DEFAULT_LIMIT = 20
+DEFAULT_LIMIT = 20
 #: Jobs that are read at once, and at most for one page: a rare state must not cost much.
 _BATCH = 100
 _MAX_READ = 2000
-_CURSOR = re.compile(r"(?P<at>[0-9]{1,12}(\.[0-9]{1,9})?)_(?P<job_id>[A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
+CURSOR_PATTERN = r"(?P<at>[0-9]{1,12}(\.[0-9]{1,9})?)_(?P<job_id>[A-Za-z0-9][A-Za-z0-9_.-]{0,127})"
+_CURSOR = re.compile(CURSOR_PATTERN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """`before` is the last job of the page before. An empty `states` means all."""
 
-    limit: int = _DEFAULT_LIMIT
+    limit: int = DEFAULT_LIMIT
     before: Listed | None = None
     states: frozenset[JobState] = frozenset()
 
@@ -35,7 +36,7 @@ def parse_page(query: Mapping[str, str]) -> Page:
     Raises:
         MalformedRequest: one of them is invalid.
     """
-    limit = query.get("limit", "") or str(_DEFAULT_LIMIT)
+    limit = query.get("limit", "") or str(DEFAULT_LIMIT)
     if not re.fullmatch(r"[0-9]{1,9}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
         raise MalformedRequest(f"Field `limit` must be a number from 1 to {MAX_LIMIT}.")
     return Page(

@@ -1,0 +1,337 @@
+"""Requests, replies and the problem document as pydantic models. They describe and do not parse."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from msaas.formats import DEFAULT_FORMAT
+from msaas.jobs import EVENTS, JobState
+from msaas.recipe import Recipe
+from msaas_rest.openapi.fields import (
+    Base64,
+    BitRate,
+    Bits,
+    Clip,
+    File,
+    FormatName,
+    JobId,
+    ModelName,
+    Overlap,
+    SampleRate,
+    Shifts,
+    StemName,
+    Time,
+    one_of,
+)
+
+_DEFAULTS = Recipe()
+
+
+def _leave_out_empty_defaults(schema: dict[str, Any]) -> None:
+    """A field that may be absent has a default here, which is not one of the API."""
+    for each in schema.get("properties", {}).values():
+        if each.get("default", ...) in (None, ""):
+            del each["default"]
+
+
+def _need_song(schema: dict[str, Any]) -> None:
+    _leave_out_empty_defaults(schema)
+    schema["anyOf"] = [{"required": [name]} for name in ("mp3", "file", "hash", "songhash", "url")]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(json_schema_extra=_leave_out_empty_defaults)
+
+
+class Problem(Message):
+    """An error (RFC 9457). `detail` can be shown by itself, and `reason` repeats it for older clients."""
+
+    type: Annotated[str, Field(description="`urn:msaas:error:<code>`, or `about:blank`")]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    instance: Annotated[str, Field(description="The path of the request")]
+    reason: str
+
+
+# Requests
+
+
+class Callback(Message):
+    """A webhook that is called when the job ends."""
+
+    url: Annotated[str, Field(description="The receiver. Any URL is accepted with the song.")]
+    data: Annotated[Any, Field(description="The JSON to send, in place of the id and the state")] = None
+    secret: Annotated[str | None, Field(description="Signs this callback: 24 to 64 bytes as base64")] = None
+    events: Annotated[
+        list[Annotated[str, Field(json_schema_extra=one_of(EVENTS))]] | None,
+        Field(description="The ends of the job to send: all by default, and with `data` only `done`"),
+    ] = None
+
+
+class Options(Message):
+    """The options of a separation. Fields of JSON, of a form, or of a query."""
+
+    model: Annotated[ModelName | None, Field(description="By default the model of the service")] = None
+    stems: Annotated[
+        list[StemName] | str | None,
+        Field(description="All of the model by default. A list, or a text with commas"),
+    ] = None
+    two_stems: Annotated[
+        StemName | None,
+        Field(description="The results are this stem and `no_<stem>`, the song without it"),
+    ] = None
+    format: FormatName | None = DEFAULT_FORMAT
+    bitrate: Annotated[BitRate | None, Field(description="kbit/s, for formats that have one")] = None
+    bits: Annotated[Bits | None, Field(description="Bits of a sample, for exact formats")] = None
+    clip: Annotated[
+        Clip | None,
+        Field(description="A stem that exceeds full scale is scaled down, is cut, or stays as it is."),
+    ] = _DEFAULTS.clip
+    sample_rate: Annotated[SampleRate | None, Field(description="Hz, or that of the song")] = (
+        _DEFAULTS.sample_rate
+    )
+    exact_sum: Annotated[
+        bool | None, Field(description="All stems add up to the decoded song to the last bit.")
+    ] = _DEFAULTS.exact_sum
+    overlap: Annotated[
+        Overlap | None, Field(description="The part of a segment that the next one repeats")
+    ] = _DEFAULTS.overlap
+    shifts: Annotated[Shifts | None, Field(description="The mean of so many shifted separations")] = (
+        _DEFAULTS.shifts
+    )
+
+
+class SongByName(Options):
+    """A song that the store has, or that is fetched, with its options as form fields."""
+
+    hash: Annotated[str, Field(description="SHA-256 of a song in the store")] = ""
+    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
+    url: Annotated[str, Field(description="Public http or https URL of the song")] = ""
+    callback: Annotated[str, Field(description='JSON text: `{"url", "data"?, "secret"?, "events"?}`')] = ""
+
+
+class SongAsJson(Options):
+    """A song as base64 in `mp3` or `file`, or by `hash` or `url`, with its options."""
+
+    model_config = ConfigDict(json_schema_extra=_need_song)
+
+    mp3: Annotated[Base64, Field(description="The song, an audio file of any known kind")] = ""
+    file: Annotated[Base64, Field(description="The same as `mp3`")] = ""
+    hash: Annotated[str, Field(description="SHA-256 of a song in the store, in place of the song")] = ""
+    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
+    url: Annotated[str, Field(description="Public http or https URL of the song, in place of the song")] = ""
+    callback: Callback | None = None
+
+
+class SongAsForm(Options):
+    """A song as a file in `mp3` or `file`, with its options as form fields."""
+
+    model_config = ConfigDict(json_schema_extra=_need_song)
+
+    mp3: Annotated[File, Field(description="The song, an audio file of any known kind")] = ""
+    file: Annotated[File, Field(description="The same as `mp3`")] = ""
+    hash: Annotated[str, Field(description="SHA-256 of a song in the store, in place of the song")] = ""
+    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
+    url: Annotated[str, Field(description="Public http or https URL of the song, in place of the song")] = ""
+    callback: Annotated[str, Field(description='JSON text: `{"url", "data"?, "secret"?, "events"?}`')] = ""
+
+
+# Replies
+
+
+class Accepted(Message):
+    """A song was accepted. `hash` and `songhash` are the id of its job."""
+
+    hash: JobId
+    songhash: JobId
+    request_id: Annotated[str, Field(description="Names this request in a cancellation")]
+    reason: str
+    message: str
+
+
+class Cancelled(Message):
+    """Requests for a job were cancelled. `requests` counts the others, for which the job goes on."""
+
+    hash: JobId
+    songhash: JobId
+    state: JobState
+    requests: Annotated[int, Field(ge=0)]
+    reason: str
+
+
+class JobError(Message):
+    """The reason why a job failed."""
+
+    code: str
+    title: str
+    detail: str
+
+
+class Job(Message):
+    """The status of a job."""
+
+    songhash: JobId
+    state: JobState
+    progress: Annotated[float, Field(ge=0, le=1, description="1 exactly when `state` is `done`")]
+    position: Annotated[int | None, Field(ge=1, description="Place of a waiting job, 1 is next")]
+    duration_s: Annotated[float | None, Field(description="Length of the song, once it is known")]
+    playable_until_s: Annotated[
+        float | None, Field(description="Seconds of fragments, `null` once the job has ended")
+    ]
+    model: Annotated[str | None, Field(description="The model that runs, or was requested")]
+    requested_model: str | None
+    device: str | None
+    attempts: Annotated[int, Field(ge=0, description="Workers that have started the job")]
+    stems: Annotated[list[str], Field(description="Stems that can be downloaded")]
+    error: JobError | None
+    created_at: Time
+    started_at: Time
+    finished_at: Time
+    eta_s: Annotated[float | None, Field(description="Estimated seconds to the end")]
+
+
+class Links(Message):
+    """URLs, or paths of this service, of the stems and of the archive of all stems."""
+
+    stems: dict[str, str]
+    archive: str
+
+
+class JobWithLinks(Job):
+    """The status of a job, with links once it is done."""
+
+    links: Links | None
+
+
+class Jobs(Message):
+    """The latest jobs. `next` is the `cursor` of the next page, absent on the last one."""
+
+    jobs: list[Job]
+    next: str = ""
+
+
+class Queue(Message):
+    """Ids of waiting jobs, next first. `next` is the `cursor` of the next page, absent on the last one."""
+
+    queue: list[str]
+    next: str = ""
+
+
+class Fragments(Message):
+    """The fragments of the running attempt, numbered from 1 to `pieces`."""
+
+    songhash: JobId
+    playable_until_s: float
+    stems: list[str]
+    pieces: Annotated[int, Field(ge=1)]
+
+
+class Delivery(Message):
+    """The delivery of a callback. Of its URL only scheme, host and port are shown."""
+
+    id: str
+    destination: str | None
+    state: str
+    attempts: Annotated[int, Field(ge=0)]
+    detail: str
+    next_attempt_at: Time
+
+
+class Deliveries(Message):
+    """The callbacks of a job."""
+
+    callbacks: list[Delivery]
+
+
+class Removed(Message):
+    """A stem was removed."""
+
+    hash: JobId
+    track: str
+    reason: str
+
+
+class Model(Message):
+    """A model. `weights_license` repeats the statements of the authors, contradictions included."""
+
+    name: str
+    family: str
+    stems: list[str]
+    samplerate: Annotated[int, Field(description="Hz")]
+    code_license: str
+    weights_license: str
+    source: str
+    sha256: Annotated[str | None, Field(description="SHA-256 of the weights, if it is known")]
+    size_bytes: Annotated[int | None, Field(description="Size of the weights, if it is known")]
+    available: Annotated[bool, Field(description="Workers run it now.")]
+    default: Annotated[bool, Field(description="It runs for requests that name none.")]
+
+
+class Models(Message):
+    """The models that a request can name."""
+
+    default: str
+    models: list[Model]
+
+
+class Input(Message):
+    """A kind of file. `available` is false if no worker can read it."""
+
+    name: str
+    extension: str
+    available: bool
+
+
+class Format(Message):
+    """A format of stems. The first of `bit_rates` (kbit/s) and of `bits` is the default."""
+
+    name: str
+    extension: str
+    media_type: str
+    bit_rates: list[int]
+    bits: list[str]
+    available: bool
+
+
+class Limits(Message):
+    """Limits, kinds of input and formats of stems."""
+
+    max_upload_mb: int
+    max_duration_s: float
+    inputs: list[Input]
+    default_format: str
+    formats: list[Format]
+
+
+class Buckets(Message):
+    """The names of all objects, by bucket."""
+
+    buckets: dict[str, list[str]]
+
+
+class Reason(Message):
+    """The result in words."""
+
+    reason: str
+
+
+class Alive(Message):
+    """The process is up."""
+
+    status: str
+
+
+class Ready(Message):
+    """Songs can be accepted. Without a worker they wait."""
+
+    queue: str
+    store: str
+    workers: Annotated[int, Field(ge=0)]
+
+
+class Home(Message):
+    """The name of the service, and the prefix of its API."""
+
+    service: str
+    api: str
