@@ -1,5 +1,6 @@
 """The walk, which `rest` uses, and the decoder of the worker agree about the length of any MPEG file."""
 
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from common.tests.frames import FRAME, FRAME_48K, MONO, id3, info_frame
 from msaas.containers import recognise
 from msaas.mpeg.parts import measure_parts
 from msaas.mpeg.walk import Frame, walk
+from msaas_worker.audio.decoders import TooLongError
 from msaas_worker.audio.decoders.mpeg import decode_mpeg
 
 #: Bytes that are in songs, between them, or in their place.
@@ -62,6 +64,19 @@ def samples_of(part: list[Frame]) -> int:
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map(b"".join))
 def test_song_has_the_length_of_its_walk(content: bytes) -> None:
     assert decoded_samples(content) == measured_samples(content) == walked_samples(content)
+
+
+@pytest.mark.parametrize(
+    "content", [FRAME * 500, info_frame(frames=500, delay=576, padding=100) + FRAME * 500]
+)
+def test_song_above_the_limit_is_refused_before_it_is_decoded(content: bytes) -> None:
+    length_s = decoded_samples(content) / 44_100
+    with TemporaryFile() as clean:
+        assert list(decode_mpeg(content, clean, limit_s=length_s))
+        clean.truncate(0)
+        with pytest.raises(TooLongError):
+            next(decode_mpeg(content, clean, limit_s=length_s / 2))
+        assert not clean.seek(0, os.SEEK_END)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -25,7 +25,7 @@ import numpy as np
 
 from msaas.containers import CONTAINERS, Container, Decoder
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
-from msaas_worker.audio.decoders import Blocks
+from msaas_worker.audio.decoders import Blocks, TooLongError
 from msaas_worker.audio.decoders.au import decode_au
 from msaas_worker.audio.decoders.mpeg import decode_mpeg
 from msaas_worker.audio.decoders.sndfile import BLOCK_SAMPLES, decode_sndfile
@@ -41,15 +41,12 @@ STDIN = "stdin"
 _MAX_LEVEL = 1000.0
 
 
-class TooLongError(Exception):
-    """The song has more samples than allowed."""
-
-
 class Facts:
     """Facts about the song, collected while it passes."""
 
     def __init__(self, *, max_samples: int) -> None:
         self.samples, self._max_samples = 0, max_samples
+        self.limit_s = max_samples / SAMPLERATE
         self.source_samples = self.source_hz = 0
         self._is_damaged = False
         self._total = self._squares = 0.0
@@ -70,7 +67,7 @@ class Facts:
         for block in blocks:
             self.samples += block.shape[-1]
             if self.samples > self._max_samples:
-                raise TooLongError(f"The song is longer than {self._max_samples / SAMPLERATE:g} s.")
+                raise TooLongError(self.limit_s)
             mono = block.mean(axis=0).astype(np.float64)
             self._total += mono.sum()
             self._squares += np.square(mono).sum()
@@ -116,10 +113,10 @@ class Files:
 
 
 def decode(files: Files, container: Container, facts: Facts) -> Blocks:
-    """Yield the song as stereo."""
+    """Yield the song as stereo. Raises `TooLongError` if an MPEG file shows it before it is decoded."""
     order = VORBIS_ORDER if container.has_vorbis_order else WAVE_ORDER
     if container.decoder is Decoder.MPEG:
-        blocks = decode_mpeg(files.data, files.clean)
+        blocks = decode_mpeg(files.data, files.clean, limit_s=facts.limit_s)
     else:
         blocks = decode_sndfile(files.song, on_damage=facts.note_damage)
     return ((rate_hz, downmix(block, order=order)) for rate_hz, block in blocks)

@@ -6,3 +6,10 @@ from msaas_worker.audio.decoded import Audio
 
 #: A sample rate in Hz, and samples `[channels, n]`. The rate may change within a song.
 Blocks = Iterator[tuple[int, Audio]]
+
+
+class TooLongError(Exception):
+    """The song is longer than allowed."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"The song is longer than {limit_s:g} s.")

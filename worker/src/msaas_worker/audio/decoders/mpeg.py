@@ -5,6 +5,7 @@ Info frame with the number of frames, which the decoder guesses from the first b
 silent frame, from which the decoder cuts its own delay.
 """
 
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from msaas.mpeg.info import DECODER_DELAY
 from msaas.mpeg.parts import Part
 from msaas.mpeg.walk import Frame, walk
 from msaas_worker.audio.decoded import Audio
-from msaas_worker.audio.decoders import Blocks
+from msaas_worker.audio.decoders import Blocks, TooLongError
 from msaas_worker.audio.decoders.reservoir import Reservoir, without_checksum
 from msaas_worker.audio.decoders.sndfile import decode_sndfile
 
@@ -26,24 +27,32 @@ _INFO_FIELDS_BYTES = 12
 #: Silent frames behind the last one, where the decoder guesses the length.
 _SPARE_FRAMES = 2
 _BIT_RATES = range(1, 15)
+#: An Info frame cuts at most so many samples: a delay and a padding of 12 bits, and the delay of the decoder.
+_MOST_CUT_SAMPLES = 2 * 4095 + DECODER_DELAY
 
 
-def decode_mpeg(data: bytes | mmap, clean: BinaryIO) -> Blocks:
+def decode_mpeg(data: bytes | mmap, clean: BinaryIO, *, limit_s: float = math.inf) -> Blocks:
     """Yield the song without the delays and paddings of its encoders. A lost frame is silent.
 
-    `clean` is an empty file for the frames of a part.
+    `clean` is an empty file for the frames of a part. Raises `TooLongError` before it decodes a part that
+    is longer than `limit_s`. The sum of the parts is not compared.
     """
-    for part in _parts(data):
+    for part in _parts(data, limit_s=limit_s):
         yield from ((part[0].header.stream.rate_hz, block) for block in _decode_part(data, part, clean))
 
 
-def _parts(data: bytes | mmap) -> Iterator[list[Frame]]:
+def _parts(data: bytes | mmap, *, limit_s: float) -> Iterator[list[Frame]]:
     part: list[Frame] = []
+    samples = 0
     for frame in walk(data):
         if frame.part and part:
             yield part
-            part = []
+            part, samples = [], 0
         part.append(frame)
+        stream = frame.header.stream
+        samples += (1 + frame.lost) * stream.samples
+        if samples > limit_s * stream.rate_hz + _MOST_CUT_SAMPLES:
+            raise TooLongError(limit_s)
     if part:
         yield part
 
