@@ -24,7 +24,7 @@ def wav() -> bytes:
     return file.getvalue()
 
 
-M4A = b"\0\0\0\x10ftypM4A \0\0\0\0" + bytes(100)
+M4A = b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x6cmoov" + bytes(100)
 
 
 def announce(service: Service, *programs: str) -> None:

@@ -79,6 +79,68 @@ def test_joined_songs_are_too_long_together() -> None:
         check(song * 3, max_s=3 * seconds - 1e-6)
 
 
+def atom(name: bytes, size: int = 8) -> bytes:
+    return struct.pack(">I", size) + name + bytes(max(0, size - 8))
+
+
+FTYP = atom(b"ftyp", 24)
+CAF = b"caff\0\1\0\0desc" + (32).to_bytes(8) + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wav(1)[:20],
+        wav(1)[:40],
+        wav(1)[:44],
+        b"FORM\0\0\1\0AIFFCOMM\0\0\0\x12" + bytes(18),
+        b"FORM\0\0\1\0AIFFCOMM\0\0\0\x12" + bytes(18) + b"SSND" + bytes(12),
+        CAF,
+        CAF + b"data" + bytes(12),
+        b"riff\x2e\x91\xcf\x11" + bytes(60),
+    ],
+)
+def test_file_that_ends_before_its_samples_is_undecodable(content: bytes) -> None:
+    with pytest.raises(UndecodableSong, match="it ends before its samples begin"):
+        check(content)
+
+
+def test_file_with_one_sample_is_accepted() -> None:
+    assert check(wav(1)[:46]).container.name == "WAV"
+    assert check(CAF + b"data" + bytes(13)).container.name == "CAF"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FTYP,
+        FTYP + atom(b"free") + atom(b"mdat", 5000),
+        FTYP + atom(b"mdat", 5000)[:900],
+        FTYP + b"\0\0\0\0mdat" + bytes(900),
+        FTYP + b"\0\0\0\1mdat" + (5000).to_bytes(8) + bytes(900),
+    ],
+)
+def test_mp4_without_index_is_undecodable(content: bytes) -> None:
+    """ffmpeg tells `moov atom not found` of each."""
+    with pytest.raises(UndecodableSong, match="The MP4 file has no index"):
+        check(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FTYP + atom(b"mdat", 5000) + atom(b"moov", 20),
+        FTYP + atom(b"moov", 20) + atom(b"mdat", 5000)[:900],
+        FTYP + b"\0\0\0\1mdat" + (916).to_bytes(8) + bytes(900) + atom(b"moov", 20),
+        FTYP + atom(b"moof", 20),
+        FTYP + b"\0\0\0\3free" + bytes(900),
+        FTYP + atom(b"free") * 20_000,
+    ],
+)
+def test_mp4_that_may_have_an_index_is_left_to_the_worker(content: bytes) -> None:
+    assert check(content).container.name == "MP4"
+
+
 def test_small_file_of_eight_hours_is_too_long() -> None:
     with pytest.raises(SongTooLong):
         check(SLOW * (8 * 3600 * 1000 // 72), max_s=7200)

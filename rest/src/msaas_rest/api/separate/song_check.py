@@ -9,6 +9,7 @@ from tinytag import TinyTag
 from msaas.containers import Container, Decoder, recognise
 from msaas.errors import NotAudio, SongTooLong, UndecodableSong
 from msaas.mpeg.parts import measure_parts
+from msaas_rest.api.separate.sound_headers import find_defect
 
 #: A library that reads more follows a forged header.
 _MAX_READ_BYTES = 4 * 1024 * 1024
@@ -43,6 +44,8 @@ def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
             raise NotAudio("The file is not audio of a known kind. Send an MP3, WAV, FLAC, M4A or Ogg file.")
         if container.decoder is Decoder.MPEG:
             return CheckedSong(container, _mpeg_seconds(data, max_s=max_s))
+        if defect := find_defect(data, container):
+            raise UndecodableSong(defect)
     seconds = _claimed_seconds(song, container)
     if seconds and seconds > max_s:
         raise _too_long(max_s)
