@@ -18,7 +18,7 @@ from msaas_worker.separators import Precision
 from msaas_worker.separators.families import LoadOptions, load_model
 
 _MODEL = "htdemucs"
-_STEMS = MODELS[_MODEL].stems
+STEMS = MODELS[_MODEL].stems
 _HOUR_S = 3600
 _ATTEMPTS = 5
 _HEADROOM = 1.01
@@ -47,7 +47,7 @@ def fidelity(
 ) -> Fidelity:
     """Compare `mp3s`, which the worker computed in `arithmetic`, with the MP3s and the samples of demucs."""
     reference = _rescale(_run_demucs(song, repo=repo))
-    ours = _run_worker(song, _load_separator(repo, arithmetic=arithmetic))
+    ours = run_worker(song, _load_same(repo, arithmetic=arithmetic))
     theirs = _align(reference, _decode_files(reference_mp3s))
     coded = _align(reference, _decode_bytes(mp3s))
     return Fidelity(
@@ -62,26 +62,31 @@ def fidelity(
 def _run_demucs(song: Path, *, repo: Path) -> Stems:
     separator = Separator(model=_MODEL, repo=repo, shifts=0, device="cpu")
     _, stems = separator.separate_audio_file(song)
-    return {stem: stems[stem].numpy() for stem in _STEMS}
+    return {stem: stems[stem].numpy() for stem in STEMS}
 
 
-def _load_separator(repo: Path, *, arithmetic: str) -> Any:
-    """Load the model as in the worker. On a busy machine another arithmetic may be chosen: try again."""
+def load_separator(repo: Path, *, precision: Precision) -> Any:
+    """Load the model as in the worker."""
+    return load_model(_MODEL, LoadOptions(precision=precision, repo=repo))
+
+
+def _load_same(repo: Path, *, arithmetic: str) -> Any:
+    """Load the model in this arithmetic. On a busy machine another may be chosen: try again."""
     precision: Precision = "exact" if arithmetic == "float32" else "auto"
     for _ in range(_ATTEMPTS):
-        separator: Any = load_model(_MODEL, LoadOptions(precision=precision, repo=repo))
+        separator = load_separator(repo, precision=precision)
         if separator.arithmetic == arithmetic:
             return separator
     raise RuntimeError(f"The worker computes in {arithmetic}, but this process in {separator.arithmetic}.")
 
 
-def _run_worker(song: Path, separator: Any) -> Stems:
+def run_worker(song: Path, separator: Any) -> Stems:
     """Return the input of the worker's encoders."""
     with tempfile.TemporaryDirectory() as folder:
         decoded = decode(song, Path(folder) / "song.f32", max_duration_s=_HOUR_S)
-        regions = separator.separate(decoded, stems=_STEMS, on_progress=lambda done: None)
+        regions = separator.separate(decoded, stems=STEMS, on_progress=lambda done: None)
         samples = np.concatenate(list(regions), axis=-1)
-    return dict(zip(_STEMS, samples, strict=True))
+    return dict(zip(STEMS, samples, strict=True))
 
 
 def _rescale(stems: Stems) -> Stems:

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from tests.servers import free_port, redis_running, wait_until
 
 _CLIENTS = 32
@@ -71,8 +73,11 @@ def _song(number: int) -> bytes:
 
 
 @contextmanager
-def _running(name: str, folder: Path) -> Iterator[int]:
-    port = free_port()
+def running_service(
+    folder: Path, *, module: tuple[str, ...] = ("-m", "msaas_rest"), port: int = 0, **settings: str
+) -> Iterator[tuple[int, psutil.Process]]:
+    """Start the service, or another one, with Redis and a directory store."""
+    port = port or free_port()
     with redis_running(folder / "redis", aof=True) as redis:
         environment = {
             **os.environ,
@@ -80,16 +85,24 @@ def _running(name: str, folder: Path) -> Iterator[int]:
             "REDIS_PORT": str(redis.address.port),
             "STORE_DIR": str(folder),
             "PORT": str(port),
+            **settings,
         }
-        module = ["-m", "msaas_rest"] if name == "own" else ["-m", "bench.upload_rate", "--serve", str(port)]
         log = open(folder / "log", "wb")  # noqa: SIM115 - the process writes it
         process = subprocess.Popen([sys.executable, *module], env=environment, stdout=log, stderr=log)
         try:
             wait_until(lambda: _answers(port))
-            yield port
+            yield port, psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def _running(name: str, folder: Path) -> Iterator[int]:
+    port = free_port()
+    bare = ("-m", "bench.upload_rate", "--serve", str(port))
+    with running_service(folder, module=("-m", "msaas_rest") if name == "own" else bare, port=port) as (_, _):
+        yield port
 
 
 def _answers(port: int) -> bool:
