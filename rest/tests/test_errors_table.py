@@ -10,7 +10,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/api.md").read_text()
 #: Errors that never leave the service, or stand in the status of a failed job only.
 _INTERNAL = {
     *(errors.MsaasError, errors.NotFound, errors.Unauthorized, errors.Unavailable),
-    *(errors.DamagedStem, errors.ObjectNotFound, errors.ObjectChanged, errors.SongMissing),
+    *(errors.DamagedStem, errors.ObjectNotFound, errors.ObjectChanged),
     errors.SongDamaged,
     *(errors.MalformedJob, errors.ClaimRefused, errors.LeaseLost, errors.AttemptsExhausted),
     *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),

@@ -18,7 +18,7 @@ from msaas.settings import (
     StoreUsersSettings,
 )
 from msaas.storage.directory import DirectoryStore
-from msaas.storage.protocol import ObjectStore
+from msaas.storage.protocol import ObjectStore, PublicStore
 from msaas.storage.song_store import SongStore
 
 
@@ -71,6 +71,18 @@ def _object_store(settings: StoreSettings, read_timeout_s: float | None) -> Obje
         secret_key=settings.minio_secret_key.get_secret_value(),
         secure=settings.minio_secure,
         read_timeout_s=READ_TIMEOUT_S if read_timeout_s is None else read_timeout_s,
+    )
+
+
+def open_public_store(settings: StoreSettings, *, url: str, region: str) -> PublicStore:
+    """Return the S3 store as clients reach it at `url`."""
+    from msaas.storage.s3 import presigned_urls
+
+    return presigned_urls(
+        url,
+        access_key=settings.minio_access_key.get_secret_value(),
+        secret_key=settings.minio_secret_key.get_secret_value(),
+        region=region,
     )
 
 

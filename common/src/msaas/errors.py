@@ -46,6 +46,26 @@ class InvalidId(MalformedRequest):
     """The id is invalid."""
 
 
+class InvalidIdempotencyKey(MalformedRequest):
+    """The idempotency key is invalid."""
+
+
+class IdempotencyKeyReused(MsaasError):
+    """The idempotency key belongs to another request."""
+
+
+class RequestInProgress(MsaasError):
+    """The request with this idempotency key is in progress."""
+
+
+class UrlRefused(MsaasError):
+    """The URL must not be fetched."""
+
+
+class UrlUnreachable(MsaasError):
+    """The song cannot be fetched from the URL."""
+
+
 class CallbackNotReady(MsaasError):
     """The callback cannot be sent again in its state."""
 

@@ -32,6 +32,9 @@ class Model:
     weights_license: str = _DEMUCS_WEIGHTS
     source: str
     samplerate: int = 44_100
+    #: Of the file of weights, None if it is not published or there are several files.
+    sha256: str | None = None
+    size_bytes: int | None = None
 
 
 def _demucs(name: str, repository: str, *, stems: tuple[str, ...] = FOUR_STEMS) -> Model:
@@ -56,6 +59,8 @@ _ROWS = (
         stems=FOUR_STEMS,
         weights_license="MIT",
         source="part of this package",
+        sha256="c73c0ada60f35f6a0d513e53e86da0fcfc0fc65788250b7d2d45bb836f99fbd6",
+        size_bytes=1_423_456,
     ),
 )
 MODELS: dict[str, Model] = {row.name: row for row in _ROWS}

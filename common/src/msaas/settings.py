@@ -43,6 +43,8 @@ def _signing(secret: SecretStr | None) -> SecretStr | None:
 
 S = TypeVar("S", bound="Settings")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
+#: CIDRs with commas between, `1` for every network.
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 ModelName = Annotated[str, BeforeValidator(_model)]
 
 
@@ -140,7 +142,7 @@ class WebhookSettings(Settings):
     #: Signs callbacks as Standard Webhooks: base64, with or without `whsec_` before it.
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing)] = None
     #: Private networks that callbacks may reach: `1` for all of them, or CIDRs.
-    callback_allow_private: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    callback_allow_private: Networks = ()
 
     @property
     def signing_secret(self) -> str | None:

@@ -56,6 +56,18 @@ def source_of(job_id: str) -> str:
     return match.group(1) if match else job_id
 
 
+def parse_song_hash(text: str) -> str:
+    """Return the SHA-256 that names a song, from itself or from the id of a job on the song.
+
+    Raises:
+        InvalidId: `text` is neither.
+    """
+    song_hash = source_of(parse_id(text).lower())
+    if not is_sha256(song_hash):
+        raise InvalidId(f"Id {text!r} names no song. Send the SHA-256 of the song, 64 hex digits.")
+    return song_hash
+
+
 def is_sha256(name: str) -> bool:
     """Return whether the name of a song is the hash of its bytes. Ids of older systems are not."""
     return _SHA256.fullmatch(name) is not None

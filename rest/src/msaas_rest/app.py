@@ -7,6 +7,7 @@ from msaas_rest.bootstrap import Dependencies
 from msaas_rest.health.metrics import Metrics, count_requests
 from msaas_rest.health.routes import routes as health_routes
 from msaas_rest.home.routes import routes as home_routes
+from msaas_rest.http.cors import Cors
 from msaas_rest.http.head_checks import check_head
 from msaas_rest.http.origin_checks import SECURITY_HEADERS, check_host, check_site
 from msaas_rest.http.problems import present_problems
@@ -37,12 +38,22 @@ def create_app(deps: Dependencies) -> Flask:
 
 
 def _check_origins(app: Flask, settings: RestSettings) -> None:
+    cors = Cors(settings.cors_origins)
+
     @app.before_request
-    def check_origin() -> None:
+    def check_origin() -> Response | None:
         check_head(request)
-        if request.path not in _PROBED_PATHS:
-            check_host(request.headers.get("Host", ""), allowed=settings.allowed_hosts)
-            check_site(request)
+        if request.path in _PROBED_PATHS:
+            return None
+        check_host(request.headers.get("Host", ""), allowed=settings.allowed_hosts)
+        cors.mark(request)
+        check_site(request)
+        return cors.answer_preflight(request)
+
+    @app.after_request
+    def add_cors(response: Response) -> Response:
+        cors.add_headers(response, request)
+        return response
 
 
 def _add_security_headers(app: Flask) -> None:

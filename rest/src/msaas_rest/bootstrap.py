@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from msaas.bootstrap import open_outbox, open_queue, open_song_store
+from msaas.bootstrap import open_outbox, open_public_store, open_queue, open_song_store
 from msaas.queue.protocol import JobQueue, Outbox
+from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
 from msaas_rest.http.disk_budget import DiskBudget
 from msaas_rest.job_events import JobEvents
@@ -25,6 +26,8 @@ class Dependencies:
     outbox: Outbox
     song_store: SongStore
     uploads: SongStore
+    #: None if clients get stems from this service alone.
+    public_store: PublicStore | None
     disk_budget: DiskBudget
     events: JobEvents
 
@@ -45,5 +48,13 @@ def bootstrap(
         outbox=outbox or open_outbox(settings),
         song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),
         uploads=song_store or open_song_store(settings),
+        public_store=_public_store(settings),
         disk_budget=DiskBudget(settings.max_in_flight_bytes),
     )
+
+
+def _public_store(settings: RestSettings) -> PublicStore | None:
+    """A directory store has no URLs of its own."""
+    if settings.public_s3_url is None or settings.store_dir:
+        return None
+    return open_public_store(settings, url=settings.public_s3_url, region=settings.public_s3_region)

@@ -1,6 +1,7 @@
 """Settings of the REST service."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
@@ -26,6 +27,16 @@ def _keys(value: Any) -> Any:
     return parse_api_keys(value) if isinstance(value, str) else value
 
 
+def _s3_url(text: str) -> str:
+    """Return `text` if it is `http[s]://host[:port]`. Raises `ValueError`."""
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username:
+        raise ValueError("Input should be http://host or https://host, with an optional port")
+    if url.path.strip("/") or url.query or url.fragment:
+        raise ValueError("Input should have no path: a signature covers the path")
+    return f"{url.scheme}://{url.netloc}"
+
+
 def _rate(text: str) -> str:
     """Return `text` if it is a list of rates. Raises `ValueError`."""
     parse_many(text)
@@ -41,6 +52,9 @@ class RestSettings(StoreSettings, QueueSettings):
     #: Further accepted names in Host. Addresses, localhost and the names of the Service always work.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     debug_endpoints: bool = False
+    #: The S3 store as clients reach it: links of a finished job lead there, signed for an hour.
+    public_s3_url: Annotated[str, AfterValidator(_s3_url)] | None = None
+    public_s3_region: str = "us-east-1"
     #: Without keys, `/apiv1` is open to every client that can reach it.
     api_keys: Annotated[InstanceOf[ApiKeys], NoDecode, BeforeValidator(_keys)] = ApiKeys()
     #: Limit of each client's calls to `/apiv1`, as in `100/minute; 1000/hour`.

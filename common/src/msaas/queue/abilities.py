@@ -33,16 +33,21 @@ class Fleet:
     """The live workers, or those that lived last if there are none."""
 
     workers: tuple[Abilities, ...]
+    is_live: bool = True
 
     @classmethod
     def of(cls, announced: Mapping[str, Abilities], *, live: Collection[str]) -> Self:
         living = [abilities for worker, abilities in announced.items() if worker in live]
-        return cls(tuple(living or announced.values()))
+        return cls(tuple(living or announced.values()), is_live=bool(living))
 
     def stand_in(self, model: str) -> str | None:
         """Return the model that runs in place of `model`, None if a worker runs `model` itself."""
         running = {each.models[model] for each in self.workers if model in each.models}
         return min(running, default=None) if model not in running else None
+
+    def runs(self, model: str) -> bool:
+        """Return whether a live worker runs `model` itself."""
+        return self.is_live and any(each.models.get(model) == model for each in self.workers)
 
     def lacks(self, program: str) -> bool:
         """Return whether it is known that no worker has the program."""

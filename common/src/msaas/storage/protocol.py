@@ -24,6 +24,16 @@ def object_changed(key: str) -> ObjectChanged:
     return ObjectChanged(f"Object {key} was replaced or deleted meanwhile. Try again.")
 
 
+class PublicStore(Protocol):
+    """The store as clients reach it."""
+
+    def presign(self, bucket: str, key: str, *, disposition: str, media_type: str) -> str:
+        """Return a URL of the object that works for an hour without credentials. Sends nothing.
+
+        The answer has these values in `Content-Disposition` and `Content-Type`.
+        """
+
+
 class ObjectStore(Protocol):
     """Every method raises `StoreUnavailable` when the store does not answer."""
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
@@ -22,6 +24,9 @@ _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict"}
 READ_TIMEOUT_S = 30.0
 #: Part of an upload: the client holds one part in memory. S3 asks for 5 MiB at least.
 _PART_BYTES = 8 * 1024 * 1024
+_PRESIGNED = timedelta(hours=1)
+#: Without a region the client would ask the server for it. Most servers have this one by default.
+REGION = "us-east-1"
 
 
 class S3Store:
@@ -150,6 +155,39 @@ def connect(
         maxsize=32,
     )
     return S3Store(Minio(host, access_key=access_key, secret_key=secret_key, secure=secure, http_client=pool))
+
+
+class PresignedUrls:
+    """Implements `PublicStore` by URLs that are signed here. The server is not asked."""
+
+    def __init__(self, client: Minio) -> None:
+        self._client = client
+
+    def presign(self, bucket: str, key: str, *, disposition: str, media_type: str) -> str:
+        with _our_errors():
+            return self._client.presigned_get_object(
+                bucket,
+                key,
+                expires=_PRESIGNED,
+                response_headers={
+                    "response-content-disposition": disposition,
+                    "response-content-type": media_type,
+                },
+            )
+
+
+def presigned_urls(url: str, *, access_key: str, secret_key: str, region: str = REGION) -> PresignedUrls:
+    """Return URLs of the store at `url`, `http[s]://host[:port]`. Nothing is ever sent."""
+    address = urlsplit(url)
+    return PresignedUrls(
+        Minio(
+            address.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=address.scheme == "https",
+            region=region,
+        )
+    )
 
 
 @contextmanager

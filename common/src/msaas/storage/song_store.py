@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ log = get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStem:
-    """A verified stem."""
+    """A stem whose bytes are verified, unless it was opened without that."""
 
     songs: "SongStore"
     job_id: str
@@ -58,6 +59,8 @@ class StoredStem:
     etag: str
     #: The title of the song, an empty text if it has none.
     title: str = ""
+    #: CRC-32 of the bytes, None if they are not verified.
+    crc32: int | None = None
 
     def read(self, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield `length` of the verified bytes from `offset`, all by default.
@@ -86,7 +89,7 @@ class SongStore:
     store: ObjectStore
     input_bucket: str = "input-tracks"
     output_bucket: str = "output-tracks"
-    _verified: Verified = field(default_factory=Verified, repr=False)
+    _verified: Verified[int] = field(default_factory=Verified, repr=False)
 
     def ping(self) -> None:
         self.store.ping(self.input_bucket)
@@ -260,8 +263,12 @@ class SongStore:
         except ObjectNotFound:
             return False
 
-    def open_stem(self, job_id: str, stem: str, *, extension: str | None = None) -> StoredStem:
+    def open_stem(
+        self, job_id: str, stem: str, *, extension: str | None = None, verify: bool = True
+    ) -> StoredStem:
         """Return the stem once its bytes are checked against the manifest. It has any extension by default.
+
+        Without `verify` only its size is compared, and no byte of it is read.
 
         A stem that is damaged or gone leaves the manifest, so that the next request makes it again: a worker
         that lost its lease may have written last.
@@ -273,9 +280,15 @@ class SongStore:
         manifest = self._manifest_with(job_id, stem, extension)
         entry = manifest.stems[stem]
         try:
-            etag = self._verify(entry)
+            etag, crc32 = self._verify(entry) if verify else (self._check_size(entry).etag, None)
             return StoredStem(
-                songs=self, job_id=job_id, stem=stem, entry=entry, etag=etag, title=manifest.title
+                songs=self,
+                job_id=job_id,
+                stem=stem,
+                entry=entry,
+                etag=etag,
+                title=manifest.title,
+                crc32=crc32,
             )
         except ObjectChanged:
             raise
@@ -299,20 +312,26 @@ class SongStore:
             )
         return manifest
 
-    def _verify(self, entry: StemFile) -> str:
-        """Return the ETag of the stem once its bytes are those of the manifest."""
-        found = self.store.stat(self.output_bucket, entry.file)
+    def _verify(self, entry: StemFile) -> tuple[str, int]:
+        """Return the ETag and the CRC-32 of the stem once its bytes are those of the manifest."""
+        found = self._check_size(entry)
         key = (entry.file, found.etag, entry.sha256)
-        self._verified.verify_once(key, lambda: self._check(entry, found))
-        return found.etag
+        return found.etag, self._verified.verify_once(key, lambda: self._check_bytes(entry, found))
 
-    def _check(self, entry: StemFile, found: StoredObject) -> None:
-        sha256 = hashlib.sha256()
-        if found.size_bytes == entry.size_bytes:
-            for chunk in self.store.get(self.output_bucket, entry.file, etag=found.etag):
-                sha256.update(chunk)
+    def _check_size(self, entry: StemFile) -> StoredObject:
+        found = self.store.stat(self.output_bucket, entry.file)
+        if found.size_bytes != entry.size_bytes:
+            raise DamagedStem(f"Object {entry.file} does not have the size of its manifest.")
+        return found
+
+    def _check_bytes(self, entry: StemFile, found: StoredObject) -> int:
+        sha256, crc32 = hashlib.sha256(), 0
+        for chunk in self.store.get(self.output_bucket, entry.file, etag=found.etag):
+            sha256.update(chunk)
+            crc32 = zlib.crc32(chunk, crc32)
         if sha256.hexdigest() != entry.sha256:
             raise DamagedStem(f"Object {entry.file} does not have the SHA-256 of its manifest.")
+        return crc32
 
     def _forget_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
         """Take the stem out of the manifest, unless another result has replaced it by now."""

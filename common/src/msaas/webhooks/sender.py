@@ -1,16 +1,13 @@
 """Sender: one attempt at a callback, a POST of 15 s at most that reads 8 KiB at most."""
 
-import socket
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Self
 
 import requests
 
+from msaas.webhooks.deadline import Deadline
 from msaas.webhooks.networks import Network
 from msaas.webhooks.ssrf_guard import RESOLVE_S, DestinationRefused, GuardedAdapter
 
@@ -69,7 +66,7 @@ def post(
         CallbackUnwanted, CallbackRejected: the answer is 410, or 404 or 405.
         CallbackFailed: there was no answer in time, or it is not 2xx.
     """
-    with _Deadline(attempt_s) as deadline, requests.Session() as session:
+    with Deadline(attempt_s) as deadline, requests.Session() as session:
         session.trust_env = False  # A proxy would connect in our place, past the SSRF guard.
         adapter = GuardedAdapter(private=private, on_connect=deadline.watch, resolve_s=resolve_s)
         session.mount("http://", adapter)
@@ -133,34 +130,3 @@ def _answer(
         stream=True,
     ) as response:
         return response.status_code, response.headers.get("Retry-After", "").strip()
-
-
-class _Deadline:
-    """Cuts the connection at the end of the attempt: timeouts of `requests` restart with each byte."""
-
-    def __init__(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._twins: list[socket.socket] = []
-        self.is_over = False
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        for twin in self._twins:
-            twin.close()
-
-    def watch(self, connection: socket.socket) -> None:
-        # TLS takes the socket over. A duplicate still reaches the connection.
-        self._twins.append(connection.dup())
-        if self.is_over:
-            self._cut()
-
-    def _cut(self) -> None:
-        self.is_over = True
-        for twin in self._twins:
-            with suppress(OSError):
-                twin.shutdown(socket.SHUT_RDWR)

@@ -1,10 +1,12 @@
-"""SSRF guard: the address of a callback is checked when it is connected to, after the name is resolved."""
+"""SSRF guard: the address of a URL is checked when it is connected to, after the name is resolved."""
 
 import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
+from http.client import HTTPResponse
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -35,6 +37,10 @@ RESOLVE_S = 4.0
 MAX_TARGETS = 3
 
 
+#: The setting that allows private networks for callbacks.
+CALLBACK_SETTING = "CALLBACK_ALLOW_PRIVATE"
+
+
 class DestinationRefused(Exception):
     """The destination is private."""
 
@@ -60,7 +66,13 @@ def _embedded_ipv4(address: Address) -> Address:
 
 
 def connect(
-    host: str, port: int, *, timeout_s: float, private: Sequence[Network], resolve_s: float = RESOLVE_S
+    host: str,
+    port: int,
+    *,
+    timeout_s: float,
+    private: Sequence[Network],
+    resolve_s: float = RESOLVE_S,
+    setting: str = CALLBACK_SETTING,
 ) -> socket.socket:
     """Connect to the first address of the host that answers.
 
@@ -71,9 +83,7 @@ def connect(
     found = _resolve(host.strip("[]"), port, timeout_s=resolve_s)
     for *_, target in found:
         if not is_allowed(ipaddress.ip_address(str(target[0]).split("%")[0]), private):
-            raise DestinationRefused(
-                f"Host {host} has a private address. CALLBACK_ALLOW_PRIVATE can allow its network."
-            )
+            raise DestinationRefused(f"Host {host} has a private address. {setting} can allow its network.")
     failure = OSError(f"{host} has no address")
     for family, kind, protocol, _, target in found[:MAX_TARGETS]:
         connection = socket.socket(family, kind, protocol)
@@ -102,7 +112,10 @@ def _resolve(host: str, port: int, *, timeout_s: float) -> Targets:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Makes `requests` connect through `connect`; `on_connect` gets every socket."""
+    """Makes `requests` connect through `connect`; `on_connect` gets every socket.
+
+    `response_class` reads the answers. `setting` is the one that `private` is the value of.
+    """
 
     def __init__(
         self,
@@ -110,8 +123,11 @@ class GuardedAdapter(HTTPAdapter):
         private: Sequence[Network],
         on_connect: Callable[[socket.socket], None],
         resolve_s: float = RESOLVE_S,
+        response_class: type[HTTPResponse] = LimitedResponse,
+        setting: str = CALLBACK_SETTING,
     ) -> None:
-        self._pools = _make_guarded_pools(private, on_connect, resolve_s=resolve_s)
+        check = partial(connect, private=private, resolve_s=resolve_s, setting=setting)
+        self._pools = _make_guarded_pools(check, on_connect, response_class=response_class)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -120,18 +136,21 @@ class GuardedAdapter(HTTPAdapter):
 
 
 def _make_guarded_pools(
-    private: Sequence[Network], on_connect: Callable[[socket.socket], None], *, resolve_s: float
+    connect: Callable[..., socket.socket],
+    on_connect: Callable[[socket.socket], None],
+    *,
+    response_class: type[HTTPResponse],
 ) -> dict[str, type[HTTPConnectionPool]]:
     def new_connection(self: HTTPConnection) -> socket.socket:
         timeout_s = self.timeout if isinstance(self.timeout, int | float) else 5.0
         try:
-            made = connect(self.host, self.port, timeout_s=timeout_s, private=private, resolve_s=resolve_s)
+            made = connect(self.host, self.port, timeout_s=timeout_s)
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
         on_connect(made)
         return made
 
-    ours = {"_new_conn": new_connection, "response_class": LimitedResponse}
+    ours = {"_new_conn": new_connection, "response_class": response_class}
     plain = type("GuardedConnection", (HTTPConnection,), dict(ours))
     secure = type("GuardedSecureConnection", (HTTPSConnection,), dict(ours))
     return {

@@ -10,16 +10,23 @@ from msaas_rest.bootstrap import Dependencies
 
 def routes(deps: Dependencies) -> Blueprint:
     blueprint = Blueprint("models", __name__)
-    default = deps.settings.demucs_model
+    default, queue = deps.settings.demucs_model, deps.queue
 
     @blueprint.get("/models")
     def list_models() -> dict[str, Any]:
-        return {"default": default, "models": [_describe(row) for row in MODELS.values()]}
+        fleet = queue.fleet()
+        return {
+            "default": default,
+            "models": [
+                _describe(row, available=fleet.runs(row.name), default=row.name == default)
+                for row in MODELS.values()
+            ],
+        }
 
     return blueprint
 
 
-def _describe(row: Model) -> dict[str, Any]:
+def _describe(row: Model, *, available: bool, default: bool) -> dict[str, Any]:
     return {
         "name": row.name,
         "family": row.family,
@@ -28,4 +35,8 @@ def _describe(row: Model) -> dict[str, Any]:
         "code_license": row.code_license,
         "weights_license": row.weights_license,
         "source": row.source,
+        "sha256": row.sha256,
+        "size_bytes": row.size_bytes,
+        "available": available,
+        "default": default,
     }

@@ -19,6 +19,8 @@ from msaas.errors import MsaasError
 from msaas.logs import get_logger
 from msaas_rest.http.body import BODY, BodyWanted, FailedBody, ReceivedBody, UnreceivedBody
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.fetched import FETCHED, FailedFetch, FetchedFile, FetchWanted
+from msaas_rest.http.fetching import Fetcher
 from msaas_rest.http.origin_checks import SECURITY_HEADERS
 from msaas_rest.http.problems import PROBLEM_TYPE, problem_json
 from msaas_rest.http.receiving import BodyReceiver, ClientGone, Receive, ReceivingPolicy
@@ -61,9 +63,15 @@ class Bridge:
     """An ASGI app that runs a WSGI app."""
 
     def __init__(
-        self, app: WsgiApp, *, budget: DiskBudget, policy: ReceivingPolicy = ReceivingPolicy()
+        self,
+        app: WsgiApp,
+        *,
+        budget: DiskBudget,
+        policy: ReceivingPolicy = ReceivingPolicy(),
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._app = app
+        self._fetcher = fetcher or Fetcher(budget=budget)
         self._budget = budget
         self._policy = policy
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
@@ -91,11 +99,14 @@ class Bridge:
         environ = environ_of(scope)
         threads = self._probe_threads if scope["path"] in _PROBES else self._threads
         async with AsyncExitStack() as stack:
-            try:
-                return await self._run(environ, threads)
-            except BodyWanted as wanted:
-                environ[BODY] = await self._receive_body(environ, receive, wanted, stack)
-                return await self._run(environ, self._upload_threads)
+            while True:
+                try:
+                    return await self._run(environ, threads)
+                except BodyWanted as wanted:
+                    environ[BODY] = await self._receive_body(environ, receive, wanted, stack)
+                except FetchWanted as wanted:
+                    environ[FETCHED] = await self._fetch(wanted, stack)
+                threads = self._upload_threads
 
     async def _receive_body(
         self, environ: dict[str, Any], receive: Receive, wanted: BodyWanted, stack: AsyncExitStack
@@ -114,6 +125,12 @@ class Bridge:
         except (MsaasError, OSError) as error:
             return FailedBody(error)
         return ReceivedBody(file)
+
+    async def _fetch(self, wanted: FetchWanted, stack: AsyncExitStack) -> FetchedFile | FailedFetch:
+        try:
+            return FetchedFile(await stack.enter_async_context(self._fetcher.open_file(wanted)))
+        except (MsaasError, OSError) as error:
+            return FailedFetch(error)
 
     async def _run(self, environ: dict[str, Any], threads: Executor) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(threads, _run_app, self._app, environ)

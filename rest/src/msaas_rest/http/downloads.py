@@ -1,15 +1,15 @@
 """Downloads: the whole file or one range of it, streamed from the store (RFC 9110, sections 13 and 14)."""
 
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain
 from typing import Protocol
-from urllib.parse import quote
 
 from flask import Request, Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_range_header, quote_etag
+
+from msaas_rest.file_names import disposition_of
 
 
 class Read(Protocol):
@@ -21,15 +21,17 @@ class Read(Protocol):
 def stream(
     request: Request, read: Read, *, size_bytes: int, etag: str, media_type: str, file_name: str
 ) -> Response:
-    """Answer with the file as an attachment, or with the requested range of it.
+    """Answer with the file as an attachment, or with the requested range of it. HEAD reads nothing.
 
-    Several ranges, and units other than bytes, are ignored: the whole file is the answer.
+    With `inline=1` in the query a browser shows the file. Several ranges, and units other
+    than bytes, are ignored: the whole file is the answer.
 
     Raises:
         RequestedRangeNotSatisfiable: the range is outside the file.
     """
+    disposition = disposition_of(file_name, inline=request.args.get("inline") == "1")
     if request.if_none_match.contains_weak(etag):
-        return _with_headers(Response(status=HTTPStatus.NOT_MODIFIED.value), etag, file_name)
+        return _with_headers(Response(status=HTTPStatus.NOT_MODIFIED.value), etag, disposition)
     wanted = _requested_range(request, size_bytes=size_bytes, etag=etag)
     start, stop = wanted or (0, size_bytes)
     chunks = iter(()) if request.method == "HEAD" else _open(read, start, stop)
@@ -38,7 +40,7 @@ def stream(
     response.content_length = stop - start
     if wanted:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size_bytes}"
-    return _with_headers(response, etag, file_name)
+    return _with_headers(response, etag, disposition)
 
 
 def _open(read: Read, start: int, stop: int) -> Iterator[bytes]:
@@ -47,18 +49,11 @@ def _open(read: Read, start: int, stop: int) -> Iterator[bytes]:
     return chain([next(chunks, b"")], chunks)
 
 
-def _with_headers(response: Response, etag: str, file_name: str) -> Response:
+def _with_headers(response: Response, etag: str, disposition: str) -> Response:
     response.set_etag(etag)
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Content-Disposition"] = _disposition(file_name)
+    response.headers["Content-Disposition"] = disposition
     return response
-
-
-def _disposition(file_name: str) -> str:
-    """Return the header with the name in UTF-8, and in ASCII for clients that know no other (RFC 6266)."""
-    plain = re.sub(r"[^ -~]|[\"\\]", "_", file_name)
-    encoded = "" if plain == file_name else f"; filename*=UTF-8''{quote(file_name, safe='')}"
-    return f'attachment; filename="{plain}"{encoded}'
 
 
 def _requested_range(request: Request, *, size_bytes: int, etag: str) -> tuple[int, int] | None:

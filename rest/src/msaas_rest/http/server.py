@@ -15,8 +15,10 @@ from msaas.logs import get_logger
 from msaas_rest.app import create_app
 from msaas_rest.bootstrap import bootstrap
 from msaas_rest.http.bridge import Bridge
+from msaas_rest.http.fetching import Fetcher
 from msaas_rest.http.protocol import Connection, ConnectionPolicy
 from msaas_rest.http.receiving import ReceivingPolicy
+from msaas_rest.http.url_fetch import FetchPolicy
 from msaas_rest.settings import RestSettings
 
 #: Uploads in progress at SIGTERM have this long. Kubernetes kills after 30 s.
@@ -56,6 +58,7 @@ def serve(
     *,
     connection_policy: ConnectionPolicy = ConnectionPolicy(),
     receiving_policy: ReceivingPolicy = ReceivingPolicy(),
+    fetch_policy: FetchPolicy = FetchPolicy(),
 ) -> None:
     """Serve until SIGTERM.
 
@@ -65,7 +68,14 @@ def serve(
     start_logging(settings, service="rest")
     listener = _listen(settings)
     deps = bootstrap(settings)
-    app = Bridge(create_app(deps).wsgi_app, budget=deps.disk_budget, policy=receiving_policy)
+    app = Bridge(
+        create_app(deps).wsgi_app,
+        budget=deps.disk_budget,
+        policy=receiving_policy,
+        fetcher=Fetcher(
+            budget=deps.disk_budget, policy=replace(fetch_policy, private=settings.fetch_allow_private)
+        ),
+    )
     connection = type("Connection", (Connection,), {"policy": _within_file_limit(connection_policy)})
     config = uvicorn.Config(
         app,

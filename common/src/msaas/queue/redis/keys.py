@@ -91,6 +91,10 @@ class Keys:
         """A value without meaning. Retention deletes the song, or a result of it."""
         return f"{self.waiting}:deletion:{song_hash}"
 
+    def idempotent(self, record: str) -> str:
+        """A request with an idempotency key, as JSON: its digest, and its reply once there is one."""
+        return f"{self.waiting}:idempotent:{record}"
+
     @property
     def rates(self) -> str:
         """Prefix of the rate limiter's counters."""

@@ -46,6 +46,7 @@ STEPS = (
     "forget",
     "add_delivery",
     "receive",
+    "settle_request",
     "complete",
     "redeliver",
 )

@@ -11,8 +11,9 @@ from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
 from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
+from msaas_rest.api.jobs.links import links_of
 from msaas_rest.api.jobs.listing import list_jobs
-from msaas_rest.api.jobs.status import find_status
+from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.job_events import Event
@@ -34,7 +35,11 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/job/<job_id>")
     def show_job(job_id: str) -> dict[str, Any]:
-        return find_status(job_id, queue=queue, song_store=song_store).as_json(now=time.time())
+        status, manifest = find_result(job_id, queue=queue, song_store=song_store)
+        links = links_of(
+            manifest, status.stems, public_store=deps.public_store, output_bucket=song_store.output_bucket
+        )
+        return {**status.as_json(now=time.time()), "links": links}
 
     @blueprint.get("/job/<job_id>/events")
     def follow_job(job_id: str) -> Response:

@@ -1,12 +1,20 @@
-"""`POST /apiv1/separate`."""
+"""`POST /apiv1/separate` and `HEAD /apiv1/song/<hash>`."""
 
 from typing import Any
 
-from flask import Blueprint, g, request
+from flask import Blueprint, Response, g, jsonify, request
 
-from msaas_rest.api.separate.reading import read_submission
-from msaas_rest.api.separate.submission import Accepted, Submitter, check_room
+from msaas.queue.idempotency import IdempotentRequest
+from msaas.songs import parse_song_hash
+from msaas_rest.api.separate.idempotency_key import HEADER, answer_once, parse_idempotency_key
+from msaas_rest.api.separate.known_songs import check_song_visible, find_known_song
+from msaas_rest.api.separate.reading import Form, check_size, read_form
+from msaas_rest.api.separate.submission import Accepted, HashSubmission, Submission, Submitter, check_room
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.fetched import open_url
+
+#: The reply is that of an earlier request with the same key.
+REPLAYED = "Idempotent-Replayed"
 
 
 def routes(deps: Dependencies) -> Blueprint:
@@ -23,17 +31,53 @@ def routes(deps: Dependencies) -> Blueprint:
     )
 
     @blueprint.post("/separate")
-    def separate() -> dict[str, Any]:
+    def separate() -> Response:
+        key = parse_idempotency_key(request.headers.get(HEADER))
         # Before the upload: a song that cannot be queued need not be read.
         check_room(deps.queue, max_queued=settings.max_queued)
-        with read_submission(
+        with read_form(
             request,
             max_bytes=settings.max_upload_bytes,
             default_model=settings.demucs_model,
-            caller=g.caller,
-            request_id=g.request_id,
-        ) as submission:
-            return _present(submitter.submit(submission))
+            client=g.caller.owner,
+        ) as form:
+            if key is None:
+                return jsonify(accept(form))
+            reply, is_earlier = answer_once(
+                lambda: accept(form),
+                request=IdempotentRequest(g.caller.owner, key, form.digest()),
+                idempotency=deps.idempotency,
+                environ=request.environ,
+            )
+        response = jsonify(reply)
+        if is_earlier:
+            response.headers[REPLAYED] = "true"
+        return response
+
+    def accept(form: Form) -> dict[str, Any]:
+        order: dict[str, Any] = {
+            "recipe": form.recipe,
+            "callback": form.callback,
+            "request_id": g.request_id,
+            "owner": g.caller.owner,
+            "key_name": g.caller.name,
+        }
+        if form.song_hash:
+            check_song_visible(form.song_hash, caller=g.caller, queue=deps.queue)
+            return _present(submitter.submit_hash(HashSubmission(song_hash=form.song_hash, **order)))
+        max_bytes = settings.max_upload_bytes
+        song = form.song or open_url(request, form.url, max_bytes=max_bytes, client=g.caller.owner)
+        size_bytes = check_size(song, max_bytes)
+        return _present(submitter.submit(Submission(song=song, size_bytes=size_bytes, **order)))
+
+    @blueprint.route("/song/<song>", methods=["HEAD"])
+    def head_song(song: str) -> Response:
+        found = find_known_song(
+            parse_song_hash(song), caller=g.caller, queue=deps.queue, songs=deps.song_store
+        )
+        response = Response(content_type="application/octet-stream")
+        response.content_length = found.size_bytes
+        return response
 
     return blueprint
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from msaas.containers import Container, Decoder
+from msaas.containers import Container, Decoder, container_of
 from msaas.errors import DecoderMissing, FormatUnavailable, ObjectNotFound, TooBusy
 from msaas.formats import FORMATS
 from msaas.jobs import Callback, Job, JobState
@@ -25,17 +25,30 @@ log = get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A request. `song` is an open file of `size_bytes` bytes."""
+class Order:
+    """A request without its song."""
 
-    song: BinaryIO
-    size_bytes: int
     recipe: Recipe = Recipe()
     callback: Callback | None = None
     request_id: str | None = None
     #: The client, as the queue knows it, and the name of its key.
     owner: str = ANONYMOUS
     key_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission(Order):
+    """A request with its song, an open file of `size_bytes` bytes."""
+
+    song: BinaryIO
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashSubmission(Order):
+    """A request for a song that is in the store. The caller may see it."""
+
+    song_hash: str
 
 
 @dataclass(frozen=True)
@@ -88,20 +101,44 @@ class Submitter:
         fleet = self.queue.fleet()
         _check_programs(checked.container, submission.recipe, fleet)
         song_hash = song_hash_of(submission.song)
-        job_id = submission.recipe.job_id(song_hash)
-        request = Request(id=submission.request_id or secrets.token_hex(8), owner=submission.owner)
-        bind_log(job_id=job_id)
+        accepted = _accept(song_hash, submission)
         log.info("song_received", size_bytes=submission.size_bytes, **_facts(checked))
         # From here on retention spares the song and its results.
         self._request(song_hash, owner=submission.key_name)
-        recipe = submission.recipe
-        if self.song_store.reuse(job_id, recipe, models=self._models(recipe, fleet)):
-            log.info("song_already_separated")
-            self._answer_at_once(job_id, submission)
-        else:
+        if not self._reuse(accepted, submission, fleet):
             self._store(song_hash, submission, checked.container)
-            self._enqueue(job_id, submission, request, duration_s=checked.seconds)
-        return Accepted(job_id, request.id)
+            self._enqueue(accepted, submission, duration_s=checked.seconds)
+        return accepted
+
+    def submit_hash(self, submission: HashSubmission) -> Accepted:
+        """Return the same for a song in the store. Its bytes are not read: the worker compares their hash.
+
+        Raises:
+            SongMissing: the store has no such song.
+            DecoderMissing, FormatUnavailable, StoreUnavailable, QueueUnavailable, QueueFull, TooBusy: nothing
+                was enqueued.
+        """
+        song_hash = submission.song_hash
+        accepted = _accept(song_hash, submission)
+        self.song_store.find_song(song_hash)
+        self._request(song_hash, owner=submission.key_name)
+        # Until the line before, retention may have deleted it.
+        song = self.song_store.find_song(song_hash)
+        fleet = self.queue.fleet()
+        _check_programs(container_of(song.key), submission.recipe, fleet)
+        log.info("song_found", size_bytes=song.size_bytes)
+        if not self._reuse(accepted, submission, fleet):
+            self._enqueue(accepted, submission, duration_s=None)
+        return accepted
+
+    def _reuse(self, accepted: Accepted, order: Order, fleet: Fleet) -> bool:
+        """Return whether the result is there."""
+        job_id, recipe = accepted.job_id, order.recipe
+        if not self.song_store.reuse(job_id, recipe, models=self._models(recipe, fleet)):
+            return False
+        log.info("song_already_separated")
+        self._answer_at_once(job_id, order)
+        return True
 
     def _request(self, song_hash: str, *, owner: str) -> None:
         """Raises `TooBusy` while retention deletes the song, `QueueFull`, `QueueUnavailable`."""
@@ -111,9 +148,9 @@ class Submitter:
                 raise TooBusy(f"An old copy of song {song_hash} is being deleted. Try again in 5 s.")
             time.sleep(_LOOK_S)
 
-    def _answer_at_once(self, job_id: str, submission: Submission) -> None:
-        if submission.callback:
-            self.outbox.add(submission.callback, job_id=job_id)
+    def _answer_at_once(self, job_id: str, order: Order) -> None:
+        if order.callback:
+            self.outbox.add(order.callback, job_id=job_id)
         # A later attempt may have failed. The result is there, and the status follows it.
         for state in (JobState.FAILED, JobState.CANCELLED):
             self.queue.forget(job_id, state=state)
@@ -144,14 +181,18 @@ class Submitter:
             extension=container.extension,
         )
 
-    def _enqueue(
-        self, job_id: str, submission: Submission, request: Request, *, duration_s: float | None
-    ) -> None:
-        job = Job.of(
-            job_id, submission.recipe, callback=submission.callback, request_id=submission.request_id
-        )
+    def _enqueue(self, accepted: Accepted, order: Order, *, duration_s: float | None) -> None:
+        job = Job.of(accepted.job_id, order.recipe, callback=order.callback, request_id=order.request_id)
+        request = Request(id=accepted.request_id, owner=order.owner)
         state = self.queue.enqueue(job, request=request, duration_s=duration_s, max_waiting=self.max_queued)
         log.info("job_enqueued", state=state.value)
+
+
+def _accept(song_hash: str, order: Order) -> Accepted:
+    """Return the ids of the job and of the request, and log the id of the job from now on."""
+    accepted = Accepted(order.recipe.job_id(song_hash), order.request_id or secrets.token_hex(8))
+    bind_log(job_id=accepted.job_id)
+    return accepted
 
 
 def _check_programs(container: Container, recipe: Recipe, fleet: Fleet) -> None:

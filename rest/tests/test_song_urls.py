@@ -1,0 +1,219 @@
+"""Songs of URLs: fetched within the limits, from public addresses, and refused with a name otherwise."""
+
+import ipaddress
+import threading
+import time
+from typing import Any
+
+import pytest
+import requests
+from rest.tests.conftest import Start
+from rest.tests.service import FRAME, Service
+from rest.tests.song_site import (
+    SongSite,
+    chunked,
+    compressed,
+    drip,
+    drip_headers,
+    endless,
+    file,
+    redirect,
+)
+from rest.tests.test_access import assert_problem
+
+from msaas.errors import SongTooLarge, UrlRefused, UrlUnreachable
+from msaas.songs import song_hash
+from msaas_rest.http.url_fetch import FetchPolicy, UrlFetch
+from tests.servers import free_port, wait_until
+
+MP3 = FRAME * 200
+HASH = song_hash(MP3)
+MIB = 1024 * 1024
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+ANSWERS = {
+    "/song": file(MP3),
+    "/chunked": chunked(MP3),
+    "/moved": redirect("/song", status=301),
+    "/loop": redirect("/loop"),
+    "/four": redirect("/three"),
+    "/three": redirect("/two"),
+    "/two": redirect("/moved"),
+    "/metadata": redirect("http://169.254.169.254/latest"),
+    "/ftp": redirect("ftp://127.0.0.1/a"),
+    "/gzip": compressed(bytes(100 * MIB)),
+    "/cut": file(MP3, length=len(MP3) + 1),
+    "/empty": file(b""),
+    "/text": file(b"not a song"),
+    "/large": file(bytes(MIB + 1)),
+    "/announced": file(b"", length=10 * MIB),
+    "/endless": endless,
+    "/partial": file(MP3, status=206),
+    "/drip": drip,
+    "/headers": drip_headers,
+}
+
+
+@pytest.fixture
+def fetching(shared: Start) -> Service:
+    return shared(FETCH_ALLOW_PRIVATE="127.0.0.0/8", DEBUG_ENDPOINTS="1", MAX_UPLOAD_MB="1")
+
+
+def send(service: Service, url: str, **options: Any) -> requests.Response:
+    return service.send_as_json({"url": url, **options})
+
+
+@pytest.mark.parametrize("path", ["/song", "/song?token=secret", "/chunked", "/moved", "/four"])
+def test_song_of_a_url_is_separated(fetching: Service, path: str) -> None:
+    with SongSite(ANSWERS) as site:
+        answer = send(fetching, site.url(path))
+    assert (answer.status_code, answer.json()["hash"]) == (200, HASH)
+    assert b"".join(fetching.song_store.song(HASH)) == MP3
+    assert fetching.work().job_id == HASH
+    assert site.headers["accept-encoding"] == "identity"
+    assert "token=secret" not in fetching.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["data", "params", "files"])
+def test_url_is_a_field_of_forms_and_queries(fetching: Service, kind: str) -> None:
+    with SongSite(ANSWERS) as site:
+        fields: dict[str, Any] = {"url": site.url("/song"), "model": "mdx"}
+        fields = {name: (None, text) for name, text in fields.items()} if kind == "files" else fields
+        answer = fetching.call("POST", "/apiv1/separate", **{kind: fields})
+    assert answer.status_code == 200
+    assert fetching.work(model="mdx").options == {"model": "mdx"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/absent", 422, "url_unreachable"),
+        ("/partial", 422, "url_unreachable"),
+        ("/cut", 422, "url_unreachable"),
+        ("/gzip", 422, "url_unreachable"),
+        ("/loop", 422, "url_unreachable"),
+        ("/metadata", 422, "url_refused"),
+        ("/ftp", 422, "url_refused"),
+        ("/large", 413, "song_too_large"),
+        ("/announced", 413, "song_too_large"),
+        ("/endless", 413, "song_too_large"),
+        ("/empty", 400, "missing_song"),
+        ("/text", 415, "not_audio"),
+    ],
+)
+def test_failed_fetch_has_a_name(fetching: Service, path: str, status: int, code: str) -> None:
+    with SongSite(ANSWERS) as site:
+        assert_problem(send(fetching, site.url(path)), status, code)
+    assert fetching.get("/apiv1/queue").json()["queue"] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "song.mp3",
+        "ftp://songs.example/a.mp3",
+        "file:///etc/passwd",
+        "https://",
+        "https://ann:secret@songs.example/a.mp3",
+        "http://songs.example:0/",
+        "http://songs.example:99999/",
+        "http://[::1/",
+        "https://songs.example/" + "a" * 9000,
+        "http://127.0.0.1:1/",
+        "http://localhost/",
+        "http://[::1]/",
+        "http://0.0.0.0/",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://2130706433/",
+        "http://[::ffff:127.0.0.1]/",
+    ],
+)
+def test_url_that_is_not_public_is_refused(service: Service, url: str) -> None:
+    answer = send(service, url)
+    assert_problem(answer, 422, "url_refused")
+    assert "secret" not in answer.text
+
+
+def test_site_that_does_not_answer_is_named(fetching: Service) -> None:
+    assert_problem(send(fetching, f"http://127.0.0.1:{free_port()}/"), 422, "url_unreachable")
+    assert_problem(send(fetching, "http://no-such-host.invalid/"), 422, "url_unreachable")
+
+
+def test_fetches_of_one_client_are_few_and_delay_no_other_call(fetching: Service) -> None:
+    may_go_on = threading.Event()
+
+    def wait_and_send(request: Any) -> None:
+        may_go_on.wait(20)
+        file(MP3)(request)
+
+    with SongSite({"/wait": wait_and_send}) as site:
+        answers: list[requests.Response] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(send(fetching, site.url("/wait"))))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(site.requested) == 8)
+        assert_problem(send(fetching, site.url("/wait")), 503, "too_busy")
+        assert fetching.send(MP3).status_code == 200
+        assert fetching.get("/apiv1/models").status_code == 200
+        may_go_on.set()
+        for thread in threads:
+            thread.join(20)
+    assert [answer.status_code for answer in answers] == [200] * 8
+
+
+def fetch(url: str, *, max_bytes: int = MIB, **policy: Any) -> bytes:
+    steps: list[bytes] = []
+    run = UrlFetch(
+        policy=FetchPolicy(private=LOOPBACK, **policy),
+        max_bytes=max_bytes,
+        on_size=lambda size_bytes: None,
+        write=steps.append,
+    )
+    run.run(url)
+    return b"".join(steps)
+
+
+@pytest.mark.parametrize("path", ["/drip", "/headers"])
+def test_slow_site_is_cut(path: str) -> None:
+    with SongSite(ANSWERS) as site:
+        started = time.monotonic()
+        with pytest.raises(UrlUnreachable, match="too long"):
+            fetch(site.url(path), grace_s=0.5)
+        assert 0.4 < time.monotonic() - started < 5
+
+
+def test_site_at_the_minimum_rate_is_read_to_its_end() -> None:
+    def steady(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        for _ in range(10):
+            request.wfile.write(bytes(128 * 1024))
+            request.wfile.flush()
+            time.sleep(0.2)
+
+    with SongSite({"/steady": steady}) as site:
+        content = fetch(site.url("/steady"), max_bytes=2 * MIB, grace_s=1.0, min_bytes_per_s=256 * 1024)
+    assert len(content) == 10 * 128 * 1024
+
+
+def test_fetch_ends_at_its_longest_time() -> None:
+    def steady(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while True:
+            request.wfile.write(bytes(128 * 1024))
+            time.sleep(0.05)
+
+    with SongSite({"/steady": steady}) as site, pytest.raises(UrlUnreachable, match="too long"):
+        fetch(site.url("/steady"), max_bytes=1000 * MIB, grace_s=0.5, max_s=1.0)
+
+
+def test_fetch_stops_at_the_limit() -> None:
+    with SongSite(ANSWERS) as site:
+        with pytest.raises(SongTooLarge):
+            fetch(site.url("/endless"))
+        with pytest.raises(UrlRefused, match="FETCH_ALLOW_PRIVATE"):
+            fetch(site.url("/metadata"))
