@@ -1,11 +1,14 @@
 """Policies of our manifests, beyond the schemas of Kubernetes. Each returns its complaints."""
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 from pydantic.fields import FieldInfo
 
+from msaas.errors import MalformedSettings
 from msaas.settings import Settings, StoreUsersSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_logs.settings import LogsSettings
@@ -37,6 +40,8 @@ SECRETS = {
     "api-keys": {"keys"},
     "webhook-secret": {"secret"},
 }
+#: In base64, as a secret of webhooks.
+_SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0cy1vZi10aGUtbWFuaWZlc3Rz"
 #: Images that cannot be pulled any more, or soon cannot.
 _UNAVAILABLE = re.compile(
     r"^((docker\.io/)?minio/|(docker\.io/)?bitnami|k8s\.gcr\.io/|gcr\.io/google.containers/|.*ingress-nginx)"
@@ -147,6 +152,31 @@ def environment_is_known(manifests: list[Manifest]) -> list[str]:
             given = {each["name"] for each in container.get("env", [])}
             complaints += [f"{where} does not read {name}" for name in given - names_of_settings(service)]
     return complaints
+
+
+def environment_is_valid(manifests: list[Manifest]) -> list[str]:
+    """Each service accepts its environment, with any text for its Secrets."""
+    shared = {
+        name: value
+        for config in of_kind(manifests, "ConfigMap")
+        if config["metadata"]["name"].startswith("msaas")
+        for name, value in config["data"].items()
+    }
+    complaints = []
+    for where, container in containers(manifests):
+        if service := SETTINGS.get(container["name"]):
+            own = {each["name"]: each.get("value", _SECRET) for each in container.get("env", [])}
+            with patch.dict(os.environ, {**shared, **own}, clear=True):
+                complaints += [f"{where}: {error}" for error in _errors(service)]
+    return complaints
+
+
+def _errors(service: type[Settings]) -> list[str]:
+    try:
+        service.from_env()
+    except MalformedSettings as error:
+        return [str(error)]
+    return []
 
 
 def secrets_are_made(manifests: list[Manifest]) -> list[str]:
@@ -296,6 +326,7 @@ POLICIES = [
     pods_are_restricted,
     images_are_pinned,
     environment_is_known,
+    environment_is_valid,
     secrets_are_made,
     services_reach_pods,
     selectors_match,

@@ -91,6 +91,9 @@ BREAKAGES: dict[Callable[[list[Manifest]], list[str]], Callable[[dict[str, Any]]
     policies.pods_are_restricted: lambda pod: pod["securityContext"].pop("runAsNonRoot"),
     policies.images_are_pinned: lambda pod: pod["containers"][0].update(image="minio/minio:RELEASE.1"),
     policies.environment_is_known: lambda pod: pod["containers"][0]["env"].append({"name": "DRAIN_SECOND"}),
+    policies.environment_is_valid: lambda pod: pod["containers"][0]["env"].append(
+        {"name": "LOG_LEVEL", "value": "loud"}
+    ),
     policies.secrets_are_made: lambda pod: pod["containers"][0]["env"].append(
         {"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis-users", "key": "p"}}}
     ),
