@@ -17,7 +17,7 @@ STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-long train-test check attack bench chaos cluster-test lock audit sbom digests clean
+.PHONY: help setup demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
 
 attack: $(STAMP) ## hostile clients against the API, with their figures
 	$(BIN)/python -m pytest -m "not cluster and not bench" tests/attacks
+
+fuzz: $(STAMP) ## generated requests against the API and its OpenAPI document, with EXAMPLES=n SEED=n
+	EXAMPLES=$(or $(EXAMPLES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -rA rest/tests/test_contract.py
 
 bench: $(STAMP) ## speed and memory against demucs and the goals, with BENCH="--long --json FILE"
 	$(BIN)/python -m bench $(BENCH)

@@ -29,7 +29,7 @@ SERVICES: dict[str, type[Settings]] = {
     "logs": LogsSettings,
     "local": LocalSettings,
 }
-MAX_SETTINGS = 42
+MAX_SETTINGS = 44
 DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]

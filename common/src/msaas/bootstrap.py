@@ -5,6 +5,7 @@ from msaas.logs import configure_logging, get_logger
 from msaas.metrics import serve_metrics
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.log_list import RedisLogHandler
@@ -50,6 +51,10 @@ def open_queue(settings: QueueSettings) -> RedisQueue:
 
 def open_outbox(settings: QueueSettings) -> RedisOutbox:
     return RedisOutbox(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
+
+
+def open_idempotency(settings: QueueSettings) -> RedisIdempotency:
+    return RedisIdempotency(redis_address(settings), keys=redis_keys(settings))
 
 
 def open_song_store(settings: StoreSettings, *, read_timeout_s: float | None = None) -> SongStore:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from msaas.bootstrap import open_outbox, open_public_store, open_queue, open_song_store
+from msaas.bootstrap import open_idempotency, open_outbox, open_public_store, open_queue, open_song_store
+from msaas.queue.idempotency import Idempotency
 from msaas.queue.protocol import JobQueue, Outbox
 from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
@@ -30,6 +31,7 @@ class Dependencies:
     public_store: PublicStore | None
     disk_budget: DiskBudget
     events: JobEvents
+    idempotency: Idempotency
 
 
 def bootstrap(
@@ -38,6 +40,7 @@ def bootstrap(
     queue: JobQueue | None = None,
     outbox: Outbox | None = None,
     song_store: SongStore | None = None,
+    idempotency: Idempotency | None = None,
 ) -> Dependencies:
     """Return the dependencies. Nothing is sent before their first use."""
     queue = queue or open_queue(settings)
@@ -50,6 +53,7 @@ def bootstrap(
         uploads=song_store or open_song_store(settings),
         public_store=_public_store(settings),
         disk_budget=DiskBudget(settings.max_in_flight_bytes),
+        idempotency=idempotency or open_idempotency(settings),
     )
 
 

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_v
 from pydantic_settings import NoDecode
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import ModelName, Port, QueueSettings, StoreSettings
+from msaas.settings import ModelName, Networks, Port, QueueSettings, StoreSettings
 from msaas_rest.http.api_keys import ApiKeys, parse_api_keys
+from msaas_rest.http.cors import parse_origins
 
 _IN_FLIGHT_MB = 4096
 #: The largest upload is in base64 and lies on the disk twice, and one client has half of the space.
@@ -63,6 +64,13 @@ class RestSettings(StoreSettings, QueueSettings):
     max_queued: int | None = Field(default=None, ge=1)
     #: Disk space of all uploads in progress, in MiB. One client has half of it. Beyond it uploads wait.
     max_in_flight_mb: int | None = None
+
+    #: Private networks that songs may be fetched from: `1` for all of them, or CIDRs.
+    fetch_allow_private: Networks = ()
+    #: Web sites whose pages may call the API: `*` for all of them, or origins such as https://songs.example.
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(parse_origins)
+    ] = ()
 
     @property
     def max_upload_bytes(self) -> int:

@@ -129,28 +129,35 @@ class SongStore:
         song_hash = source_of(job_id)
         sha256, size_bytes = hashlib.sha256(), 0
         try:
-            for chunk in self.store.get(self.input_bucket, self._song_name(song_hash)):
+            for chunk in self.store.get(self.input_bucket, self._find_song(song_hash).key):
                 sha256.update(chunk)
                 size_bytes += len(chunk)
                 yield chunk
         except ObjectNotFound:
-            raise SongMissing(f"The store has no song {song_hash}. Send it again.") from None
+            raise song_missing(song_hash) from None
         if is_sha256(song_hash) and sha256.hexdigest() != song_hash:
             raise SongDamaged(
                 f"The stored song {song_hash} was altered or cut: it has {size_bytes} bytes with the SHA-256 "
                 f"{sha256.hexdigest()}. Send it again."
             )
 
-    def _song_name(self, song_hash: str) -> str:
-        """Return the name of the song's object, which ends in the extension of its kind.
+    def find_song(self, song_hash: str) -> StoredObject:
+        """Return the object of the song. Its name ends in the extension of its kind. No bytes are read.
 
         Raises:
-            ObjectNotFound: the store has no such song.
+            SongMissing: the store has no such song.
         """
-        found = [each.key for each in self.store.list(self.input_bucket, prefix=f"{song_hash}.")]
+        try:
+            return self._find_song(song_hash)
+        except ObjectNotFound:
+            raise song_missing(song_hash) from None
+
+    def _find_song(self, song_hash: str) -> StoredObject:
+        """Raises `ObjectNotFound`."""
+        found = {each.key: each for each in self.store.list(self.input_bucket, prefix=f"{song_hash}.")}
         for extension in SONG_EXTENSIONS:
-            if (name := song_file(song_hash, extension=extension)) in found:
-                return name
+            if song := found.get(song_file(song_hash, extension=extension)):
+                return song
         raise ObjectNotFound(f"Song {song_hash} is not in the store.")
 
     def songs(self) -> Iterator[StoredObject]:
@@ -409,6 +416,10 @@ class SongStore:
             self.store.delete(self.input_bucket, song.key)
         for result in sorted(self.outputs(), key=lambda found: not found.key.endswith(MANIFEST_SUFFIX)):
             self.store.delete(self.output_bucket, result.key)
+
+
+def song_missing(song_hash: str) -> SongMissing:
+    return SongMissing(f"The store has no song {song_hash}. Send its bytes.")
 
 
 def _is_young(found: StoredObject) -> bool:

@@ -75,7 +75,7 @@ class Fetcher:
             write=write,
         )
         size_bytes = await loop.run_in_executor(self._threads, fetch.run, wanted.url)
-        log.info("song_fetched", host=urlsplit(wanted.url).hostname, size_bytes=size_bytes)
+        log.info("url_fetched", host=urlsplit(wanted.url).hostname, size_bytes=size_bytes)
 
     async def _take(self, upload: Upload, size_bytes: int) -> None:
         try:

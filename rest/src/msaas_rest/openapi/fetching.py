@@ -47,7 +47,7 @@ def _name() -> Parameter:
 
 
 def _archive() -> Operation:
-    stems = Schema(type="string", pattern=f"^{NAME}(,{NAME})*$")
+    stems = Schema(type="string", pattern=f"^({NAME}(,{NAME})*)?$")
     return _file(
         "Download all stems as a ZIP",
         name="download_archive",
@@ -77,6 +77,9 @@ def _file(
         name=name,
         parameters=[
             *parameters,
+            in_query(
+                "inline", "A browser plays the file and does not save it", Schema(type="string", enum=["1"])
+            ),
             in_header("Range", "One range of bytes", example="bytes=0-1023"),
             in_header("If-Range", "The range, if the file has this `ETag`"),
             in_header("If-None-Match", "304, if the file has this `ETag`"),

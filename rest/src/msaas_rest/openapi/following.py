@@ -90,13 +90,16 @@ def paths() -> dict[str, PathItem]:
     }
 
 
+# An empty parameter counts as absent.
+
+
 def _limit(default: int, most: int) -> Parameter:
     schema = Schema(type="integer", minimum=1, maximum=most, default=default)
     return in_query("limit", "Length of the page", schema)
 
 
 def _queue() -> Operation:
-    cursor = Schema(type="string", pattern="^[0-9]{1,9}$")
+    cursor = Schema(type="string", pattern="^([0-9]{1,9})?$")
     return operation(
         TAG,
         "List waiting jobs, next first",
@@ -111,8 +114,8 @@ def _queue() -> Operation:
 
 
 def _jobs() -> Operation:
-    state = Schema(type="string", pattern=f"^({_STATES})(,({_STATES}))*$")
-    cursor = Schema(type="string", pattern=f"^{listing.CURSOR_PATTERN}$")
+    state = Schema(type="string", pattern=f"^(({_STATES})(,({_STATES}))*)?$")
+    cursor = Schema(type="string", pattern=f"^({listing.CURSOR_PATTERN})?$")
     return operation(
         TAG,
         "List the latest jobs, newest first",

@@ -31,7 +31,7 @@ _RAW_TYPES = (
 _RAISES = (
     *(errors.MalformedRequest, errors.MissingSong, errors.InvalidBase64, errors.InvalidCallback),
     *(errors.UploadTooSlow, errors.SongTooLarge, errors.SongTooLong),
-    *(errors.NotAudio, errors.DecoderMissing, errors.UnsupportedEncoding),
+    *(errors.NotAudio, errors.DecoderMissing, errors.UnsupportedEncoding, errors.UndecodableSong),
     *(errors.UnknownOption, errors.InvalidOption, errors.UnknownModel, errors.UnknownStem),
     *(errors.UnknownFormat, errors.FormatUnavailable),
     *(errors.TooManyCallbacks, errors.QueueFull, errors.TooBusy),
