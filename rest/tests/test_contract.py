@@ -14,7 +14,7 @@ from rest.tests.conftest import Start
 
 _EXAMPLES = os.environ.get("EXAMPLES", "5")
 _SEED = os.environ.get("SEED", "1")
-#: Random bytes are no song, and most ids are unknown.
+#: Random bytes are not a song, and most ids are unknown.
 _UNSUITABLE = "positive_data_acceptance"
 
 
