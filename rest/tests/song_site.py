@@ -1,6 +1,7 @@
 """A web site with songs, which misbehaves on some of its paths."""
 
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,7 @@ class SongSite:
     """Answers each path. `requested` has the paths, `headers` those of the last request."""
 
     answers: dict[str, Answer]
+    tls: ssl.SSLContext | None = None
     requested: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -92,6 +94,8 @@ class SongSite:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -100,4 +104,6 @@ class SongSite:
         self._server.server_close()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}{path}"
+        """Certificates name `localhost`."""
+        start = "https://localhost" if self.tls else "http://127.0.0.1"
+        return f"{start}:{self._server.server_port}{path}"

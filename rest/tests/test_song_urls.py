@@ -1,8 +1,13 @@
 """Songs of URLs: fetched within the limits, from public addresses, and refused with a name otherwise."""
 
 import ipaddress
+import shutil
+import ssl
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +29,12 @@ from rest.tests.test_access import assert_problem
 from msaas.errors import SongTooLarge, UrlRefused, UrlUnreachable
 from msaas.songs import song_hash
 from msaas_rest.http.url_fetch import FetchPolicy, UrlFetch
-from tests.servers import free_port, wait_until
+from tests.servers import absent, free_port, wait_until
 
 MP3 = FRAME * 200
 HASH = song_hash(MP3)
 MIB = 1024 * 1024
-LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 ANSWERS = {
     "/song": file(MP3),
     "/chunked": chunked(MP3),
@@ -217,3 +222,34 @@ def test_fetch_stops_at_the_limit() -> None:
             fetch(site.url("/endless"))
         with pytest.raises(UrlRefused, match="FETCH_ALLOW_PRIVATE"):
             fetch(site.url("/metadata"))
+
+
+@pytest.fixture
+def secure_site(tmp_path: Path) -> Iterator[tuple[SongSite, Path]]:
+    """A site with https, and its certificate."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        absent("openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    command = [openssl, "req", *options, *names, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with SongSite(ANSWERS | {"/down": redirect("http://localhost/")}, tls=context) as site:
+        yield site, certificate
+
+
+def test_certificate_of_a_site_is_checked(
+    secure_site: tuple[SongSite, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, certificate = secure_site
+    with pytest.raises(UrlUnreachable, match="SSLError"):
+        fetch(site.url("/song"))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    assert fetch(site.url("/moved")) == MP3
+    with pytest.raises(UrlRefused, match="https to http"):
+        fetch(site.url("/down"))
+    with pytest.raises(UrlUnreachable, match="too long"):
+        fetch(site.url("/drip"), grace_s=0.5)

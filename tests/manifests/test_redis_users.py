@@ -21,8 +21,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.tests.backends import POLICY, QueueBench, shift_times
+from msaas.queue.idempotency import IdempotentRequest
 from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox
@@ -176,6 +178,16 @@ def _files() -> list[Path]:
 
 
 globals().update(_tests_of_the_queue())
+
+
+def test_rest_keeps_and_releases_idempotency_keys(server: ServerWithUsers) -> None:
+    idempotency = RedisIdempotency(server.address_of("rest"))
+    kept, failed = IdempotentRequest("ann", "a", "song"), IdempotentRequest("ann", "b", "song")
+    assert idempotency.begin(kept) is idempotency.begin(failed) is None
+    idempotency.complete(kept, reply={"hash": "a"})
+    idempotency.release(failed)
+    assert idempotency.begin(kept) == {"hash": "a"}
+    assert idempotency.begin(failed) is None
 
 
 def test_passwords_are_in_no_argument_and_not_in_the_environment(server: ServerWithUsers) -> None:
