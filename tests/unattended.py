@@ -14,9 +14,10 @@ class MemorySink:
     """Implements `Sink`."""
 
     stems: dict[str, bytes] = field(default_factory=dict)
+    peaks: dict[str, bytes] = field(default_factory=dict)
 
-    def put_stem(self, stem: str, file: Path) -> None:
-        self.stems[stem] = file.read_bytes()
+    def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
+        self.stems[stem], self.peaks[stem] = file.read_bytes(), peaks
 
 
 def stems_of(mp3: bytes, folder: Path) -> dict[str, bytes]:

@@ -152,8 +152,7 @@ class Bench:
         assert status
         assert status.state is JobState.CANCELLED
         for fragments in self.queue.stale_fragments():
-            for number in range(1, fragments.count + 2):
-                self.songs.delete_fragment(fragments, number=number)
+            self.songs.delete_fragments(fragments)
         assert [each.key for each in self.songs.results()] == []
 
 

@@ -10,7 +10,7 @@ from msaas.jobs import Job
 from msaas.queue.memory import InMemoryQueue
 from msaas.queue.protocol import Claim, Consumer, QueuePolicy
 from msaas.storage.directory import DirectoryStore
-from msaas.storage.names import FRAGMENT_SUFFIX
+from msaas.storage.names import FRAGMENT_SUFFIX, PEAKS_SUFFIX
 from msaas.storage.song_store import SongStore
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.job.policy import WorkerPolicy
@@ -30,10 +30,11 @@ class FragmentStore(DirectoryStore):
         self.on_fragment: Callable[[str], object] = lambda key: None
 
     def put(self, bucket: str, key: str, data: BinaryIO, *, size_bytes: int, if_match: str = "") -> None:
-        if key.endswith(FRAGMENT_SUFFIX):
+        is_mp3 = key.endswith(FRAGMENT_SUFFIX) and PEAKS_SUFFIX not in key
+        if is_mp3:
             self.on_fragment(key)
         super().put(bucket, key, data, size_bytes=size_bytes, if_match=if_match)
-        if key.endswith(FRAGMENT_SUFFIX):
+        if is_mp3:
             self.fragments[key] = b"".join(self.get(bucket, key))
 
     def joined(self, stem: str) -> bytes:

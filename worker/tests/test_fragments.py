@@ -86,7 +86,7 @@ class WaitingSink:
         self.stems: dict[str, bytes] = {}
         self._store = running.store
 
-    def put_stem(self, stem: str, file: Path) -> None:
+    def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         self.stems[stem] = file.read_bytes()
         wait_until(lambda: len(self._store.joined(stem)) >= len(self.stems[stem]))
 

@@ -92,8 +92,8 @@ class LosingSink(MemorySink):
         super().__init__()
         self._running = running
 
-    def put_stem(self, stem: str, file: Path) -> None:
-        super().put_stem(stem, file)
+    def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
+        super().put_stem(stem, file, peaks=peaks)
         self._running.consumer.release(self._running.claim)
 
 

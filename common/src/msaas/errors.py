@@ -188,6 +188,10 @@ class FragmentNotFound(NotFound):
     code = "piece_not_found"
 
 
+class PeaksNotFound(NotFound):
+    """The peaks do not exist."""
+
+
 class ObjectNotFound(NotFound):
     """The object is not in the store."""
 

@@ -11,7 +11,6 @@ def collect_fragments(queue: JobQueue, song_store: SongStore) -> None:
     """Raises `Unavailable`. The next call finds the remaining fragments again."""
     for fragments in queue.stale_fragments():
         # The worker may have ended between storing a fragment and publishing it.
-        for number in range(1, fragments.count + 2):
-            song_store.delete_fragment(fragments, number=number)
+        song_store.delete_fragments(fragments)
         queue.forget_fragments(fragments)
         log.debug("fragments_collected", job_id=fragments.job_id, count=fragments.count)

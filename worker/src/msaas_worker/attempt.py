@@ -56,8 +56,12 @@ class Attempt(Protocol):
     def pause_watchdog(self) -> AbstractContextManager[None]:
         """Allow silence during work that has its own time limit."""
 
-    def publish_fragment(self, stems: Mapping[str, bytes], *, until_s: float) -> None:
+    def publish_fragment(
+        self, stems: Mapping[str, bytes], *, until_s: float, peaks: Mapping[str, bytes] = {}
+    ) -> None:
         """Store the next fragment of each stem; they end `until_s` seconds into the song.
+
+        `peaks` are those of each stem up to there.
 
         Any error ends them.
         """
@@ -95,7 +99,9 @@ class UnattendedAttempt:
     def pause_watchdog(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def publish_fragment(self, stems: Mapping[str, bytes], *, until_s: float) -> None:
+    def publish_fragment(
+        self, stems: Mapping[str, bytes], *, until_s: float, peaks: Mapping[str, bytes] = {}
+    ) -> None:
         pass
 
     def clean_up(self, discard: Callable[[], None]) -> None:

@@ -32,8 +32,16 @@ log = get_logger()
 class Sink(Protocol):
     """Takes the finished stems."""
 
-    def put_stem(self, stem: str, file: Path) -> None:
-        """Store the stem in `file`, which is deleted afterwards. Raises `StoreUnavailable`."""
+    def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
+        """Store the stem in `file`, which is deleted afterwards, and its peaks. Raises `StoreUnavailable`."""
+
+
+@dataclass(frozen=True)
+class EncodedStem:
+    """`peaks` are those of `PeakMeter.encode`."""
+
+    path: Path
+    peaks: bytes
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,12 @@ def separate_song(
     with closing(FragmentPublisher(attempt, layout_of(form))) as publisher:
         mixed = mix(regions, recipe, decoded)
         with interruptible(attempt.check):
-            files = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
+            encoded = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
-        for stem, file in files.items():
+        for stem, found in encoded.items():
             attempt.verify()
-            sink.put_stem(stem, file)
+            sink.put_stem(stem, found.path, peaks=found.peaks)
             attempt.reach(Step.STEM_STORED)
     return SeparatedSong(form.samples, stems, form.rate_hz, title=clean(decoded.tags.title))
 
@@ -107,14 +115,14 @@ def encode(
     observer: StemObserver,
     tags: Tags = Tags(),
     look_s: float = _LOOK_S,
-) -> Mapping[str, Path]:
-    """Encode regions `[stems, 2, samples]` as they come; return the file of each stem."""
+) -> Mapping[str, EncodedStem]:
+    """Encode regions `[stems, 2, samples]` as they come; return each stem."""
     with open_encoders(folder, stems, form, tags=tags, observer=observer) as encoders:
         for region in regions:
             for encoder, samples in zip(encoders, region, strict=True):
                 encoder.write(samples)
         _finish(encoders, attempt, look_s=look_s)
-        return {stem: encoder.path for stem, encoder in zip(stems, encoders, strict=True)}
+        return {encoder.stem: EncodedStem(encoder.path, encoder.peaks()) for encoder in encoders}
 
 
 def _finish(encoders: Sequence[StemEncoder], attempt: Attempt, *, look_s: float) -> None:

@@ -8,6 +8,7 @@ DEFAULT_EXTENSION = FORMATS[DEFAULT_FORMAT].extension
 #: Ends the names of fragments.
 FRAGMENT_SUFFIX = ".piece"
 MANIFEST_SUFFIX = ".json"
+PEAKS_SUFFIX = ".peaks"
 
 
 def song_file(song_hash: str, *, extension: str = MP3.extension) -> str:
@@ -32,13 +33,21 @@ def fragment_file(fragments: Fragments, stem: str, *, number: int) -> str:
     return f"{fragments.job_id}-{stem}.{fragments.tag}.{number}{FRAGMENT_SUFFIX}"
 
 
+def peaks_file(job_id: str, stem: str) -> str:
+    return f"{job_id}-{stem}{PEAKS_SUFFIX}"
+
+
+def fragment_peaks_file(fragments: Fragments, stem: str) -> str:
+    return f"{fragments.job_id}-{stem}.{fragments.tag}{PEAKS_SUFFIX}{FRAGMENT_SUFFIX}"
+
+
 def is_output(name: str) -> bool:
     """Return whether this service writes objects with such a name into the output bucket."""
     return name.endswith(
-        (MANIFEST_SUFFIX, FRAGMENT_SUFFIX, *(f".{row.extension}" for row in FORMATS.values()))
+        (MANIFEST_SUFFIX, FRAGMENT_SUFFIX, PEAKS_SUFFIX, *(f".{row.extension}" for row in FORMATS.values()))
     )
 
 
 def job_of(name: str) -> str:
-    """Return the job of a stem, a fragment or a manifest."""
+    """Return the job of a stem, its peaks, a fragment or a manifest."""
     return name.removesuffix(MANIFEST_SUFFIX) if name.endswith(MANIFEST_SUFFIX) else name.rpartition("-")[0]

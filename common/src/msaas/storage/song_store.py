@@ -16,6 +16,7 @@ from msaas.errors import (
     FragmentNotFound,
     ObjectChanged,
     ObjectNotFound,
+    PeaksNotFound,
     SongDamaged,
     SongMissing,
     TooBusy,
@@ -32,7 +33,9 @@ from msaas.storage.names import (
     FRAGMENT_SUFFIX,
     MANIFEST_SUFFIX,
     fragment_file,
+    fragment_peaks_file,
     manifest_file,
+    peaks_file,
     song_file,
     stem_file,
 )
@@ -183,7 +186,52 @@ class SongStore:
         for stem in fragments.stems:
             self.store.delete(self.output_bucket, fragment_file(fragments, stem, number=number))
 
+    def put_fragment_peaks(self, fragments: Fragments, stem: str, peaks: bytes) -> None:
+        """Store the peaks of all fragments so far."""
+        self._put_bytes(fragment_peaks_file(fragments, stem), peaks)
+
+    def fragment_peaks(self, fragments: Fragments, stem: str) -> bytes:
+        """Raises `PeaksNotFound`."""
+        try:
+            return b"".join(self.store.get(self.output_bucket, fragment_peaks_file(fragments, stem)))
+        except ObjectNotFound:
+            raise _no_peaks(fragments.job_id, stem) from None
+
+    def delete_fragments(self, fragments: Fragments) -> None:
+        """Delete all fragments, also one that was stored and not published, and their peaks."""
+        for number in range(1, fragments.count + 2):
+            self.delete_fragment(fragments, number=number)
+        for stem in fragments.stems:
+            self.store.delete(self.output_bucket, fragment_peaks_file(fragments, stem))
+
     # Results
+
+    def put_peaks(self, job_id: str, stem: str, peaks: bytes) -> StemFile:
+        """Store the peaks of a stem and return their entry of the manifest."""
+        name = peaks_file(job_id, stem)
+        self._put_bytes(name, peaks)
+        return StemFile(name, len(peaks), hashlib.sha256(peaks).hexdigest())
+
+    def _put_bytes(self, name: str, content: bytes) -> None:
+        self.store.put(self.output_bucket, name, io.BytesIO(content), size_bytes=len(content))
+
+    def peaks(self, job_id: str, stem: str) -> tuple[bytes, str]:
+        """Return the peaks of a finished stem with their SHA-256.
+
+        Raises:
+            PeaksNotFound: the job has no such stem, or an earlier release made it.
+        """
+        manifest = self.manifest(job_id)
+        entry = manifest.peaks.get(stem) if manifest else None
+        if entry is None:
+            raise _no_peaks(job_id, stem)
+        try:
+            content = b"".join(self.store.get(self.output_bucket, entry.file))
+        except ObjectNotFound:
+            raise _no_peaks(job_id, stem) from None
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise _no_peaks(job_id, stem)
+        return content, entry.sha256
 
     def put_stem(
         self, job_id: str, stem: str, file: IO[bytes], *, extension: str = DEFAULT_EXTENSION
@@ -357,11 +405,12 @@ class SongStore:
             TrackNotFound: the job has no such stem.
         """
         entry = self._manifest_with(job_id, stem, extension).stems[stem]
-        self.store.delete(self.output_bucket, entry.file)
+        for name in (entry.file, peaks_file(job_id, stem)):
+            self.store.delete(self.output_bucket, name)
         self._edit_manifest(job_id, self._without_missing)
 
     def discard_stems(self, job_id: str, entries: Iterable[StemFile]) -> None:
-        """Delete the stems of an unfinished result. An earlier manifest that names them drops them."""
+        """Delete stems and peaks of an unfinished result. An earlier manifest that names them drops them."""
         for entry in entries:
             self.store.delete(self.output_bucket, entry.file)
         self._edit_manifest(job_id, self._without_missing)
@@ -440,3 +489,7 @@ def _place(stem: str) -> tuple[int, str]:
 
 def _manifest_busy(job_id: str) -> TooBusy:
     return TooBusy(f"The manifest of job {job_id} is being changed. Try again in 5 s.")
+
+
+def _no_peaks(job_id: str, stem: str) -> PeaksNotFound:
+    return PeaksNotFound(f"Job {job_id} has no peaks of {stem} yet, or was made by an earlier release.")

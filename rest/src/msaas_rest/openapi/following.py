@@ -85,6 +85,7 @@ def paths() -> dict[str, PathItem]:
         "/apiv1/job/{job_id}/events": PathItem(get=_events()),
         "/apiv1/job/{job_id}/pieces": PathItem(get=_fragments()),
         "/apiv1/job/{job_id}/pieces/{part}/{number}": PathItem(get=_fragment()),
+        "/apiv1/job/{job_id}/peaks/{part}": PathItem(get=_peaks()),
         "/apiv1/job/{job_id}/callbacks": PathItem(get=_callbacks()),
         "/apiv1/job/{job_id}/callbacks/{delivery_id}/redeliver": PathItem(post=_redeliver()),
     }
@@ -213,6 +214,23 @@ def _fragment() -> Operation:
         parameters=[job_id(), in_path("part", "A stem", stem, example="vocals"), number],
         replies={200: Reply(description="The fragment", content=bytes_of("audio/mpeg"))},
         raises=(*OF_A_JOB, *STORED, errors.UnknownStem, errors.FragmentNotFound),
+    )
+
+
+def _peaks() -> Operation:
+    stem = Schema(type="string", pattern=f"^{NAME}$")
+    return operation(
+        TAG,
+        "Download the peaks of a stem",
+        name="download_peaks",
+        description="Pairs of signed bytes: the lowest and the highest of 512 samples of both channels. "
+        "Full scale is 127. While the job runs, they cover its fragments.",
+        parameters=[job_id(), in_path("part", "A stem", stem, example="vocals")],
+        replies={
+            200: Reply(description="The peaks", content=bytes_of("application/octet-stream")),
+            304: Reply(description="The client has them."),
+        },
+        raises=(*OF_A_JOB, *STORED, errors.UnknownStem, errors.PeaksNotFound),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from msaas.recipe import RESCALE, UNCLIPPED
 from msaas_worker.audio.decoded import CHANNELS, SAMPLERATE, Audio
 from msaas_worker.audio.encoders.opening import open_encoder
+from msaas_worker.audio.peaks import PAIR_SAMPLES, PeakMeter
 from msaas_worker.audio.stem_format import StemFormat, StemResampler
 from msaas_worker.audio.tags import Tags
 
@@ -88,6 +89,7 @@ class StemEncoder:
         self._kept = _KeptFrames(folder / f"{stem}.f32") if form.clip == RESCALE else None
         self._pending: Future[None] | None = None
         self._is_aborted = False
+        self._peaks = PeakMeter()
 
     def write(self, block: Audio) -> None:
         """Encode `[2, n]` samples at 44.1 kHz in the background; waits for the block before."""
@@ -100,6 +102,15 @@ class StemEncoder:
         with open(self._stream, "rb") as file:
             file.seek(first)
             return file.read(self.head_bytes + end - first)
+
+    def peaks(self, *, until_s: float | None = None) -> bytes:
+        """Return the peaks up to this second of the song, by default all, as they sound in `path`.
+
+        Those of fragments are not scaled down: the stem is, once it is whole.
+        """
+        if until_s is None:
+            return self._peaks.encode(divisor=self._kept.divisor if self._kept else np.float32(1))
+        return self._peaks.encode(pairs=int(until_s * self._form.rate_hz) // PAIR_SAMPLES)
 
     def finish(self) -> Future[None]:
         self._wait_for_block()
@@ -123,6 +134,7 @@ class StemEncoder:
 
     def _encode_resampled(self, block: Audio) -> None:
         frames = np.ascontiguousarray(block.T)
+        self._peaks.feed(frames)
         if self._kept:
             self._kept.append(frames)
         if self._is_worth_encoding():
@@ -152,6 +164,7 @@ class StemEncoder:
 
     def _finish(self) -> None:
         self._encode_resampled(self._resampler.flush())
+        self._peaks.finish()
         if self._is_worth_encoding():
             self._encoder.finish()
             self._note_bytes()

@@ -75,7 +75,9 @@ class FragmentPublisher:
             if until <= start:
                 return
             fragments = {each.stem: each.read(start, end) for each in stems}
-            self._attempt.publish_fragment(fragments, until_s=round(layout.until_s(until), 3))
+            until_s = round(layout.until_s(until), 3)
+            peaks = {each.stem: each.peaks(until_s=until_s) for each in stems}
+            self._attempt.publish_fragment(fragments, until_s=until_s, peaks=peaks)
 
     def _wait_until_encoded(self, stems: Sequence[StemEncoder], end: int) -> bool:
         """Wait until every stem has `end` bytes of sound or is whole; return False once closed."""

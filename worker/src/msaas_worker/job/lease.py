@@ -122,7 +122,9 @@ class LeasedAttempt:
             except QueueUnavailable:
                 time.sleep(self._policy.queue_retry_s)
 
-    def publish_fragment(self, stems: Mapping[str, bytes], *, until_s: float) -> None:
+    def publish_fragment(
+        self, stems: Mapping[str, bytes], *, until_s: float, peaks: Mapping[str, bytes] = {}
+    ) -> None:
         """Raises `LeaseLost` or `Unavailable`."""
         if self._fragments is None:
             self._fragments = Fragments(job_id=self.job_id, tag=secrets.token_hex(6), stems=tuple(stems))
@@ -130,12 +132,14 @@ class LeasedAttempt:
             self._renew(self._fragments)
         number = self._fragments.count + 1
         self._put_fragment(self._fragments, stems, number=number)
+        for stem, content in peaks.items():
+            self._song_store.put_fragment_peaks(self._fragments, stem, content)
         published = self._fragments.with_next(until_s=until_s)
         try:
             self._renew(published)
         except LeaseLost:
             # The attempt is over, and the collector may have passed before this fragment was stored.
-            self._song_store.delete_fragment(self._fragments, number=number)
+            self._song_store.delete_fragments(self._fragments)
             raise
         self._fragments = published
 

@@ -13,6 +13,7 @@ from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
 from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
 from msaas_rest.api.jobs.links import links_of
 from msaas_rest.api.jobs.listing import list_jobs
+from msaas_rest.api.jobs.peaks import read_peaks
 from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
@@ -82,6 +83,16 @@ def routes(deps: Dependencies) -> Blueprint:
     def serve_fragment(job_id: str, part: str, number: str) -> Response:
         mp3 = read_fragment(job_id, part, number, queue=queue, song_store=song_store)
         return Response(mp3, mimetype="audio/mpeg", headers={"Cache-Control": "no-store"})
+
+    @blueprint.get("/job/<job_id>/peaks/<part>")
+    def serve_peaks(job_id: str, part: str) -> Response:
+        peaks, sha256 = read_peaks(job_id, part, queue=queue, song_store=song_store)
+        response = Response(peaks, mimetype="application/octet-stream")
+        if not sha256:
+            response.headers["Cache-Control"] = "no-store"
+            return response
+        response.set_etag(sha256)
+        return response.make_conditional(request)
 
     @blueprint.get("/job/<job_id>/callbacks")
     def list_callbacks(job_id: str) -> dict[str, list[dict[str, Any]]]:
