@@ -41,7 +41,7 @@ class PeakMeter:
             found = np.concatenate(self._pairs) if self._pairs else np.empty((0, 2), np.float32)
         scaled = found[:pairs] * (_FULL_SCALE / divisor)
         rounded = np.copysign(np.ceil(np.abs(scaled)), scaled)
-        return np.clip(rounded, -_FULL_SCALE, _FULL_SCALE).astype(np.int8).tobytes()
+        return bytes(np.clip(rounded, -_FULL_SCALE, _FULL_SCALE).astype(np.int8).data)
 
     def _add(self, rows: Audio) -> None:
         if len(rows):

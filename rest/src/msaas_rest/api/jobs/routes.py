@@ -92,7 +92,8 @@ def routes(deps: Dependencies) -> Blueprint:
             response.headers["Cache-Control"] = "no-store"
             return response
         response.set_etag(sha256)
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     @blueprint.get("/job/<job_id>/callbacks")
     def list_callbacks(job_id: str) -> dict[str, list[dict[str, Any]]]:
