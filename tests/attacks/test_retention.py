@@ -77,7 +77,7 @@ def post(system: System, *, song_store: SongStore | None = None) -> None:
     )
     with TemporaryFile() as file:
         file.write(MP3)
-        assert submitter.submit(Submission(song=file, size_bytes=len(MP3))) == JOB
+        assert submitter.submit(Submission(song=file, size_bytes=len(MP3))).job_id == JOB
 
 
 def begin(system: System, *, is_finished: bool) -> None:

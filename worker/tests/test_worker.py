@@ -38,7 +38,7 @@ def test_job_that_fits_into_the_drain_time_is_finished(system: System, pool: Wor
     assert system.status(job_id).state is JobState.DONE
 
 
-def test_only_status_log_and_worker_name_stay_in_redis(system: System, pool: WorkerPool) -> None:
+def test_only_status_log_worker_name_and_what_expires_stay_in_redis(system: System, pool: WorkerPool) -> None:
     job_id = system.send(song_mp3(SONG))
     pool.start_keeper(ready=False)
     worker = pool.start()
@@ -46,7 +46,9 @@ def test_only_status_log_and_worker_name_stay_in_redis(system: System, pool: Wor
     wait_until(lambda: "toWorkers:pieces" not in redis_keys(system))
     worker.terminate()
     assert list(pool.scratch.glob("msaas-worker-*")) == []
-    assert redis_keys(system) == {"logging", f"job:{job_id}", "toWorkers:workers"}
+    expiring = {f"job:{job_id}", "toWorkers:jobs", "toWorkers:turns"}
+    assert redis_keys(system) == {"logging", "toWorkers:workers"} | expiring
+    assert all(system.redis.client().ttl(key) > 0 for key in expiring)
 
 
 # Start, in this process
