@@ -3,8 +3,8 @@
     python -m bench.clean_inputs [--seconds 20] [--repo DIR]
 
 Needs ffmpeg and lame. The CLI decodes a file by itself. The worker removes the delay of an MP3's encoder, so
-its stems are compared after alignment. "same samples" is a WAV with the floats that the worker decoded: both
-separate the same samples, whatever the decoder of the CLI does. Random weights without `--repo`.
+its stems are compared after alignment. "same samples" is a WAV with the floats that the worker decoded: here
+the decoder of the CLI makes no difference. Without `--repo` the weights are random.
 """
 
 import argparse

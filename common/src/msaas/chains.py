@@ -1,6 +1,6 @@
-"""Chains of frames, packets and pages, which tell the kind of a file whose beginning is damaged or missing.
+"""Recognition of files by chains of frames, packets or pages.
 
-Recordings and damaged files begin in the middle of a frame. `ffmpeg` searches them for the first whole one.
+Recordings and damaged files may begin in the middle of a frame. `ffmpeg` searches for the first whole one.
 """
 
 import itertools

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from msaas.background import spawn
 from msaas.errors import QueueUnavailable, TooBusy
@@ -128,13 +127,12 @@ class JobEvents:
         """The number of open streams."""
         return self._clients.total()
 
-    def open(self, status: JobStatus, *, client: str, last_id: str = "") -> EventStream:
-        """Return a stream that begins with `status`, unless `last_id` is its event.
+    def open(self, job_id: str, first: Event, *, client: str, last_id: str = "") -> EventStream:
+        """Return a stream that begins with the event `first`, unless `last_id` is its id.
 
         Raises:
             TooBusy: there are too many streams, of this client or of all.
         """
-        job_id = status.job_id
         with self._lock:
             most = self._policy.streams
             if self.count >= most or self._clients[client] >= max(1, most // 2):
@@ -143,9 +141,7 @@ class JobEvents:
             def close(stream: EventStream) -> None:
                 self._close(stream, job_id=job_id, client=client)
 
-            stream = EventStream(
-                Event.of(status), last_id=last_id, comment_s=self._policy.comment_s, on_close=close
-            )
+            stream = EventStream(first, last_id=last_id, comment_s=self._policy.comment_s, on_close=close)
             self._streams[job_id].add(stream)
             self._clients[client] += 1
             if not self._is_watching:
@@ -162,13 +158,11 @@ class JobEvents:
 
     def _close(self, stream: EventStream, *, job_id: str, client: str) -> None:
         with self._lock:
-            if stream in self._streams.get(job_id, ()):
-                self._streams[job_id].remove(stream)
-                self._clients[client] -= 1
+            self._streams[job_id].discard(stream)
             if not self._streams[job_id]:
                 del self._streams[job_id]
-            if not self._clients[client]:
-                del self._clients[client]
+            self._clients[client] -= 1
+            self._clients += Counter()
 
     def _watch(self) -> None:
         is_away = False
@@ -192,7 +186,7 @@ class JobEvents:
     def _look(self, job_ids: list[str]) -> None:
         for job_id, status in zip(job_ids, self._queue.statuses(job_ids), strict=True):
             with self._lock:
-                streams: list[Any] = list(self._streams.get(job_id, ()))
+                streams = list(self._streams.get(job_id, ()))
             if status is None:
                 for stream in streams:
                     stream.end()

@@ -1,4 +1,4 @@
-"""Interruption of long computations: networks ask between two layers whether their work is still wanted."""
+"""Interruption of long work: the decoder, layers of networks and uploads check whether it is wanted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -72,6 +72,13 @@ def separate_song(
         SeparationFailed: there is no room, or the network failed.
         FormatUnavailable: this machine cannot write the format.
     """
+    with interruptible(attempt.check):
+        return _separate_song(song, recipe, separator, sink, attempt, max_duration_s=max_duration_s)
+
+
+def _separate_song(
+    song: Path, recipe: Recipe, separator: Separator, sink: Sink, attempt: Attempt, *, max_duration_s: int
+) -> SeparatedSong:
     decoded = _decode(song, attempt, max_duration_s=max_duration_s)
     form = StemFormat.of(recipe, decoded)
     regions = separator.separate(
@@ -84,8 +91,7 @@ def separate_song(
     stems = recipe.outputs(model=separator.model)
     with closing(FragmentPublisher(attempt, layout_of(form))) as publisher:
         mixed = mix(regions, recipe, decoded)
-        with interruptible(attempt.check):
-            encoded = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
+        encoded = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
         for stem, found in encoded.items():
@@ -97,7 +103,7 @@ def separate_song(
 
 def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong:
     with attempt.pause_watchdog():
-        decoded = decode(song, song.with_suffix(".f32"), max_duration_s=max_duration_s, check=attempt.check)
+        decoded = decode(song, song.with_suffix(".f32"), max_duration_s=max_duration_s)
     attempt.report_progress()
     attempt.set_duration(decoded.samples / SAMPLERATE)
     log.info("song_decoded", duration_s=round(decoded.samples / SAMPLERATE, 3))

@@ -169,8 +169,7 @@ class SongStore:
     # Fragments of running jobs
 
     def put_fragment(self, fragments: Fragments, stem: str, *, number: int, mp3: bytes) -> None:
-        name = fragment_file(fragments, stem, number=number)
-        self.store.put(self.output_bucket, name, io.BytesIO(mp3), size_bytes=len(mp3))
+        self._put_bytes(fragment_file(fragments, stem, number=number), mp3)
 
     def fragment(self, fragments: Fragments, stem: str, *, number: int) -> bytes:
         """Raises `FragmentNotFound`."""
@@ -212,8 +211,9 @@ class SongStore:
         self._put_bytes(name, peaks)
         return StemFile(name, len(peaks), hashlib.sha256(peaks).hexdigest())
 
-    def _put_bytes(self, name: str, content: bytes) -> None:
-        self.store.put(self.output_bucket, name, io.BytesIO(content), size_bytes=len(content))
+    def _put_bytes(self, name: str, content: bytes, *, if_match: str = "") -> None:
+        file, size_bytes = io.BytesIO(content), len(content)
+        self.store.put(self.output_bucket, name, file, size_bytes=size_bytes, if_match=if_match)
 
     def peaks(self, job_id: str, stem: str) -> tuple[bytes, str]:
         """Return the peaks of a finished stem with their SHA-256.
@@ -247,9 +247,7 @@ class SongStore:
 
     def put_manifest(self, manifest: Manifest, *, if_match: str = "") -> None:
         """Store the manifest; `if_match` as in `ObjectStore.put`."""
-        text = manifest.encode()
-        name = manifest_file(manifest.job_id)
-        self.store.put(self.output_bucket, name, io.BytesIO(text), size_bytes=len(text), if_match=if_match)
+        self._put_bytes(manifest_file(manifest.job_id), manifest.encode(), if_match=if_match)
 
     def manifest(self, job_id: str, *, etag: str = "") -> Manifest | None:
         """Return the manifest, or None while the job is not done. With `etag`, raises `ObjectChanged`."""
@@ -300,9 +298,7 @@ class SongStore:
             raise object_changed(name) from None
         if not _is_young(found):
             text = b"".join(self.store.get(self.output_bucket, name, etag=found.etag))
-            self.store.put(
-                self.output_bucket, name, io.BytesIO(text), size_bytes=len(text), if_match=found.etag
-            )
+            self._put_bytes(name, text, if_match=found.etag)
 
     def stored_stems(self, job_id: str) -> tuple[Manifest | None, tuple[str, ...]]:
         """Return the manifest, and its stems that are stored in their size, in the order of the models."""

@@ -206,13 +206,15 @@ def _internal_error() -> Answer:
 
 
 async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     chunks = answer.chunks
     if answer.is_short and not isinstance(chunks, AsyncIterable):
+        await send(start)
         return await send({"type": "http.response.body", "body": next(chunks)})
     loop = asyncio.get_running_loop()
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
+        await send(start)
         if isinstance(chunks, AsyncIterable):
             await _send_events(chunks, send, gone)
         else:

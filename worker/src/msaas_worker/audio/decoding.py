@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
@@ -20,6 +20,7 @@ from msaas.errors import DecoderMissing, MsaasError, SeparationFailed, SongTooLo
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, DecodedSong
 from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.audio.tags import Cover, Tags
+from msaas_worker.interruption import check_interruption
 
 #: The slowest songs have 8 kbit/s: the size of a file limits its duration.
 _MIN_BYTES_PER_S = 1000
@@ -59,21 +60,12 @@ class _Decoded:
     is_damaged: bool
 
 
-def _go_on() -> None:
-    pass
-
-
 def decode(
-    song: Path,
-    frames: Path,
-    *,
-    max_duration_s: int,
-    process: DecoderProcess = DecoderProcess(),
-    check: Callable[[], None] = _go_on,
+    song: Path, frames: Path, *, max_duration_s: int, process: DecoderProcess = DecoderProcess()
 ) -> DecodedSong:
     """Decode `song` into the file `frames`. Where our decoders fail, `ffmpeg` decodes if it is installed.
 
-    An error of `check`, which is called again and again, ends the processes.
+    An interruption ends the processes.
 
     Raises:
         UndecodableSong: the file is not audio, or decoding took more memory or time than a song needs.
@@ -82,9 +74,7 @@ def decode(
         SeparationFailed: the disk has no room for the samples.
     """
     container = _recognise(song)
-    decoding = _Decoding(
-        song=song, container=container, process=process, max_duration_s=max_duration_s, check=check
-    )
+    decoding = _Decoding(song=song, container=container, process=process, max_duration_s=max_duration_s)
     if container.decoder is not Decoder.FFMPEG:
         return _decode_or_repair(decoding, frames)
     if not find_ffmpeg():
@@ -126,7 +116,6 @@ class _Decoding:
     container: Container
     process: DecoderProcess
     max_duration_s: int
-    check: Callable[[], None]
 
     def run(self, frames: Path) -> _Decoded:
         return self._run(frames)
@@ -150,7 +139,7 @@ class _Decoding:
         timeout_s = self._cpu_s * self.process.wall_per_cpu_s
         with _started((*self.process.command, *arguments), stdin=stdin) as decoder:
             try:
-                reply = _read_reply(decoder, timeout_s=timeout_s, check=self.check)
+                reply = _read_reply(decoder, timeout_s=timeout_s)
             except TimeoutError:
                 raise UndecodableSong(f"Decoding did not end within {timeout_s:g} s.") from None
         return _parse_reply(reply, frames)
@@ -174,9 +163,7 @@ def _started(command: tuple[str, ...], *, stdin: int) -> Iterator[subprocess.Pop
                 os.killpg(child.pid, signal.SIGKILL)
 
 
-def _read_reply(
-    child: subprocess.Popen[bytes], *, timeout_s: float, check: Callable[[], None] = _go_on
-) -> bytes:
+def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
     """Return the output of a process until its end, or a bit more than a reply has. Raises `TimeoutError`."""
     assert child.stdout
     output, reply, ends_at = child.stdout.fileno(), b"", time.monotonic() + timeout_s
@@ -184,7 +171,7 @@ def _read_reply(
     poll.register(output)
     while len(reply) <= _MAX_REPLY_BYTES:
         if not poll.poll(1000 * _LOOK_S):
-            check()
+            check_interruption()
             if time.monotonic() > ends_at:
                 raise TimeoutError
             continue

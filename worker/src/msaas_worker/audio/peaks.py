@@ -29,7 +29,8 @@ class PeakMeter:
 
     def finish(self) -> None:
         """Make a pair of the last frames, which may be fewer."""
-        self._add(self._rest.reshape(1, -1) if len(self._rest) else np.empty((0, 1), np.float32))
+        if len(self._rest):
+            self._add(self._rest.reshape(1, -1))
 
     def encode(self, *, divisor: np.float32 = np.float32(1), pairs: int | None = None) -> bytes:
         """Return the first pairs, all by default: low, high, low, high as signed bytes.

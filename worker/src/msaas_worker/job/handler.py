@@ -1,7 +1,6 @@
 """The work of one job: fetch the song, separate it, store the stems and the manifest."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +30,6 @@ class StoreSink:
     song_store: SongStore
     job_id: str
     extension: str
-    #: Called while a stem is stored. Its error ends that.
-    check: Callable[[], None]
     entries: dict[str, StemFile] = field(default_factory=dict)
     peaks: dict[str, StemFile] = field(default_factory=dict)
 
@@ -48,7 +45,7 @@ class StoreSink:
         log.info("stems_discarded", stems=len(self.entries))
 
     def _put(self, stem: str, file: Path) -> StemFile:
-        with WatchedFile(file, self.check) as content:
+        with WatchedFile(file) as content:
             return self.song_store.put_stem(self.job_id, stem, content, extension=self.extension)
 
 
@@ -73,7 +70,6 @@ class JobHandler:
             song_store=self.song_store,
             job_id=job.job_id,
             extension=FORMATS[recipe.format].extension,
-            check=attempt.check,
         )
         try:
             return self._do(job, recipe, sink, attempt)

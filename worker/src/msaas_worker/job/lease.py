@@ -60,7 +60,7 @@ class LeasedAttempt:
         self._fragments: Fragments | None = None
         self._started = self._watched_at = time.monotonic()
         self._is_lost = False
-        #: The work was cancelled, and nothing of it is stored.
+        #: Known once `clean_up` was called.
         self.is_cancelled = False
         self._is_queue_away = False
         self._is_released = False

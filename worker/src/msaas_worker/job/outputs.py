@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msaas.errors import ObjectNotFound, StoreUnavailable
 from msaas.logs import get_logger
 from msaas.storage.song_store import SongStore
+from msaas_worker.interruption import check_interruption
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,16 +38,15 @@ def put_output(song_store: SongStore, put: Callable[[], T]) -> T:
 
 
 class WatchedFile(io.BufferedReader):
-    """A file that is read while its content is wanted: an error of `check` ends the upload that reads it."""
+    """A file that is read while its content is wanted: an interruption ends the upload that reads it."""
 
-    def __init__(self, path: Path, check: Callable[[], None]) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self._check = check
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._check()
+        check_interruption()
         return super().read(size)
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        self._check()
+        check_interruption()
         return super().readinto(buffer)

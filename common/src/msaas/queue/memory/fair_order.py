@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-#: Owners whose turn has passed are forgotten at every such push.
+#: Each push with a multiple of this number forgets the owners of past turns.
 _FORGET_EVERY = 1000
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.commands.core import Script
 
+from msaas.queue.protocol import MAX_LISTED_JOBS, MAX_REQUESTS
 from msaas.queue.redis.clients import Client
 from msaas.queue.redis.keys import Keys
 
@@ -50,6 +51,12 @@ STEPS = (
     "complete",
     "redeliver",
 )
+#: Local variables of every step.
+_CONSTANTS = {
+    "requests_suffix": f"'{Keys.requests_suffix}'",
+    "max_requests": MAX_REQUESTS,
+    "max_listed_jobs": MAX_LISTED_JOBS,
+}
 _HEADER = re.compile(r"^-- (KEYS|ARGV): (.+)$", re.MULTILINE)
 
 
@@ -72,7 +79,7 @@ def read_step(name: str) -> Step:
     flags = "" if name in _REFUSED_WHEN_FULL else " flags=allow-oom"
     lines = [
         f"#!lua{flags}",
-        f"local requests_suffix = '{Keys.requests_suffix}'",
+        *(f"local {name} = {value}" for name, value in _CONSTANTS.items()),
         (folder / "prelude.lua").read_text(),
     ]
     lines += [f"local {', '.join(names[kind])} = unpack({kind})" for kind in ("KEYS", "ARGV") if names[kind]]

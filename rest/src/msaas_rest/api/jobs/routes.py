@@ -53,7 +53,7 @@ def routes(deps: Dependencies) -> Blueprint:
             return Response(status=HTTPStatus.NO_CONTENT.value, headers=headers)
         if request.method == "HEAD":
             return Response(mimetype="text/event-stream", headers=headers)
-        stream = deps.events.open(status, client=g.caller.owner, last_id=last_id)
+        stream = deps.events.open(job_id, event, client=g.caller.owner, last_id=last_id)
         return Response(
             # The bridge iterates it.
             stream,  # type: ignore[arg-type]

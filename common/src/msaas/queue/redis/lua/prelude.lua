@@ -1,4 +1,4 @@
--- Shared by every step. `requests_suffix` comes with it from the names of keys. Times are the server's, in Unix seconds.
+-- Shared by every step. `requests_suffix`, `max_requests` and `max_listed_jobs` come with it. Times are the server's, in Unix seconds.
 local function now()
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -135,22 +135,18 @@ local function drop_lease(job)
 end
 
 -- Requests that wait for a job, `<request id> <owner>`. Beyond the limit they are one, which no client can cancel.
-local MAX_REQUESTS = 1000
-
 local function add_request(job, request)
   local requests = job .. requests_suffix
   if not is_kind(requests, 'set') then redis.call('DEL', requests) end
-  if redis.call('SCARD', requests) >= MAX_REQUESTS then request = 'others' end
+  if redis.call('SCARD', requests) >= max_requests then request = 'others' end
   redis.call('SADD', requests, request)
 end
 
 -- List a job by the time of its latest request, and drop those that are forgotten.
-local MAX_LISTED_JOBS = 100000
-
 local function list_job(index, job_id, ttl)
   redis.call('ZADD', index, stamp(), job_id)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', after(-ttl))
-  redis.call('ZREMRANGEBYRANK', index, 0, -MAX_LISTED_JOBS - 1)
+  redis.call('ZREMRANGEBYRANK', index, 0, -max_listed_jobs - 1)
   redis.call('EXPIRE', index, ttl)
 end
 
