@@ -13,7 +13,11 @@ from msaas_rest.http.disk_budget import DiskBudget
 
 
 def run(
-    app: WsgiApp, *, headers: tuple[tuple[bytes, bytes], ...] = (), body: bytes = b""
+    app: WsgiApp,
+    *,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    body: bytes = b"",
+    fails_at: str = "",
 ) -> list[dict[str, Any]]:
     """Send one request, and return the messages of its answer."""
     scope = {
@@ -35,6 +39,8 @@ def run(
         return next(received, None) or await asyncio.Future()
 
     async def send(message: dict[str, Any]) -> None:
+        if message["type"] == fails_at:
+            raise ConnectionError
         sent.append(message)
 
     asyncio.run(Bridge(app, budget=DiskBudget(10**9))(scope, receive, send))
@@ -110,3 +116,18 @@ def test_header_with_an_underscore_is_left_out() -> None:
     assert "HTTP_X_REAL" not in seen
     assert seen["HTTP_X_TWICE"] == "1,2"
     assert seen["SCRIPT_NAME"] == ""
+
+
+def test_answer_is_closed_when_its_client_has_left_before_its_head() -> None:
+    closed: list[bool] = []
+
+    class Chunks:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"x"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    with pytest.raises(ConnectionError):
+        run(answering(Chunks()), fails_at="http.response.start")
+    assert closed == [True]

@@ -47,6 +47,8 @@ def paths_of(job_id: str) -> list[str]:
         f"/apiv1/job/{job_id}/callbacks",
         f"/apiv1/track/{job_id}/vocals",
         f"/apiv1/track/{job_id}-vocals.mp3",
+        f"/apiv1/archive/{job_id}.zip",
+        f"/apiv1/job/{job_id}/events",
     ]
 
 
@@ -55,10 +57,10 @@ def test_named_key_sees_what_its_name_sent(service: Service, song: bytes) -> Non
     service.work()
     job_id = song_hash(song)
     for key in SEEING:
-        assert [service.get(path, headers=bearer(key)).status_code for path in paths_of(job_id)] == [200] * 4
+        assert [service.get(path, headers=bearer(key)).status_code for path in paths_of(job_id)] == [200] * 6
         assert [job["songhash"] for job in jobs(service, key)] == [job_id]
     answers = [service.get(path, headers=bearer(BOB)) for path in paths_of(job_id)]
-    assert [answer.status_code for answer in answers] == [404] * 4
+    assert [answer.status_code for answer in answers] == [404] * 6
     assert jobs(service, BOB) == []
 
 
@@ -79,7 +81,7 @@ def test_sending_the_same_bytes_makes_a_song_visible(service: Service, song: byt
     service.work()
     assert send(service, song, BOB) == 200
     answers = [service.get(path, headers=bearer(BOB)) for path in paths_of(song_hash(song))]
-    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [answer.status_code for answer in answers] == [200] * 6
 
 
 def test_queue_shows_own_entries_to_named_keys(service: Service, song: bytes) -> None:
