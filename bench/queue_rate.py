@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from msaas.jobs import Job
-from msaas.queue.protocol import Result
+from msaas.queue.consumer import Result
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.songs import song_hash

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import JobQueue, Outbox, QueuePolicy
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import JobQueue, QueuePolicy
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox

@@ -1,7 +1,8 @@
 """The steps of a job that every test of a queue takes."""
 
 from msaas.jobs import Job, JobError, JobState
-from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
+from msaas.queue.consumer import Claim, Consumer, Result
+from msaas.queue.protocol import JobQueue
 
 SONG, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))

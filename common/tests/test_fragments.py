@@ -9,7 +9,8 @@ from common.tests.backends import POLICY, QueueBench
 from msaas.errors import FragmentNotFound, LeaseLost
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState, JobStatus
-from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
+from msaas.queue.consumer import Claim, Consumer, Result
+from msaas.queue.protocol import JobQueue
 from msaas.storage.names import fragment_file, job_of
 from msaas.storage.protocol import ObjectStore
 from msaas.storage.song_store import SongStore

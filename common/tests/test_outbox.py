@@ -9,7 +9,8 @@ from common.tests.backends import POLICY, QueueBench, memory_bench, redis_bench
 from common.tests.steps import RESULT, claim_next, state
 from msaas.errors import CallbackNotFound, CallbackNotReady, InvalidCallback, QueueFull, TooManyCallbacks
 from msaas.jobs import Callback, Job, JobError, JobState
-from msaas.queue.protocol import MAX_LISTED, Result, size_of
+from msaas.queue.consumer import Result
+from msaas.queue.outbox import MAX_LISTED, size_of
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox

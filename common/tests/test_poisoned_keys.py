@@ -12,7 +12,7 @@ from common.tests.steps import OOPS, OTHER, RESULT, SONG, claim_next, state
 from msaas.errors import LeaseLost, MalformedJob
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobState
-from msaas.queue.protocol import Claim, Consumer
+from msaas.queue.consumer import Claim, Consumer
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from tests.servers import RedisServer

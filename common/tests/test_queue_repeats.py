@@ -5,7 +5,8 @@ import pytest
 from common.tests.backends import QueueBench
 from common.tests.steps import AT_ONCE_S, OOPS, RESULT, SONG, claim_next
 from msaas.jobs import Job, JobState, JobStatus
-from msaas.queue.protocol import JobQueue, Result
+from msaas.queue.consumer import Result
+from msaas.queue.protocol import JobQueue
 
 #: The result was in the store before the job.
 FOUND = Result(model="starter", device="", stems=("drums", "vocals"), requested_model="htdemucs")

@@ -8,8 +8,9 @@ from common.tests.backends import QueueBench
 from common.tests.steps import OOPS, OTHER, RESULT, SONG, claim_next
 from msaas.errors import QueueFull
 from msaas.jobs import Job, JobState
+from msaas.queue.consumer import Consumer
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import DELETION_S, REQUESTED_S, Consumer, JobQueue
+from msaas.queue.protocol import DELETION_S, REQUESTED_S, JobQueue
 from tests.servers import wait_until
 
 

@@ -33,8 +33,9 @@ from msaas.errors import (
     QueueUnavailable,
 )
 from msaas.jobs import Callback, Job, JobError
+from msaas.queue.consumer import Claim, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Cancellation, Claim, QueuePolicy, Request, Result
+from msaas.queue.protocol import Cancellation, QueuePolicy, Request
 from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys

@@ -15,7 +15,7 @@ from msaas.background import Tasks
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Callback
 from msaas.queue.memory import InMemoryOutbox
-from msaas.queue.protocol import Delivery, Outbox
+from msaas.queue.outbox import Delivery, Outbox
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.outbox import RedisOutbox
 from msaas.webhooks.dispatcher import BACKOFF_S, Dispatcher

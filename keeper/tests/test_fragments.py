@@ -5,8 +5,8 @@ import pytest
 from msaas.errors import StoreUnavailable
 from msaas.fragments import Fragments
 from msaas.jobs import Job
+from msaas.queue.consumer import Claim, Consumer
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, Consumer
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_keeper.fragments import collect_fragments

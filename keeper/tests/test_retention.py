@@ -15,8 +15,9 @@ from msaas.errors import StoreUnavailable
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
+from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import DELETION_S, REQUESTED_S, Result
+from msaas.queue.protocol import DELETION_S, REQUESTED_S
 from msaas.recipe import Recipe
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore

@@ -18,7 +18,9 @@ from msaas.bootstrap import open_outbox, open_queue, open_song_store, redis_addr
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
-from msaas.queue.protocol import JobQueue, Outbox, Result
+from msaas.queue.consumer import Result
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.clients import connect
 from msaas.storage.song_store import SongStore
 from msaas_rest.settings import RestSettings

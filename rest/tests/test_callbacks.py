@@ -12,7 +12,7 @@ from rest.tests.service import FRAME, Service
 from msaas.errors import CallbackNotFound, InvalidCallback
 from msaas.jobs import Callback
 from msaas.queue.memory import InMemoryOutbox
-from msaas.queue.protocol import Delivery
+from msaas.queue.outbox import Delivery
 from msaas.songs import song_hash
 from msaas_rest.api.jobs.callbacks import describe_delivery, redeliver
 from msaas_rest.api.separate.callback import parse_callback

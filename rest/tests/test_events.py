@@ -11,7 +11,8 @@ from rest.tests.conftest import Start
 from rest.tests.service import Service
 
 from msaas.jobs import Job
-from msaas.queue.protocol import Cancellation, Claim
+from msaas.queue.consumer import Claim
+from msaas.queue.protocol import Cancellation
 from msaas.songs import song_hash
 from tests.servers import wait_until
 

@@ -14,8 +14,9 @@ from rest.tests.service import Service
 from msaas.fragments import Fragments
 from msaas.jobs import Job
 from msaas.models import FOUR_STEMS
+from msaas.queue.consumer import Claim, Consumer, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, Consumer, JobQueue, Result
+from msaas.queue.protocol import JobQueue
 from msaas.storage.names import fragment_file
 from msaas.storage.song_store import SongStore
 

@@ -7,8 +7,8 @@ from rest.tests.service import store_stems
 
 from msaas.jobs import Job, JobError
 from msaas.models import FOUR_STEMS
+from msaas.queue.consumer import Claim, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, Result
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 

@@ -12,8 +12,9 @@ from msaas.errors import NotAudio, QueueUnavailable, SongTooLong, StoreUnavailab
 from msaas.jobs import Callback, Job, JobState
 from msaas.models import FOUR_STEMS, SIX_STEMS
 from msaas.queue.abilities import Abilities
+from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
-from msaas.queue.protocol import EXHAUSTED, Result
+from msaas.queue.protocol import EXHAUSTED
 from msaas.recipe import Recipe
 from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore

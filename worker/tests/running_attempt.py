@@ -7,8 +7,9 @@ from typing import BinaryIO
 from msaas.fragments import Fragments
 from msaas.heartbeat import Beat, no_heartbeat
 from msaas.jobs import Job
+from msaas.queue.consumer import Claim, Consumer
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, Consumer, QueuePolicy
+from msaas.queue.protocol import QueuePolicy
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.names import FRAGMENT_SUFFIX, PEAKS_SUFFIX
 from msaas.storage.song_store import SongStore

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from msaas.jobs import Job, JobState, JobStatus
+from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import QueuePolicy, Result
+from msaas.queue.protocol import QueuePolicy
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt

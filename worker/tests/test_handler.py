@@ -12,8 +12,8 @@ from worker.tests.songs import song_mp3
 from msaas.errors import SongDamaged, StoreUnavailable
 from msaas.jobs import Job
 from msaas.models import FOUR_STEMS
+from msaas.queue.consumer import Claim, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Claim, Result
 from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore

@@ -39,8 +39,8 @@ from msaas.errors import (
 )
 from msaas.jobs import Callback, Job, JobState
 from msaas.metrics import JOBS, QUEUE_WAIT
+from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Result
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.job.runner import Handle

@@ -11,8 +11,8 @@ from worker.tests.running_attempt import RunningAttempt
 from worker.tests.running_worker import DONE, ID, POLICY, QUEUE_POLICY, running_worker
 
 from msaas.jobs import Job, JobState
+from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Result
 from msaas_worker.attempt import Attempt
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.job.shutdown import wind_down

@@ -10,7 +10,7 @@ from worker.tests.songs import song_mp3
 
 from msaas.heartbeat import EVERY_S
 from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
-from msaas.queue.protocol import Delivery
+from msaas.queue.outbox import Delivery
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_worker.__main__ import bootstrap

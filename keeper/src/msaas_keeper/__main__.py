@@ -17,7 +17,8 @@ from msaas.bootstrap import (
 from msaas.heartbeat import Beat, Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
-from msaas.queue.protocol import JobQueue, Outbox
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import JobQueue
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send

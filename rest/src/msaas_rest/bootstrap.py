@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from msaas.bootstrap import open_idempotency, open_outbox, open_public_store, open_queue, open_song_store
 from msaas.queue.idempotency import Idempotency
-from msaas.queue.protocol import JobQueue, Outbox
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import JobQueue
 from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
 from msaas_rest.http.disk_budget import DiskBudget

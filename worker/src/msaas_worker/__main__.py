@@ -27,7 +27,9 @@ from msaas.heartbeat import Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
 from msaas.queue.abilities import FFMPEG, Abilities
-from msaas.queue.protocol import Consumer, JobQueue, Outbox
+from msaas.queue.consumer import Consumer
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import JobQueue
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send

@@ -1,42 +1,29 @@
-"""Protocols and values of the job queue and the outbox.
+"""Protocol and values of the job queue.
 
 A job is moved, never popped: it stays in its worker's processing list until its result is stored.
 """
 
-import hashlib
 import json
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from msaas.errors import (
     AttemptsExhausted,
-    CallbackNotReady,
     JobEnded,
     JobNotFound,
     NotYourRequest,
     QueueFull,
-    TooManyCallbacks,
 )
 from msaas.fragments import Fragments
-from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
-from msaas.queue.abilities import Abilities, Fleet
+from msaas.jobs import Job, JobError, JobState, JobStatus
+from msaas.queue.abilities import Fleet
+from msaas.queue.consumer import Consumer
 
 #: A dead letter keeps this much of an entry, enough to see its origin.
 DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
-#: A job lists this many of its latest callbacks.
-MAX_LISTED = 100
-#: States of callbacks that can be sent again: their job has ended, and their content is kept.
-REDELIVERABLE = ("pending", "dead")
-#: A callback takes this much in Redis besides its texts.
-_CALLBACK_OVERHEAD_BYTES = 512
-_NOT_ENDED = "its job has not ended. Try again after its end."
-_SKIPPED = "it does not ask for the end that its job had."
-_DROPPED = "its content is no longer kept. Send the song again."
-#: Only a finished job has progress 1.
-NEARLY_DONE = 0.9999
 #: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
 FORGET_WORKER_S = 3600
 #: Retention spares a song, and its results, this long after a client asked for it.
@@ -56,12 +43,6 @@ EXHAUSTED = JobError(
     AttemptsExhausted().title,
     "The job was stopped after the maximum number of attempts.",
 )
-
-
-def callback_not_ready(delivery_id: str, *, state: str) -> CallbackNotReady:
-    """Return the error for a callback that cannot be sent again in this state."""
-    reason = {"waiting": _NOT_ENDED, "skipped": _SKIPPED}.get(state, _DROPPED)
-    return CallbackNotReady(f"Callback {delivery_id} is {state}: {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,34 +66,6 @@ class QueuePolicy:
     @property
     def sweep_s(self) -> float:
         return self.lease_s / 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A lease on a job. Every step with it is refused once its fencing token is stale.
-
-    `releases` counts how often the job was given back. `waited_s` is the time since its enqueue, by the clock
-    of the queue.
-    """
-
-    job: Job
-    payload: bytes
-    token: str
-    attempt: int
-    releases: int = 0
-    waited_s: float = 0.0
-    #: No worker had the job since its enqueue. False for an entry that was pushed by hand.
-    is_first: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The result of a job. `device` is empty when the result was there before the job."""
-
-    model: str
-    device: str
-    stems: tuple[str, ...]
-    requested_model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +234,7 @@ class JobQueue(Protocol):
     def fleet(self) -> Fleet:
         """Return the abilities of the workers."""
 
-    def consumer(self, worker: str) -> "Consumer":
+    def consumer(self, worker: str) -> Consumer:
         """Return the worker's side of the queue. `worker` is unique among all processes."""
 
     def reap(self) -> list[str]:
@@ -292,137 +245,6 @@ class JobQueue(Protocol):
 
     def forget_fragments(self, fragments: Fragments) -> None:
         """Forget fragments that are deleted from the store."""
-
-
-class Consumer(Protocol):
-    """The worker's side of the queue. Every method raises `QueueUnavailable`."""
-
-    def take(self, *, timeout_s: float) -> bytes | None:
-        """Move the oldest entry to the processing list and return it, or None after `timeout_s`."""
-
-    def claim(self, job: Job, *, payload: bytes) -> Claim:
-        """Lease an entry that was taken. This counts as an attempt.
-
-        Raises:
-            ClaimRefused: another worker holds the job, or it was cancelled. The entry is removed. An entry of
-            a job that was cancelled before is a further request, pushed by hand.
-            AttemptsExhausted: the job ended too many workers. It is in the dead-letter list.
-        """
-
-    def dead_letter(self, payload: bytes, *, reason: str) -> None:
-        """Move an invalid entry to the dead-letter list."""
-
-    def heartbeat(self) -> None:
-        """Renew the lease of this worker, which has no job."""
-
-    def announce(self, abilities: Abilities) -> None:
-        """Record the abilities of this worker.
-
-        The record outlives the worker. It is removed when a later worker announces its own.
-        """
-
-    def renew(
-        self,
-        claim: Claim,
-        *,
-        progress: float,
-        model: str | None = None,
-        requested_model: str | None = None,
-        device: str | None = None,
-        duration_s: float | None = None,
-        fragments: Fragments | None = None,
-    ) -> None:
-        """Renew the lease and publish the progress and new fragments. Raises `LeaseLost`.
-
-        Publish the fragments of an attempt before storing the first, and each before storing the next: then
-        the collector knows the names of all.
-        """
-
-    def finish(self, claim: Claim, result: Result) -> None:
-        """End the job as done and release its callbacks. Idempotent. Raises `LeaseLost`."""
-
-    def fail(self, claim: Claim, error: JobError) -> None:
-        """End the job as failed, without a further attempt. Idempotent. Raises `LeaseLost`."""
-
-    def retry(self, claim: Claim, error: JobError) -> None:
-        """Return the job for a further attempt. After the last one it is dead.
-
-        Idempotent. Raises `LeaseLost`.
-        """
-
-    def release(self, claim: Claim, *, delay_s: float = 0.0, error: JobError | None = None) -> None:
-        """Return the job without counting the attempt; `error` tells clients why. Raises `LeaseLost`."""
-
-    def begin_cleanup(self, job_id: str) -> bool:
-        """Let `request_song` wait while this worker deletes what it stored for a cancelled job.
-
-        Return False if the job is not cancelled, or another process deletes results of the song.
-        """
-
-    def end_cleanup(self, job_id: str) -> None:
-        """End the deletion that this process began."""
-
-    def deregister(self) -> None:
-        """Return unclaimed entries to the queue and remove this worker."""
-
-
-class Outbox(Protocol):
-    """Callbacks that wait for delivery. Every method raises `QueueUnavailable`."""
-
-    def add(self, callback: Callback, *, job_id: str) -> str:
-        """Add a callback of a finished job. Return its delivery id, the same over all attempts.
-
-        Raises:
-            QueueFull, TooManyCallbacks: nothing was added.
-        """
-
-    def receive(self, *, visibility_s: float, first_only: bool = False) -> "Delivery | None":
-        """Return the next due delivery, hidden from other dispatchers for `visibility_s`.
-
-        With `first_only`, one that no attempt was made at.
-        """
-
-    def complete(self, delivery: "Delivery", *, state: str, detail: str = "") -> None:
-        """Record the end of the last attempt: `delivered`, `refused` or `dead`.
-
-        Only a `dead` delivery keeps its content, until it is sent again or forgotten.
-        Nothing changes if a further attempt was asked for since.
-        """
-
-    def retry_later(self, delivery: "Delivery", *, delay_s: float, detail: str = "") -> None:
-        """Record a failed attempt. The next one is due after `delay_s`."""
-
-    def redeliver(self, delivery_id: str, *, job_id: str) -> "Delivery":
-        """Make the delivery due now, under the same id and with all its attempts.
-
-        Raises:
-            CallbackNotFound: this job has no such callback.
-            CallbackNotReady: the job has not ended, or the content of the callback is not kept.
-        """
-
-    def deliveries(self, job_id: str) -> "list[Delivery]":
-        """Return the latest deliveries of a job, oldest first."""
-
-    def dead(self) -> "list[Delivery]":
-        """Return the deliveries that ran out of attempts, newest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """A callback.
-
-    `body` is the JSON to POST, `due_at` the Unix time of the next attempt, `secret` signs this one.
-    """
-
-    id: str
-    job_id: str
-    url: str = field(repr=False)
-    body: bytes = field(repr=False)
-    state: str
-    attempts: int
-    detail: str = ""
-    due_at: float | None = None
-    secret: str | None = field(default=None, repr=False)
 
 
 def queue_full(max_waiting: int | None) -> QueueFull:
@@ -448,56 +270,9 @@ def check_cancelled(verdict: str, *, job_id: str, left: int) -> None:
         raise JobEnded(f"Job {job_id} has ended: it is {verdict}. There is nothing to cancel.")
 
 
-def data_json(callback: Callback) -> str:
-    """Return the JSON text of `data`, empty if it is missing."""
-    return "" if callback.data is None else json.dumps(callback.data, allow_nan=False)
-
-
-def size_of(callback: Callback) -> int:
-    """Return the bytes that a callback counts for."""
-    texts = (callback.url, data_json(callback), callback.secret or "")
-    return sum(len(each.encode()) for each in texts) + _CALLBACK_OVERHEAD_BYTES
-
-
-def body_of(job_id: str, *, state: str, data: str = "", error: str = "") -> bytes:
-    """Return the JSON to POST. `data` and `error` are JSON texts, or empty.
-
-    A callback that asks for another end by its `events` gets its `data` and the `error`, null if cancelled.
-    """
-    if state == "done" and data:
-        return data.encode()
-    body = json.dumps({"songhash": job_id, "state": state})
-    if not error and (state == "done" or not data):
-        return body.encode()
-    return f'{body[:-1]}, "error": {error or "null"}, "data": {data or "null"}}}'.encode()
-
-
-def check_callback_room(verdict: str, *, job_id: str) -> None:
-    """Raise the error of a step that found no room for a callback: `outbox_full` or `job_full`."""
-    if verdict == "outbox_full":
-        raise QueueFull(
-            "The queue is full: too many callbacks are not delivered yet. Try again later, or send the song "
-            "without a callback."
-        )
-    if verdict == "job_full":
-        raise TooManyCallbacks(
-            f"Job {job_id} has too many callbacks that are not delivered yet. Try again when they are."
-        )
-
-
 def payload_of(job: Job) -> bytes:
     """Return the message of a job without its callback, which is stored beside it."""
     return replace(job, callback=None).encode()
-
-
-def new_delivery_id() -> str:
-    """Return a unique id, as Standard Webhooks asks for."""
-    return f"msg_{secrets.token_hex(12)}"
-
-
-def delivery_id_of(payload: bytes) -> str:
-    """Return the delivery id of a message that was pushed by hand: the same message has the same id."""
-    return f"msg_{hashlib.sha256(payload).hexdigest()[:24]}"
 
 
 def encode_dead_letter(payload: bytes, reason: str) -> str:

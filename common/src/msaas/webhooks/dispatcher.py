@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msaas.logs import get_logger
 from msaas.metrics import CALLBACKS
-from msaas.queue.protocol import Delivery, Outbox
+from msaas.queue.outbox import Delivery, Outbox
 from msaas.webhooks.sender import CallbackFailed, CallbackRefused, CallbackRejected, CallbackUnwanted
 from msaas.webhooks.signing import sign
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msaas.errors import MsaasError, SeparationFailed
 from msaas.jobs import JobError
-from msaas.queue.protocol import Result
+from msaas.queue.consumer import Result
 
 
 class Outcome(StrEnum):

@@ -10,7 +10,7 @@ from msaas.jobs import Job
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
 from msaas.metrics import REAL_TIME_FACTOR, SEPARATION
-from msaas.queue.protocol import Result
+from msaas.queue.consumer import Result
 from msaas.recipe import Recipe
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, Step

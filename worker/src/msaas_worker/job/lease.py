@@ -14,7 +14,8 @@ from msaas.errors import LeaseLost, QueueUnavailable, Unavailable
 from msaas.fragments import Fragments
 from msaas.heartbeat import Beat, no_heartbeat
 from msaas.logs import bind_log, get_logger
-from msaas.queue.protocol import Claim, Consumer, QueuePolicy
+from msaas.queue.consumer import Claim, Consumer
+from msaas.queue.protocol import QueuePolicy
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import OnStep, Step, ignore_step
 from msaas_worker.job.outputs import put_output

@@ -3,7 +3,7 @@
 from msaas.errors import MsaasError
 from msaas.logs import get_logger
 from msaas.metrics import JOBS
-from msaas.queue.protocol import Claim
+from msaas.queue.consumer import Claim
 from msaas_worker.job.endings import Ending, Outcome, describe
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.separators import ModelPending

@@ -29,7 +29,8 @@ from msaas.heartbeat import Beat, no_heartbeat
 from msaas.jobs import Job
 from msaas.logs import get_logger, log_context
 from msaas.metrics import JOBS, QUEUE_WAIT
-from msaas.queue.protocol import Claim, Consumer, QueuePolicy, Result
+from msaas.queue.consumer import Claim, Consumer, Result
+from msaas.queue.protocol import QueuePolicy
 from msaas.songs import source_of
 from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt, OnStep, Step, ignore_step

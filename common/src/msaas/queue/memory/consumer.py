@@ -8,15 +8,17 @@ from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, QueueFull, 
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState
 from msaas.queue.abilities import Abilities
+from msaas.queue.consumer import NEARLY_DONE, Claim, Result
 from msaas.queue.memory.ledger import Ledger, Record
-from msaas.queue.protocol import DELETION_S, EXHAUSTED, NEARLY_DONE, Claim, Result, delivery_id_of
+from msaas.queue.outbox import delivery_id_of
+from msaas.queue.protocol import DELETION_S, EXHAUSTED
 from msaas.songs import source_of
 
 _LOOK_EVERY_S = 0.01
 
 
 class InMemoryConsumer:
-    """Implements `msaas.queue.protocol.Consumer`."""
+    """Implements `msaas.queue.consumer.Consumer`."""
 
     def __init__(self, queue: Ledger, *, worker: str) -> None:
         self._queue = queue

@@ -11,6 +11,7 @@ from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Fleet
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
+from msaas.queue.outbox import new_delivery_id
 from msaas.queue.protocol import (
     DELETION_S,
     EXHAUSTED,
@@ -24,7 +25,6 @@ from msaas.queue.protocol import (
     Request,
     anonymous_request,
     check_cancelled,
-    new_delivery_id,
     payload_of,
     queue_full,
 )

@@ -9,12 +9,10 @@ from dataclasses import replace
 
 from msaas.errors import CallbackNotFound, QueueUnavailable
 from msaas.jobs import Callback, JobError
-from msaas.queue.protocol import (
+from msaas.queue.outbox import (
     MAX_LISTED,
     REDELIVERABLE,
     Delivery,
-    QueuePolicy,
-    Request,
     body_of,
     callback_not_ready,
     check_callback_room,
@@ -22,10 +20,11 @@ from msaas.queue.protocol import (
     new_delivery_id,
     size_of,
 )
+from msaas.queue.protocol import QueuePolicy, Request
 
 
 class InMemoryOutbox:
-    """Implements `msaas.queue.protocol.Outbox`. With `away` set every call raises `QueueUnavailable`."""
+    """Implements `msaas.queue.outbox.Outbox`. With `away` set every call raises `QueueUnavailable`."""
 
     def __init__(
         self, *, clock: Callable[[], float] = time.time, policy: QueuePolicy = QueuePolicy()

@@ -11,16 +11,9 @@ from msaas.errors import AttemptsExhausted, ClaimRefused, LeaseLost, MalformedJo
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError
 from msaas.queue.abilities import Abilities
-from msaas.queue.protocol import (
-    DELETION_S,
-    EXHAUSTED,
-    NEARLY_DONE,
-    Claim,
-    QueuePolicy,
-    Result,
-    delivery_id_of,
-    encode_dead_letter,
-)
+from msaas.queue.consumer import NEARLY_DONE, Claim, Result
+from msaas.queue.outbox import delivery_id_of
+from msaas.queue.protocol import DELETION_S, EXHAUSTED, QueuePolicy, encode_dead_letter
 from msaas.queue.redis.clients import (
     BLOCK_S,
     BLOCKING_TIMEOUT_S,
@@ -36,7 +29,7 @@ from msaas.songs import source_of
 
 
 class RedisConsumer:
-    """Implements `msaas.queue.protocol.Consumer`.
+    """Implements `msaas.queue.consumer.Consumer`.
 
     `take` has its own client, so that no renewal waits for it.
     """

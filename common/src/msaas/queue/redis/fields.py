@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from msaas.errors import MalformedJob
 from msaas.fragments import Fragments
 from msaas.jobs import Callback, Job, JobError, JobState, JobStatus
-from msaas.queue.protocol import MAX_LISTED, QueuePolicy, data_json, size_of
+from msaas.queue.outbox import MAX_LISTED, data_json, size_of
+from msaas.queue.protocol import QueuePolicy
 
 T = TypeVar("T")
 

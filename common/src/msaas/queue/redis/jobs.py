@@ -9,6 +9,7 @@ import redis
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Abilities, Fleet
+from msaas.queue.outbox import check_callback_room, new_delivery_id
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
     DELETION_S,
@@ -23,9 +24,7 @@ from msaas.queue.protocol import (
     QueuePolicy,
     Request,
     anonymous_request,
-    check_callback_room,
     check_cancelled,
-    new_delivery_id,
     payload_of,
     queue_full,
 )

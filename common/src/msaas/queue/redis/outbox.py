@@ -4,15 +4,15 @@ import json
 
 from msaas.errors import CallbackNotFound
 from msaas.jobs import Callback
-from msaas.queue.protocol import (
+from msaas.queue.outbox import (
     REDELIVERABLE,
     Delivery,
-    QueuePolicy,
     body_of,
     callback_not_ready,
     check_callback_room,
     new_delivery_id,
 )
+from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.clients import RedisAddress, connect, our_errors
 from msaas.queue.redis.fields import callback_json, limits_json, text
 from msaas.queue.redis.keys import Keys
@@ -20,7 +20,7 @@ from msaas.queue.redis.scripts import Scripts
 
 
 class RedisOutbox:
-    """Implements `msaas.queue.protocol.Outbox`."""
+    """Implements `msaas.queue.outbox.Outbox`."""
 
     def __init__(
         self, address: RedisAddress, *, keys: Keys = Keys(), policy: QueuePolicy = QueuePolicy()

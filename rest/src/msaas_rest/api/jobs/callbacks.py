@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from msaas.errors import CallbackNotFound
 from msaas.jobs import rfc3339
-from msaas.queue.protocol import Delivery, JobQueue, Outbox
+from msaas.queue.outbox import Delivery, Outbox
+from msaas.queue.protocol import JobQueue
 from msaas.songs import parse_id
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.jobs.status import find_status

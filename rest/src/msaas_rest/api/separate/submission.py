@@ -12,7 +12,8 @@ from msaas.formats import FORMATS
 from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
 from msaas.queue.abilities import FFMPEG, Fleet
-from msaas.queue.protocol import ANONYMOUS, JobQueue, Outbox, Request, queue_full
+from msaas.queue.outbox import Outbox
+from msaas.queue.protocol import ANONYMOUS, JobQueue, Request, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
