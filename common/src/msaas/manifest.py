@@ -39,8 +39,6 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: The title in the tags of the song, an empty text if it has none.
     title: str = ""
-    #: Peaks by stem. Results of earlier releases have none.
-    peaks: Mapping[str, StemFile] = field(default_factory=dict)
     #: Fields of a newer version. An edit keeps them.
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -49,9 +47,6 @@ class Manifest:
         found["songhash"] = found.pop("job_id")
         if not self.title:
             del found["title"]
-        found["peaks"] = {stem: _with_extra(file) for stem, file in self.peaks.items()}
-        if not self.peaks:
-            del found["peaks"]
         found["stems"] = {stem: _with_extra(file) for stem, file in self.stems.items()}
         return json.dumps(found, indent=1, sort_keys=True).encode()
 
@@ -74,7 +69,6 @@ class Manifest:
                 stems={stem: _stem_file(entry) for stem, entry in found["stems"].items()},
                 options=dict(found.get("options") or {}),
                 title=str(found.get("title") or ""),
-                peaks={stem: _stem_file(entry) for stem, entry in (found.get("peaks") or {}).items()},
                 extra=_extra(cls, found, renamed=("songhash",)),
             )
         except (TypeError, KeyError, AttributeError) as error:
@@ -96,11 +90,7 @@ class Manifest:
         """Raises `UnknownStem`."""
         if stem not in self.stems:
             raise UnknownStem(f"Job {self.job_id} has no stem {stem!r}.")
-        return replace(self, stems=_without(self.stems, stem), peaks=_without(self.peaks, stem))
-
-
-def _without(files: Mapping[str, StemFile], stem: str) -> dict[str, StemFile]:
-    return {name: file for name, file in files.items() if name != stem}
+        return replace(self, stems={name: file for name, file in self.stems.items() if name != stem})
 
 
 def _stem_file(entry: Mapping[str, Any]) -> StemFile:

@@ -33,8 +33,9 @@ def fragment_file(fragments: Fragments, stem: str, *, number: int) -> str:
     return f"{fragments.job_id}-{stem}.{fragments.tag}.{number}{FRAGMENT_SUFFIX}"
 
 
-def peaks_file(job_id: str, stem: str) -> str:
-    return f"{job_id}-{stem}{PEAKS_SUFFIX}"
+def peaks_file(job_id: str, stem: str, *, sha256: str) -> str:
+    """Return the name of the peaks of the stem with this SHA-256. Another result has another name."""
+    return f"{job_id}-{stem}.{sha256[:16]}{PEAKS_SUFFIX}"
 
 
 def fragment_peaks_file(fragments: Fragments, stem: str) -> str:

@@ -5,7 +5,7 @@ import io
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO
@@ -205,33 +205,29 @@ class SongStore:
 
     # Results
 
-    def put_peaks(self, job_id: str, stem: str, peaks: bytes) -> StemFile:
-        """Store the peaks of a stem and return their entry of the manifest."""
-        name = peaks_file(job_id, stem)
-        self._put_bytes(name, peaks)
-        return StemFile(name, len(peaks), hashlib.sha256(peaks).hexdigest())
+    def put_peaks(self, job_id: str, stem: str, entry: StemFile, peaks: bytes) -> None:
+        """Store the peaks of the stem with this entry. Earlier releases know no peaks in a manifest."""
+        self._put_bytes(peaks_file(job_id, stem, sha256=entry.sha256), peaks)
 
     def _put_bytes(self, name: str, content: bytes, *, if_match: str = "") -> None:
         file, size_bytes = io.BytesIO(content), len(content)
         self.store.put(self.output_bucket, name, file, size_bytes=size_bytes, if_match=if_match)
 
     def peaks(self, job_id: str, stem: str) -> tuple[bytes, str]:
-        """Return the peaks of a finished stem with their SHA-256.
+        """Return the peaks of a finished stem, with the SHA-256 of the stem.
 
         Raises:
             PeaksNotFound: the job has no such stem, or an earlier release made it.
         """
         manifest = self.manifest(job_id)
-        entry = manifest.peaks.get(stem) if manifest else None
+        entry = manifest.stems.get(stem) if manifest else None
         if entry is None:
             raise _no_peaks(job_id, stem)
         try:
-            content = b"".join(self.store.get(self.output_bucket, entry.file))
+            name = peaks_file(job_id, stem, sha256=entry.sha256)
+            return b"".join(self.store.get(self.output_bucket, name)), entry.sha256
         except ObjectNotFound:
             raise _no_peaks(job_id, stem) from None
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise _no_peaks(job_id, stem)
-        return content, entry.sha256
 
     def put_stem(
         self, job_id: str, stem: str, file: IO[bytes], *, extension: str = DEFAULT_EXTENSION
@@ -401,15 +397,18 @@ class SongStore:
             TrackNotFound: the job has no such stem.
         """
         entry = self._manifest_with(job_id, stem, extension).stems[stem]
-        for name in (entry.file, peaks_file(job_id, stem)):
-            self.store.delete(self.output_bucket, name)
+        self._delete_stem(job_id, stem, entry)
         self._edit_manifest(job_id, self._without_missing)
 
-    def discard_stems(self, job_id: str, entries: Iterable[StemFile]) -> None:
+    def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
         """Delete stems and peaks of an unfinished result. An earlier manifest that names them drops them."""
-        for entry in entries:
-            self.store.delete(self.output_bucket, entry.file)
+        for stem, entry in entries.items():
+            self._delete_stem(job_id, stem, entry)
         self._edit_manifest(job_id, self._without_missing)
+
+    def _delete_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
+        for name in (entry.file, peaks_file(job_id, stem, sha256=entry.sha256)):
+            self.store.delete(self.output_bucket, name)
 
     def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
         """Replace the manifest by `edit(manifest)`. If another writer is first, edit its manifest.

@@ -31,17 +31,16 @@ class StoreSink:
     job_id: str
     extension: str
     entries: dict[str, StemFile] = field(default_factory=dict)
-    peaks: dict[str, StemFile] = field(default_factory=dict)
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         entry = put_output(self.song_store, lambda: self._put(stem, file))
         log.info("stem_stored", stem=stem, size_bytes=entry.size_bytes)
         self.entries[stem] = entry
-        self.peaks[stem] = self.song_store.put_peaks(self.job_id, stem, peaks)
+        self.song_store.put_peaks(self.job_id, stem, entry, peaks)
 
     def discard(self) -> None:
         """Delete the stems that were put. Raises `StoreUnavailable`."""
-        self.song_store.discard_stems(self.job_id, [*self.entries.values(), *self.peaks.values()])
+        self.song_store.discard_stems(self.job_id, self.entries)
         log.info("stems_discarded", stems=len(self.entries))
 
     def _put(self, stem: str, file: Path) -> StemFile:
@@ -151,7 +150,6 @@ def _manifest(
         stems=sink.entries,
         options=recipe.options(),
         title=separated.title,
-        peaks=sink.peaks,
     )
 
 
