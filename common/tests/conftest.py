@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from common.tests.backends import QueueBench, memory_bench, redis_bench
+from common.tests.stores import WatchedStore
 from msaas.queue.protocol import JobQueue
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore
+from msaas.storage.song_store import SongStore
 from tests.servers import RedisServer, redis_running
 
 
@@ -53,3 +55,15 @@ def bucket(store: ObjectStore, request: pytest.FixtureRequest) -> str:
     name = "b" + sha256(request.node.nodeid.encode()).hexdigest()[:20]
     store.make_bucket(name)
     return name
+
+
+@pytest.fixture
+def watched(store: ObjectStore) -> WatchedStore:
+    return WatchedStore(store)
+
+
+@pytest.fixture
+def song_store(watched: WatchedStore, bucket: str) -> SongStore:
+    song_store = SongStore(watched, f"{bucket}in", f"{bucket}out")
+    song_store.prepare()
+    return song_store

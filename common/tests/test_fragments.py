@@ -148,17 +148,17 @@ def song_store(store: ObjectStore, bucket: str) -> SongStore:
 
 def test_fragment_is_readable_until_deleted(song_store: SongStore) -> None:
     for stem in STEMS:
-        song_store.put_fragment(FIRST, stem, number=1, mp3=stem.encode())
-    assert song_store.fragment(FIRST, "drums", number=1) == b"drums"
+        song_store.fragments.put(FIRST, stem, number=1, mp3=stem.encode())
+    assert song_store.fragments.read(FIRST, "drums", number=1) == b"drums"
     for fragments, number in ((FIRST, 2), (SECOND, 1)):
         with pytest.raises(FragmentNotFound):
-            song_store.fragment(fragments, "drums", number=number)
-    song_store.delete_fragment(FIRST, number=1)
+            song_store.fragments.read(fragments, "drums", number=number)
+    song_store.fragments.delete(FIRST, number=1)
     assert list(song_store.outputs()) == []
 
 
 def test_fragments_are_not_listed_as_results_but_deleted_with_them(song_store: SongStore) -> None:
-    song_store.put_fragment(FIRST, "drums", number=1, mp3=b"fragment")
+    song_store.fragments.put(FIRST, "drums", number=1, mp3=b"fragment")
     song_store.put_stem(SONG, "drums", io.BytesIO(b"stem"))
     assert [found.key for found in song_store.results()] == [f"{SONG}-drums.mp3"]
     song_store.delete_contents()

@@ -36,7 +36,7 @@ class Running:
         self.consumer.renew(self.claim, progress=0.5, fragments=fragments)
         for number in range(1, stored + 1):
             for stem in STEMS:
-                self.song_store.put_fragment(fragments, stem, number=number, mp3=b"mp3")
+                self.song_store.fragments.put(fragments, stem, number=number, mp3=b"mp3")
         return fragments
 
     def stored(self) -> list[str]:

@@ -41,7 +41,7 @@ def store_fragments(song_store: SongStore) -> None:
     for number in (1, 2):
         for stem in FOUR_STEMS:
             mp3 = f"{stem} {number} ".encode() * 100
-            song_store.put_fragment(FRAGMENTS, stem, number=number, mp3=mp3)
+            song_store.fragments.put(FRAGMENTS, stem, number=number, mp3=mp3)
 
 
 def test_player_gets_fragments_in_order_until_the_job_is_done(service_on_each_store: Service) -> None:

@@ -51,8 +51,8 @@ def test_peaks_grow_with_the_fragments_of_a_running_job(service: Service) -> Non
     assert peaks(service).status_code == 404
     for number in (1, 2):
         service.song_store.prepare()
-        service.song_store.put_fragment(fragments, "vocals", number=number, mp3=b"mp3")
-        service.song_store.put_fragment_peaks(fragments, "vocals", PEAKS[: 100 * number])
+        service.song_store.fragments.put(fragments, "vocals", number=number, mp3=b"mp3")
+        service.song_store.fragments.put_peaks(fragments, "vocals", PEAKS[: 100 * number])
         fragments = fragments.with_next(until_s=5.0 * number)
         worker.renew(claim, progress=0.1 * number, fragments=fragments)
         answer = peaks(service)

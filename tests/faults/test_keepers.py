@@ -61,7 +61,7 @@ def leave_fragments(system: System) -> None:
     claim = consumer.claim(Job.decode(payload), payload=payload)
     fragments = Fragments(job_id=job_id, tag="tag", stems=STEMS)
     for stem in STEMS:
-        system.song_store.put_fragment(fragments, stem, number=1, mp3=b"mp3")
+        system.song_store.fragments.put(fragments, stem, number=1, mp3=b"mp3")
     consumer.renew(claim, progress=0.1, fragments=fragments)
     consumer.release(claim, delay_s=3600)
 

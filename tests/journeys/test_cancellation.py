@@ -152,7 +152,7 @@ class Bench:
         assert status
         assert status.state is JobState.CANCELLED
         for fragments in self.queue.stale_fragments():
-            self.songs.delete_fragments(fragments)
+            self.songs.fragments.delete_all(fragments)
         assert [each.key for each in self.songs.results()] == []
 
 

@@ -127,8 +127,8 @@ def work_of_worker(songs: SongStore) -> None:
     assert b"".join(songs.song(SONG)) == b"song"
     assert songs.find(SONG, Recipe(), models=["htdemucs"])
     fragments = Fragments(job_id=SONG, tag="t", stems=("bass",), count=1)
-    songs.put_fragment(fragments, "bass", number=0, mp3=b"mp3")
-    songs.delete_fragment(fragments, number=0)
+    songs.fragments.put(fragments, "bass", number=0, mp3=b"mp3")
+    songs.fragments.delete(fragments, number=0)
     songs.put_manifest(_manifest(songs))
 
 

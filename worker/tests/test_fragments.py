@@ -58,7 +58,8 @@ def play(system: System, job_id: str) -> dict[str, bytes]:
         if fragments and fragments.count >= number:
             try:
                 more = {
-                    stem: system.song_store.fragment(fragments, stem, number=number) for stem in FOUR_STEMS
+                    stem: system.song_store.fragments.read(fragments, stem, number=number)
+                    for stem in FOUR_STEMS
                 }
             except FragmentNotFound:  # The job is done: the stems take over.
                 continue

@@ -11,6 +11,6 @@ def collect_fragments(queue: JobQueue, song_store: SongStore) -> None:
     """Raises `Unavailable`. The next call finds the remaining fragments again."""
     for fragments in queue.stale_fragments():
         # The worker may have ended between storing a fragment and publishing it.
-        song_store.delete_fragments(fragments)
+        song_store.fragments.delete_all(fragments)
         queue.forget_fragments(fragments)
         log.debug("fragments_collected", job_id=fragments.job_id, count=fragments.count)

@@ -1,5 +1,7 @@
 """Protocol of the object store: opaque bytes in buckets."""
 
+import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -8,6 +10,9 @@ from msaas.errors import ObjectChanged
 
 #: `get` yields chunks of about this size.
 CHUNK_BYTES = 64 * 1024
+#: A song or a manifest that is asked for again is stored again unless the object is younger: retention counts
+#: from the last request.
+_YOUNG_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +76,13 @@ class ObjectStore(Protocol):
 
     def list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
         """Yield the objects whose keys begin with `prefix`, in the order of their keys."""
+
+
+def put_bytes(store: ObjectStore, bucket: str, key: str, content: bytes, *, if_match: str = "") -> None:
+    """Store `content`; `if_match` as in `ObjectStore.put`."""
+    store.put(bucket, key, io.BytesIO(content), size_bytes=len(content), if_match=if_match)
+
+
+def is_young(found: StoredObject) -> bool:
+    """Return whether the object need not be stored again to be spared by retention."""
+    return time.time() - found.modified_at < _YOUNG_S

@@ -1,11 +1,9 @@
 """The song store: songs, stems, fragments and manifests as objects in two buckets."""
 
 import hashlib
-import io
 import os
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO
@@ -13,40 +11,29 @@ from typing import IO, BinaryIO
 from msaas.containers import MP3, SONG_EXTENSIONS
 from msaas.errors import (
     DamagedStem,
-    FragmentNotFound,
     ObjectChanged,
     ObjectNotFound,
-    PeaksNotFound,
     SongDamaged,
     SongMissing,
-    TooBusy,
     TrackNotFound,
 )
-from msaas.fragments import Fragments
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
 from msaas.models import STEMS
 from msaas.recipe import Recipe
 from msaas.songs import is_sha256, source_of
+from msaas.storage.fragment_store import FragmentStore, peaks_not_found
+from msaas.storage.manifests import Manifests
 from msaas.storage.names import (
     DEFAULT_EXTENSION,
     FRAGMENT_SUFFIX,
     MANIFEST_SUFFIX,
-    fragment_file,
-    fragment_peaks_file,
-    manifest_file,
     peaks_file,
     song_file,
     stem_file,
 )
-from msaas.storage.protocol import ObjectStore, StoredObject, object_changed
+from msaas.storage.protocol import ObjectStore, StoredObject, is_young, put_bytes
 from msaas.storage.verified import Verified
-
-#: A song or a manifest that is asked for again is stored again unless the object is younger: retention counts
-#: from the last request.
-_YOUNG_S = 600.0
-#: An edit of a manifest is tried this often while other writers are first. Two of them are rare.
-_MAX_EDITS = 20
 
 log = get_logger()
 
@@ -116,7 +103,7 @@ class SongStore:
         """Return whether the song is stored, intact and young."""
         try:
             found = self.store.stat(self.input_bucket, name)
-            if found.size_bytes != size_bytes or not _is_young(found):
+            if found.size_bytes != size_bytes or not is_young(found):
                 return False
             return _sha256_of(self.store.get(self.input_bucket, name, etag=found.etag)) == song_hash
         except ObjectNotFound:
@@ -166,52 +153,19 @@ class SongStore:
     def songs(self) -> Iterator[StoredObject]:
         return self._list(self.input_bucket)
 
-    # Fragments of running jobs
+    @property
+    def fragments(self) -> FragmentStore:
+        return FragmentStore(self.store, self.output_bucket)
 
-    def put_fragment(self, fragments: Fragments, stem: str, *, number: int, mp3: bytes) -> None:
-        self._put_bytes(fragment_file(fragments, stem, number=number), mp3)
-
-    def fragment(self, fragments: Fragments, stem: str, *, number: int) -> bytes:
-        """Raises `FragmentNotFound`."""
-        name = fragment_file(fragments, stem, number=number)
-        try:
-            return b"".join(self.store.get(self.output_bucket, name))
-        except ObjectNotFound:
-            raise FragmentNotFound(
-                f"Fragment {number} of {stem} of job {fragments.job_id} is deleted. The job may have ended."
-            ) from None
-
-    def delete_fragment(self, fragments: Fragments, *, number: int) -> None:
-        for stem in fragments.stems:
-            self.store.delete(self.output_bucket, fragment_file(fragments, stem, number=number))
-
-    def put_fragment_peaks(self, fragments: Fragments, stem: str, peaks: bytes) -> None:
-        """Store the peaks of all fragments so far."""
-        self._put_bytes(fragment_peaks_file(fragments, stem), peaks)
-
-    def fragment_peaks(self, fragments: Fragments, stem: str) -> bytes:
-        """Raises `PeaksNotFound`."""
-        try:
-            return b"".join(self.store.get(self.output_bucket, fragment_peaks_file(fragments, stem)))
-        except ObjectNotFound:
-            raise _no_peaks(fragments.job_id, stem) from None
-
-    def delete_fragments(self, fragments: Fragments) -> None:
-        """Delete all fragments, also one that was stored and not published, and their peaks."""
-        for number in range(1, fragments.count + 2):
-            self.delete_fragment(fragments, number=number)
-        for stem in fragments.stems:
-            self.store.delete(self.output_bucket, fragment_peaks_file(fragments, stem))
+    @property
+    def _manifests(self) -> Manifests:
+        return Manifests(self.store, self.output_bucket)
 
     # Results
 
     def put_peaks(self, job_id: str, stem: str, entry: StemFile, peaks: bytes) -> None:
         """Store the peaks of the stem with this entry. Earlier releases know no peaks in a manifest."""
-        self._put_bytes(peaks_file(job_id, stem, sha256=entry.sha256), peaks)
-
-    def _put_bytes(self, name: str, content: bytes, *, if_match: str = "") -> None:
-        file, size_bytes = io.BytesIO(content), len(content)
-        self.store.put(self.output_bucket, name, file, size_bytes=size_bytes, if_match=if_match)
+        put_bytes(self.store, self.output_bucket, peaks_file(job_id, stem, sha256=entry.sha256), peaks)
 
     def peaks(self, job_id: str, stem: str) -> tuple[bytes, str]:
         """Return the peaks of a finished stem, with the SHA-256 of the stem.
@@ -222,12 +176,12 @@ class SongStore:
         manifest = self.manifest(job_id)
         entry = manifest.stems.get(stem) if manifest else None
         if entry is None:
-            raise _no_peaks(job_id, stem)
+            raise peaks_not_found(job_id, stem)
         try:
             name = peaks_file(job_id, stem, sha256=entry.sha256)
             return b"".join(self.store.get(self.output_bucket, name)), entry.sha256
         except ObjectNotFound:
-            raise _no_peaks(job_id, stem) from None
+            raise peaks_not_found(job_id, stem) from None
 
     def put_stem(
         self, job_id: str, stem: str, file: IO[bytes], *, extension: str = DEFAULT_EXTENSION
@@ -243,17 +197,11 @@ class SongStore:
 
     def put_manifest(self, manifest: Manifest, *, if_match: str = "") -> None:
         """Store the manifest; `if_match` as in `ObjectStore.put`."""
-        self._put_bytes(manifest_file(manifest.job_id), manifest.encode(), if_match=if_match)
+        self._manifests.put(manifest, if_match=if_match)
 
-    def manifest(self, job_id: str, *, etag: str = "") -> Manifest | None:
-        """Return the manifest, or None while the job is not done. With `etag`, raises `ObjectChanged`."""
-        try:
-            name = manifest_file(job_id)
-            return Manifest.decode(b"".join(self.store.get(self.output_bucket, name, etag=etag)))
-        except ObjectChanged:
-            raise
-        except (ObjectNotFound, ValueError):
-            return None
+    def manifest(self, job_id: str) -> Manifest | None:
+        """Return the manifest, or None while the job is not done."""
+        return self._manifests.get(job_id)
 
     def whole_manifest(self, job_id: str) -> Manifest | None:
         """Return the manifest if every stem it names is stored in its size."""
@@ -277,24 +225,7 @@ class SongStore:
             TooBusy: other writers change the manifest all the time.
         """
         models = tuple(models)
-        for _ in range(_MAX_EDITS):
-            with suppress(ObjectChanged):
-                manifest = self.find(job_id, recipe, models=models)
-                if manifest:
-                    self._renew_manifest(job_id)
-                return manifest
-        raise _manifest_busy(job_id)
-
-    def _renew_manifest(self, job_id: str) -> None:
-        """Store the same bytes again unless they are young. Raises `ObjectChanged`."""
-        name = manifest_file(job_id)
-        try:
-            found = self.store.stat(self.output_bucket, name)
-        except ObjectNotFound:
-            raise object_changed(name) from None
-        if not _is_young(found):
-            text = b"".join(self.store.get(self.output_bucket, name, etag=found.etag))
-            self._put_bytes(name, text, if_match=found.etag)
+        return self._manifests.renew(job_id, find=lambda: self.find(job_id, recipe, models=models))
 
     def stored_stems(self, job_id: str) -> tuple[Manifest | None, tuple[str, ...]]:
         """Return the manifest, and its stems that are stored in their size, in the order of the models."""
@@ -386,7 +317,7 @@ class SongStore:
         def forget(manifest: Manifest) -> Manifest:
             return manifest.without(stem) if manifest.stems.get(stem) == entry else manifest
 
-        self._edit_manifest(job_id, forget)
+        self._manifests.edit(job_id, forget)
 
     def remove_stem(self, job_id: str, stem: str, *, extension: str | None = None) -> None:
         """Remove the stem from the store and the manifest, so that the next request makes it again.
@@ -398,40 +329,17 @@ class SongStore:
         """
         entry = self._manifest_with(job_id, stem, extension).stems[stem]
         self._delete_stem(job_id, stem, entry)
-        self._edit_manifest(job_id, self._without_missing)
+        self._manifests.edit(job_id, self._without_missing)
 
     def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
         """Delete stems and peaks of an unfinished result. An earlier manifest that names them drops them."""
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
-        self._edit_manifest(job_id, self._without_missing)
+        self._manifests.edit(job_id, self._without_missing)
 
     def _delete_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
         for name in (entry.file, peaks_file(job_id, stem, sha256=entry.sha256)):
             self.store.delete(self.output_bucket, name)
-
-    def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
-        """Replace the manifest by `edit(manifest)`. If another writer is first, edit its manifest.
-
-        A change is read again, because some S3 servers ignore the condition of a write.
-        """
-        for _ in range(_MAX_EDITS):
-            with suppress(ObjectChanged):
-                if not self._edit_once(job_id, edit):
-                    return
-        raise _manifest_busy(job_id)
-
-    def _edit_once(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> bool:
-        """Return whether the manifest was changed. Raises `ObjectChanged`."""
-        try:
-            etag = self.store.stat(self.output_bucket, manifest_file(job_id)).etag
-        except ObjectNotFound:
-            return False
-        manifest = self.manifest(job_id, etag=etag)
-        if manifest is None or (edited := edit(manifest)) == manifest:
-            return False
-        self.put_manifest(edited, if_match=etag)
-        return True
 
     def _without_missing(self, manifest: Manifest) -> Manifest:
         for stem in self._missing(manifest):
@@ -466,10 +374,6 @@ def song_missing(song_hash: str) -> SongMissing:
     return SongMissing(f"The store has no song {song_hash}. Send its bytes.")
 
 
-def _is_young(found: StoredObject) -> bool:
-    return time.time() - found.modified_at < _YOUNG_S
-
-
 def _sha256_of(chunks: Iterable[bytes]) -> str:
     sha256 = hashlib.sha256()
     for chunk in chunks:
@@ -480,11 +384,3 @@ def _sha256_of(chunks: Iterable[bytes]) -> str:
 def _place(stem: str) -> tuple[int, str]:
     """Return the sort key of a stem. One of a newer version comes last."""
     return (STEMS.index(stem) if stem in STEMS else len(STEMS), stem)
-
-
-def _manifest_busy(job_id: str) -> TooBusy:
-    return TooBusy(f"The manifest of job {job_id} is being changed. Try again in 5 s.")
-
-
-def _no_peaks(job_id: str, stem: str) -> PeaksNotFound:
-    return PeaksNotFound(f"Job {job_id} has no peaks of {stem} yet, or was made by an earlier release.")

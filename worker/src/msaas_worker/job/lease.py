@@ -134,20 +134,20 @@ class LeasedAttempt:
         number = self._fragments.count + 1
         self._put_fragment(self._fragments, stems, number=number)
         for stem, content in peaks.items():
-            self._song_store.put_fragment_peaks(self._fragments, stem, content)
+            self._song_store.fragments.put_peaks(self._fragments, stem, content)
         published = self._fragments.with_next(until_s=until_s)
         try:
             self._renew(published)
         except LeaseLost:
             # The attempt is over, and the collector may have passed before this fragment was stored.
-            self._song_store.delete_fragments(self._fragments)
+            self._song_store.fragments.delete_all(self._fragments)
             raise
         self._fragments = published
 
     def _put_fragment(self, fragments: Fragments, stems: Mapping[str, bytes], *, number: int) -> None:
         songs = self._song_store
         for stem, mp3 in stems.items():
-            put_output(songs, partial(songs.put_fragment, fragments, stem, number=number, mp3=mp3))
+            put_output(songs, partial(songs.fragments.put, fragments, stem, number=number, mp3=mp3))
 
     def reach(self, step: Step) -> None:
         self._on_step(step, job_id=self.job_id)

@@ -31,4 +31,4 @@ def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_
             f"Fragment {number[:20]!r} of {stem} does not exist. "
             f"Job {fragments.job_id} has fragments 1 to {fragments.count} of {', '.join(fragments.stems)}."
         )
-    return song_store.fragment(fragments, stem, number=int(number))
+    return song_store.fragments.read(fragments, stem, number=int(number))

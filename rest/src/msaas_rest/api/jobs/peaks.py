@@ -19,4 +19,4 @@ def read_peaks(job_id: str, part: str, *, queue: JobQueue, song_store: SongStore
         fragments = find_fragments(parse_id(job_id), queue=queue)
     except FragmentNotFound:
         return song_store.peaks(job_id, stem)
-    return song_store.fragment_peaks(fragments, stem), ""
+    return song_store.fragments.peaks(fragments, stem), ""
