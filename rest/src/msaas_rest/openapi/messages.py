@@ -102,38 +102,37 @@ class Options(Message):
     )
 
 
-class SongByName(Options):
+class Reference(Options):
+    """A song that the store has, or that is fetched, with its options."""
+
+    hash: Annotated[str, Field(description="SHA-256 of a song in the store, in place of the song")] = ""
+    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
+    url: Annotated[str, Field(description="Public http or https URL of the song, in place of the song")] = ""
+
+
+class SongByName(Reference):
     """A song that the store has, or that is fetched, with its options as form fields."""
 
-    hash: Annotated[str, Field(description="SHA-256 of a song in the store")] = ""
-    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
-    url: Annotated[str, Field(description="Public http or https URL of the song")] = ""
     callback: Annotated[str, Field(description='JSON text: `{"url", "data"?, "secret"?, "events"?}`')] = ""
 
 
-class SongAsJson(Options):
+class SongAsJson(Reference):
     """A song as base64 in `mp3` or `file`, or by `hash` or `url`, with its options."""
 
     model_config = ConfigDict(json_schema_extra=_need_song)
 
     mp3: Annotated[Base64, Field(description="The song, an audio file of any known kind")] = ""
     file: Annotated[Base64, Field(description="The same as `mp3`")] = ""
-    hash: Annotated[str, Field(description="SHA-256 of a song in the store, in place of the song")] = ""
-    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
-    url: Annotated[str, Field(description="Public http or https URL of the song, in place of the song")] = ""
     callback: Callback | None = None
 
 
-class SongAsForm(Options):
+class SongAsForm(Reference):
     """A song as a file in `mp3` or `file`, with its options as form fields."""
 
     model_config = ConfigDict(json_schema_extra=_need_song)
 
     mp3: Annotated[File, Field(description="The song, an audio file of any known kind")] = ""
     file: Annotated[File, Field(description="The same as `mp3`")] = ""
-    hash: Annotated[str, Field(description="SHA-256 of a song in the store, in place of the song")] = ""
-    songhash: Annotated[str, Field(description="The same as `hash`")] = ""
-    url: Annotated[str, Field(description="Public http or https URL of the song, in place of the song")] = ""
     callback: Annotated[str, Field(description='JSON text: `{"url", "data"?, "secret"?, "events"?}`')] = ""
 
 
