@@ -192,7 +192,8 @@ def test_second_attempt_makes_the_same_bytes(system: System, shared_pool: Worker
         )
         system.send(song)
         assert dying.exit_code() == -signal.SIGKILL
-        assert len(list(system.song_store.results())) == 2
+        stems = [each.key for each in system.song_store.results() if each.key.endswith(".mp3")]
+        assert len(stems) == 2
     finally:
         worker.signal(signal.SIGCONT)
     status = system.wait_for_end(job_id)
