@@ -151,7 +151,7 @@ def test_result_that_is_found_is_renewed(worker: Worker, monkeypatch: pytest.Mon
     """A push by hand is a request: retention counts from it."""
     worker.queue.enqueue(Job(job_id=JOB_ID))
     worker.work()
-    monkeypatch.setattr("msaas.storage.song_store.time", SimpleNamespace(time=lambda: time.time() + 3600))
+    monkeypatch.setattr("msaas.storage.protocol.time", SimpleNamespace(time=lambda: time.time() + 3600))
     stored_at = manifest_time(worker)
     worker.queue.push(JOB_ID.encode())
     worker.work()
