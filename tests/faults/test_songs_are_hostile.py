@@ -134,5 +134,5 @@ def test_full_disk_fails_one_job_and_not_the_next(system: System, pool: WorkerPo
     assert done.state is JobState.DONE
     assert worker.is_alive()
     disk = Path(f"/proc/{worker.process.pid}/root{pool.scratch}")
-    assert files_in(disk) == {"lock", "heartbeat"}
+    wait_until(lambda: files_in(disk) == {"lock", "heartbeat"})
     figure(f"4 MB: {failed.error.detail.rstrip('.')}; the next small one done; 0 files left")

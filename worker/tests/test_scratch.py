@@ -1,8 +1,10 @@
 """Scratch folders of workers that live, die and start at the same time."""
 
 import fcntl
+import shutil
+import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -39,3 +41,25 @@ def test_worker_that_starts_beside_another_leaves_its_scratch(
     assert siblings
     with scratch.folder() as folder:
         assert folder.is_dir()
+
+
+def test_folder_is_deleted_in_the_background_before_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_delete, delete = threading.Event(), shutil.rmtree
+
+    def delete_slowly(*arguments: Any, **options: Any) -> None:
+        may_delete.wait(10)
+        delete(*arguments, **options)
+
+    scratch = Scratch(tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", delete_slowly)
+    with scratch.folder() as first:
+        (first / "song").write_bytes(b"x")
+    assert (first / "song").exists()
+    may_delete.set()
+    with scratch.folder() as second:
+        assert not first.exists()
+        assert second.is_dir()
+    scratch.remove()
+    assert list(tmp_path.iterdir()) == []

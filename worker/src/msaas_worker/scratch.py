@@ -3,10 +3,13 @@
 import fcntl
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from msaas.background import spawn
 
 _PREFIX = "msaas-worker-"
 #: Prefix of a folder whose lock is not held yet, so that another worker does not delete it.
@@ -28,6 +31,7 @@ class Scratch:
         self._lock = open(unlocked / _LOCK, "w")  # noqa: SIM115 - held until the process ends
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._folder = unlocked.rename(root / (_PREFIX + unlocked.name.removeprefix(_UNLOCKED_PREFIX)))
+        self._deletion: threading.Thread | None = None
 
     @property
     def heartbeat(self) -> Path:
@@ -35,13 +39,27 @@ class Scratch:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Create a folder for one job, and delete it at the end. Raises `ScratchGone`."""
+        """Create a folder for one job. Raises `ScratchGone`.
+
+        It is deleted in the background, which takes seconds for the gigabytes of a long song. The next folder
+        waits for this, so that it has the room.
+        """
+        self.wait_for_deletion()
         if not self._folder.is_dir():
             raise ScratchGone(str(self._folder))
-        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        try:
+            yield folder
+        finally:
+            self._deletion = spawn(shutil.rmtree, folder, True, name="scratch")
+
+    def wait_for_deletion(self) -> None:
+        """Return once the folder of the job before is deleted."""
+        if self._deletion:
+            self._deletion.join()
 
     def remove(self) -> None:
+        self.wait_for_deletion()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
 
