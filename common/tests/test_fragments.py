@@ -149,10 +149,11 @@ def song_store(store: ObjectStore, bucket: str) -> SongStore:
 def test_fragment_is_readable_until_deleted(song_store: SongStore) -> None:
     for stem in STEMS:
         song_store.fragments.put(FIRST, stem, number=1, mp3=stem.encode())
-    assert song_store.fragments.read(FIRST, "drums", number=1) == b"drums"
+    opened = song_store.fragments.open_fragment(FIRST, "drums", number=1)
+    assert (opened.size_bytes, b"".join(opened.chunks)) == (5, b"drums")
     for fragments, number in ((FIRST, 2), (SECOND, 1)):
         with pytest.raises(FragmentNotFound):
-            song_store.fragments.read(fragments, "drums", number=number)
+            song_store.fragments.open_fragment(fragments, "drums", number=number)
     song_store.fragments.delete(FIRST, number=1)
     assert list(song_store.outputs()) == []
 

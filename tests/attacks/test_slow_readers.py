@@ -11,6 +11,9 @@ import pytest
 from rest.tests.conftest import Start
 from rest.tests.service import Service, store_stems
 
+from msaas.fragments import Fragments
+from msaas.jobs import Job
+from msaas.models import FOUR_STEMS
 from msaas.storage.song_store import SongStore
 from tests.attacks.crowd import measure
 from tests.servers import S3Access, wait_until
@@ -21,45 +24,82 @@ STEM_BYTES = 9_600_000
 _HEAD = b"HTTP/1.1 200 "
 
 
-def store_stem(song_store: SongStore, size_bytes: int) -> None:
+#: Of two hours: two bytes for every 512 samples at 44.1 kHz.
+PEAKS_BYTES = 1_240_312
+#: The longest fragment, of 51.2 s.
+FRAGMENT_BYTES = 2_048_000
+TRACK, ARCHIVE, PEAKS = f"track/{JOB}/bass.mp3", f"archive/{JOB}.zip", f"job/{JOB}/peaks/bass"
+FRAGMENT = f"job/{JOB}/pieces/bass/1"
+
+
+def store_result(song_store: SongStore, *, stems: tuple[str, ...] = ("bass",), size_bytes: int) -> None:
+    """Store a result in which `stems` have this size, and the peaks of the bass."""
     store_stems(song_store, JOB)
     manifest = song_store.manifest(JOB)
     assert manifest is not None
-    file = song_store.put_stem(JOB, "bass", io.BytesIO(bytes(size_bytes)))
-    song_store.put_manifest(replace(manifest, stems={**manifest.stems, "bass": file}))
+    files = {stem: song_store.put_stem(JOB, stem, io.BytesIO(bytes(size_bytes))) for stem in stems}
+    song_store.put_manifest(replace(manifest, stems={**manifest.stems, **files}))
+    song_store.put_peaks(JOB, "bass", files["bass"], bytes(PEAKS_BYTES))
 
 
-def start_reader(port: int, *, headers: str = "") -> socket.socket:
-    """Ask for the stem, and read nothing of it."""
+def publish_fragment(service: Service) -> None:
+    """Bring the job to its first fragment."""
+    service.song_store.prepare()
+    fragments = Fragments(job_id=JOB, tag="t", stems=FOUR_STEMS)
+    service.song_store.fragments.put(fragments, "bass", number=1, mp3=bytes(FRAGMENT_BYTES))
+    service.queue.enqueue(Job(job_id=JOB))
+    worker = service.queue.consumer("w1")
+    payload = worker.take(timeout_s=5) or b""
+    claim = worker.claim(Job.decode(payload), payload=payload)
+    worker.renew(claim, progress=0.1, fragments=fragments.with_next(until_s=51.2))
+
+
+def start_reader(port: int, *, path: str = TRACK, headers: str = "") -> socket.socket:
+    """Ask for a file, and read nothing of it."""
     reader = socket.socket()
     reader.settimeout(60)
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.connect(("127.0.0.1", port))
-    reader.sendall(f"GET /apiv1/track/{JOB}/bass.mp3 HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+    reader.sendall(f"GET /apiv1/{path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
     return reader
 
 
 @pytest.mark.long
 @pytest.mark.fault("T2")
 @pytest.mark.parametrize("readers", [100, pytest.param(1000, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    ("path", "least_bytes"),
+    [(TRACK, STEM_BYTES), (ARCHIVE, 4 * STEM_BYTES), (PEAKS, PEAKS_BYTES), (FRAGMENT, FRAGMENT_BYTES)],
+    ids=["track", "archive", "peaks", "fragment"],
+)
 @pytest.mark.parametrize("store", ["directory", "s3"])
 def test_slow_readers_take_little_memory_each(
-    request: pytest.FixtureRequest, start: Start, figure: Callable[[str], None], store: str, readers: int
+    request: pytest.FixtureRequest,
+    start: Start,
+    figure: Callable[[str], None],
+    *,
+    store: str,
+    path: str,
+    least_bytes: int,
+    readers: int,
 ) -> None:
     environment = {}
     if store == "s3":
         s3: S3Access = request.getfixturevalue("s3_server")
         environment = {"STORE_DIR": "", **s3.environment}
     service = start(**environment)
-    store_stem(service.song_store, STEM_BYTES)
-    assert len(service.get(f"/apiv1/track/{JOB}/bass.mp3").content) == STEM_BYTES
+    if path == FRAGMENT:
+        publish_fragment(service)
+    else:
+        store_result(service.song_store, stems=FOUR_STEMS, size_bytes=STEM_BYTES)
+    assert len(service.get(f"/apiv1/{path}").content) >= least_bytes
     before_mib = memory_mib(service)
     port = service.settings.port
     crowd: list[socket.socket] = []
     try:
         for _ in range(readers):
             # One after the other: the S3 server of the tests hashes the object at each request.
-            reader = start_reader(port)
+            reader = start_reader(port, path=path)
             crowd.append(reader)
             assert (head := reader.recv(13, socket.MSG_WAITALL)) == _HEAD, head + reader.recv(2000)
         waits = asyncio.run(measure(port, "/apiv1/queue", requests=50))
@@ -68,7 +108,7 @@ def test_slow_readers_take_little_memory_each(
     finally:
         for reader in crowd:
             reader.close()
-    figure(f"{store}, {readers} readers: +{grown_mib:.0f} MiB, others {waits}")
+    figure(f"{store}, {readers} readers of {path.replace(JOB, '<id>')}: +{grown_mib:.0f} MiB, others {waits}")
     assert waits.failed == 0
     assert grown_mib <= 40 + 0.2 * readers
     wait_until(lambda: not established(service))
@@ -82,7 +122,7 @@ def test_many_ranges_of_a_large_stem_write_nothing(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     service = start(TMPDIR=str(scratch))
-    store_stem(service.song_store, 288_000_000)
+    store_result(service.song_store, size_bytes=288_000_000)
     before_mib = memory_mib(service)
     read_before = service.serving.io_counters().read_chars
     crowd = [start_reader(service.settings.port, headers=f"Range: bytes={at}-{at}\r\n") for at in range(16)]

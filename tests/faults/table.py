@@ -92,7 +92,7 @@ FAULTS: dict[str, Fault] = {
         "p99 of the others ≤ 100 ms, none refused",
     ),
     "T2": Fault(
-        "1,000 clients that read nothing of their stem",
+        "1,000 clients that read nothing of a stem, an archive, peaks or a fragment",
         "memory grows by ≤ 40 MiB and 0.2 MiB a client, every other request is answered",
     ),
     "T3": Fault(

@@ -58,7 +58,9 @@ def play(system: System, job_id: str) -> dict[str, bytes]:
         if fragments and fragments.count >= number:
             try:
                 more = {
-                    stem: system.song_store.fragments.read(fragments, stem, number=number)
+                    stem: b"".join(
+                        system.song_store.fragments.open_fragment(fragments, stem, number=number).chunks
+                    )
                     for stem in FOUR_STEMS
                 }
             except FragmentNotFound:  # The job is done: the stems take over.

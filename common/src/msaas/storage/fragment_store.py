@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from msaas.errors import FragmentNotFound, ObjectNotFound, PeaksNotFound
 from msaas.fragments import Fragments
 from msaas.storage.names import fragment_file, fragment_peaks_file
-from msaas.storage.protocol import ObjectStore, put_bytes
+from msaas.storage.protocol import ObjectStore, OpenObject, open_object, put_bytes
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class FragmentStore:
     def put(self, fragments: Fragments, stem: str, *, number: int, mp3: bytes) -> None:
         put_bytes(self.store, self.bucket, fragment_file(fragments, stem, number=number), mp3)
 
-    def read(self, fragments: Fragments, stem: str, *, number: int) -> bytes:
-        """Raises `FragmentNotFound`."""
+    def open_fragment(self, fragments: Fragments, stem: str, *, number: int) -> OpenObject:
+        """Return the MP3. Raises `FragmentNotFound`."""
         name = fragment_file(fragments, stem, number=number)
         try:
-            return b"".join(self.store.get(self.bucket, name))
+            return open_object(self.store, self.bucket, name)
         except ObjectNotFound:
             raise FragmentNotFound(
                 f"Fragment {number} of {stem} of job {fragments.job_id} is deleted. The job may have ended."
@@ -36,10 +36,10 @@ class FragmentStore:
         """Store the peaks of all fragments so far."""
         put_bytes(self.store, self.bucket, fragment_peaks_file(fragments, stem), peaks)
 
-    def peaks(self, fragments: Fragments, stem: str) -> bytes:
+    def open_peaks(self, fragments: Fragments, stem: str) -> OpenObject:
         """Raises `PeaksNotFound`."""
         try:
-            return b"".join(self.store.get(self.bucket, fragment_peaks_file(fragments, stem)))
+            return open_object(self.store, self.bucket, fragment_peaks_file(fragments, stem))
         except ObjectNotFound:
             raise peaks_not_found(fragments.job_id, stem) from None
 

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO, Protocol
 
 from msaas.errors import ObjectChanged
@@ -81,6 +82,26 @@ class ObjectStore(Protocol):
 def put_bytes(store: ObjectStore, bucket: str, key: str, content: bytes, *, if_match: str = "") -> None:
     """Store `content`; `if_match` as in `ObjectStore.put`."""
     store.put(bucket, key, io.BytesIO(content), size_bytes=len(content), if_match=if_match)
+
+
+@dataclass(frozen=True)
+class OpenObject:
+    """An object that is being read: its size, and its bytes in chunks."""
+
+    size_bytes: int
+    chunks: Iterator[bytes]
+
+
+def open_object(store: ObjectStore, bucket: str, key: str) -> OpenObject:
+    """Return the object as it is now. It may only be replaced by a longer one that begins with its bytes.
+
+    Raises:
+        ObjectNotFound: the object is missing.
+    """
+    size_bytes = store.stat(bucket, key).size_bytes
+    chunks = store.get(bucket, key, length=size_bytes)
+    # The first chunk is read now: an error in it can still choose the status of an answer.
+    return OpenObject(size_bytes, chain([next(chunks, b"")], chunks))
 
 
 def is_young(found: StoredObject) -> bool:

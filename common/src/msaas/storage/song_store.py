@@ -32,7 +32,14 @@ from msaas.storage.names import (
     song_file,
     stem_file,
 )
-from msaas.storage.protocol import ObjectStore, StoredObject, is_young, put_bytes
+from msaas.storage.protocol import (
+    ObjectStore,
+    OpenObject,
+    StoredObject,
+    is_young,
+    open_object,
+    put_bytes,
+)
 from msaas.storage.verified import Verified
 
 log = get_logger()
@@ -167,7 +174,7 @@ class SongStore:
         """Store the peaks of the stem with this entry. Earlier releases know no peaks in a manifest."""
         put_bytes(self.store, self.output_bucket, peaks_file(job_id, stem, sha256=entry.sha256), peaks)
 
-    def peaks(self, job_id: str, stem: str) -> tuple[bytes, str]:
+    def open_peaks(self, job_id: str, stem: str) -> tuple[OpenObject, str]:
         """Return the peaks of a finished stem, with the SHA-256 of the stem.
 
         Raises:
@@ -179,7 +186,7 @@ class SongStore:
             raise peaks_not_found(job_id, stem)
         try:
             name = peaks_file(job_id, stem, sha256=entry.sha256)
-            return b"".join(self.store.get(self.output_bucket, name)), entry.sha256
+            return open_object(self.store, self.output_bucket, name), entry.sha256
         except ObjectNotFound:
             raise peaks_not_found(job_id, stem) from None
 

@@ -7,6 +7,7 @@ from msaas.fragments import Fragments
 from msaas.models import parse_part
 from msaas.queue.protocol import JobQueue
 from msaas.songs import parse_id
+from msaas.storage.protocol import OpenObject
 from msaas.storage.song_store import SongStore
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}")
@@ -22,7 +23,9 @@ def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
     return status.fragments
 
 
-def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_store: SongStore) -> bytes:
+def open_fragment(
+    job_id: str, part: str, number: str, *, queue: JobQueue, song_store: SongStore
+) -> OpenObject:
     """Return the MP3. Raises `InvalidId`, `UnknownStem` or `FragmentNotFound`."""
     stem = parse_part(part)
     fragments = find_fragments(job_id, queue=queue)
@@ -31,4 +34,4 @@ def read_fragment(job_id: str, part: str, number: str, *, queue: JobQueue, song_
             f"Fragment {number[:20]!r} of {stem} does not exist. "
             f"Job {fragments.job_id} has fragments 1 to {fragments.count} of {', '.join(fragments.stems)}."
         )
-    return song_store.fragments.read(fragments, stem, number=int(number))
+    return song_store.fragments.open_fragment(fragments, stem, number=int(number))

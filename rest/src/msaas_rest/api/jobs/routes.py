@@ -7,13 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from msaas.logs import get_logger
+from msaas.storage.protocol import OpenObject
 from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
-from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
+from msaas_rest.api.jobs.fragments import find_fragments, open_fragment
 from msaas_rest.api.jobs.links import links_of
 from msaas_rest.api.jobs.listing import list_jobs
-from msaas_rest.api.jobs.peaks import read_peaks
+from msaas_rest.api.jobs.peaks import open_peaks
 from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
@@ -81,13 +82,15 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/job/<job_id>/pieces/<part>/<number>")
     def serve_fragment(job_id: str, part: str, number: str) -> Response:
-        mp3 = read_fragment(job_id, part, number, queue=queue, song_store=song_store)
-        return Response(mp3, mimetype="audio/mpeg", headers={"Cache-Control": "no-store"})
+        mp3 = open_fragment(job_id, part, number, queue=queue, song_store=song_store)
+        response = _send(mp3, media_type="audio/mpeg")
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @blueprint.get("/job/<job_id>/peaks/<part>")
     def serve_peaks(job_id: str, part: str) -> Response:
-        peaks, sha256 = read_peaks(job_id, part, queue=queue, song_store=song_store)
-        response = Response(peaks, mimetype="application/octet-stream")
+        peaks, sha256 = open_peaks(job_id, part, queue=queue, song_store=song_store)
+        response = _send(peaks, media_type="application/octet-stream")
         if not sha256:
             response.headers["Cache-Control"] = "no-store"
             return response
@@ -107,3 +110,10 @@ def routes(deps: Dependencies) -> Blueprint:
         return describe_delivery(delivery)
 
     return blueprint
+
+
+def _send(content: OpenObject, *, media_type: str) -> Response:
+    """Return a response that is read from the store while it is sent."""
+    response = Response(content.chunks, mimetype=media_type, direct_passthrough=True)
+    response.content_length = content.size_bytes
+    return response
