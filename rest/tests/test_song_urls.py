@@ -1,12 +1,15 @@
 """Songs of URLs: fetched within the limits, from public addresses, and refused with a name otherwise."""
 
+import asyncio
 import ipaddress
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,9 @@ from rest.tests.test_access import assert_problem
 
 from msaas.errors import SongTooLarge, UrlRefused, UrlUnreachable
 from msaas.songs import song_hash
+from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.fetched import FetchWanted
+from msaas_rest.http.fetching import Fetcher
 from msaas_rest.http.url_fetch import FetchPolicy, UrlFetch
 from tests.servers import absent, free_port, wait_until
 
@@ -167,6 +173,92 @@ def test_fetches_of_one_client_are_few_and_delay_no_other_call(fetching: Service
         for thread in threads:
             thread.join(20)
     assert [answer.status_code for answer in answers] == [200] * 8
+
+
+class Steady:
+    """Sends 64 KiB every 50 ms, and sees the end of the connection."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def __call__(self, request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            while True:
+                request.wfile.write(bytes(64 * 1024))
+                time.sleep(0.05)
+        except OSError:
+            self.ended.set()
+
+
+def connect(service: Service, url: str, headers: str = "") -> socket.socket:
+    """Send a request, and read nothing."""
+    client = socket.create_connection(("127.0.0.1", service.settings.port))
+    client.sendall(f"POST /apiv1/separate?url={url} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+    return client
+
+
+def test_fetch_ends_when_its_client_leaves(shared: Start) -> None:
+    service = shared(FETCH_ALLOW_PRIVATE="127.0.0.0/8", DEBUG_ENDPOINTS="1")
+    steady = Steady()
+    with SongSite({"/steady": steady}) as site:
+        with connect(service, site.url("/steady")):
+            wait_until(lambda: site.requested)
+            assert not steady.ended.wait(0.3)
+        assert steady.ended.wait(5)
+    wait_until(lambda: "url_fetch_cancelled" in service.log.read_text())
+    assert service.get("/apiv1/queue").json()["queue"] == []
+
+
+def test_fetch_of_a_request_with_a_key_outlives_its_client(fetching: Service) -> None:
+    """The client asks again for the reply."""
+    may_go_on = threading.Event()
+
+    def wait_and_send(request: Any) -> None:
+        may_go_on.wait(20)
+        file(MP3)(request)
+
+    with SongSite({"/wait": wait_and_send}) as site:
+        with connect(fetching, site.url("/wait"), "Idempotency-Key: 1\r\n"):
+            wait_until(lambda: site.requested)
+        time.sleep(0.3)
+        may_go_on.set()
+        wait_until(lambda: fetching.get("/apiv1/queue").json()["queue"] == [HASH])
+        answer = fetching.call(
+            "POST",
+            "/apiv1/separate",
+            params={"url": site.url("/wait")},
+            headers={"Idempotency-Key": "1"},
+        )
+        assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (200, "true")
+        assert len(site.requested) == 1
+
+
+def test_cancelled_fetch_ends_while_it_waits_for_room() -> None:
+    async def run() -> None:
+        budget = DiskBudget(4 * MIB)
+        fetcher = Fetcher(budget=budget, policy=FetchPolicy(private=LOOPBACK))
+        wanted = FetchWanted(site.url("/chunked"), max_bytes=2 * MIB, client="ann", outlives_client=False)
+
+        async def open_file() -> None:
+            async with fetcher.open_file(wanted):
+                pass
+
+        with budget.admit(client="ann", expected_bytes=2 * MIB) as other:
+            await budget.take(other, 2 * MIB)
+            fetching = asyncio.ensure_future(open_file())
+            done, _ = await asyncio.wait([fetching], timeout=0.5)
+            assert not done
+            fetching.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(fetching, timeout=5)
+            assert fetching.cancelled()
+            assert budget.taken_bytes == 2 * MIB
+        await asyncio.wait_for(open_file(), timeout=5)
+
+    with SongSite(ANSWERS) as site:
+        asyncio.run(run())
 
 
 def fetch(url: str, *, max_bytes: int = MIB, **policy: Any) -> bytes:

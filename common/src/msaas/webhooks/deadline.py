@@ -35,16 +35,17 @@ class Deadline:
         # TLS takes the socket over. A duplicate still reaches the connection.
         self._twins.append(connection.dup())
         if self.is_over:
-            self._cut()
+            self.cut()
+
+    def cut(self) -> None:
+        """End the exchange now. Its connections, and those of later steps, are cut."""
+        self.is_over = True
+        for twin in self._twins:
+            with suppress(OSError):
+                twin.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> None:
         while (left_s := self._end - time.monotonic()) > 0:
             if self._done.wait(left_s):
                 return
-        self._cut()
-
-    def _cut(self) -> None:
-        self.is_over = True
-        for twin in self._twins:
-            with suppress(OSError):
-                twin.shutdown(socket.SHUT_RDWR)
+        self.cut()

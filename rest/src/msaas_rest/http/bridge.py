@@ -7,12 +7,12 @@ chunks of an answer, and are free in between.
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from msaas.errors import MsaasError
@@ -23,8 +23,10 @@ from msaas_rest.http.fetched import FETCHED, FailedFetch, FetchedFile, FetchWant
 from msaas_rest.http.fetching import Fetcher
 from msaas_rest.http.origin_checks import SECURITY_HEADERS
 from msaas_rest.http.problems import PROBLEM_TYPE, problem_json
+from msaas_rest.http.protocol import ENDED
 from msaas_rest.http.receiving import BodyReceiver, ClientGone, Receive, ReceivingPolicy
 
+T = TypeVar("T")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -105,7 +107,7 @@ class Bridge:
                 except BodyWanted as wanted:
                     environ[BODY] = await self._receive_body(environ, receive, wanted, stack)
                 except FetchWanted as wanted:
-                    environ[FETCHED] = await self._fetch(wanted, stack)
+                    environ[FETCHED] = await self._fetch(wanted, scope, receive, stack)
                 threads = self._upload_threads
 
     async def _receive_body(
@@ -126,9 +128,14 @@ class Bridge:
             return FailedBody(error)
         return ReceivedBody(file)
 
-    async def _fetch(self, wanted: FetchWanted, stack: AsyncExitStack) -> FetchedFile | FailedFetch:
+    async def _fetch(
+        self, wanted: FetchWanted, scope: dict[str, Any], receive: Receive, stack: AsyncExitStack
+    ) -> FetchedFile | FailedFetch:
+        fetching = stack.enter_async_context(self._fetcher.open_file(wanted))
         try:
-            return FetchedFile(await stack.enter_async_context(self._fetcher.open_file(wanted)))
+            if wanted.outlives_client:
+                return FetchedFile(await fetching)
+            return FetchedFile(await _run_until(_until_left(scope, receive), fetching))
         except (MsaasError, OSError) as error:
             return FailedFetch(error)
 
@@ -205,6 +212,20 @@ def _internal_error() -> Answer:
     )
 
 
+async def _run_until(leaving: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`, which is cancelled when `leaving` ends before. Raises `ClientGone`."""
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(leaving)
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        gone.cancel()
+        working.cancel()
+        await asyncio.wait([working])
+
+
 async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     chunks = answer.chunks
@@ -253,6 +274,19 @@ async def _send_events(chunks: AsyncIterable[bytes], send: Send, gone: asyncio.F
         await sending
     finally:
         sending.cancel()
+
+
+async def _until_left(scope: dict[str, Any], receive: Receive) -> None:
+    """Return when the client closes the connection, or its side of it.
+
+    Nothing is sent meanwhile, so that both look the same.
+    """
+    waits = {asyncio.ensure_future(_until_gone(receive)), asyncio.ensure_future(scope[ENDED].wait())}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -17,11 +17,12 @@ class FetchWanted(BaseException):
     the app.
     """
 
-    def __init__(self, url: str, *, max_bytes: int, client: str) -> None:
+    def __init__(self, url: str, *, max_bytes: int, client: str, outlives_client: bool) -> None:
         super().__init__()
         self.url = url
         self.max_bytes = max_bytes
         self.client = client
+        self.outlives_client = outlives_client
 
 
 class Fetched(Protocol):
@@ -47,12 +48,15 @@ class FailedFetch:
         raise self._error
 
 
-def open_url(request: Request, url: str, *, max_bytes: int, client: str) -> BinaryIO:
+def open_url(
+    request: Request, url: str, *, max_bytes: int, client: str, outlives_client: bool = False
+) -> BinaryIO:
     """Return the file that the URL names, which the server closes.
 
     Args:
         max_bytes: a longer file is refused.
         client: shares the fetches and the disk with the other clients.
+        outlives_client: the fetch goes on when the client closes the connection.
 
     Raises:
         UrlRefused: the URL is malformed, or leads to a private address.
@@ -62,5 +66,5 @@ def open_url(request: Request, url: str, *, max_bytes: int, client: str) -> Bina
     """
     fetched: Fetched | None = request.environ.get(FETCHED)
     if fetched is None:
-        raise FetchWanted(url, max_bytes=max_bytes, client=client)
+        raise FetchWanted(url, max_bytes=max_bytes, client=client, outlives_client=outlives_client)
     return fetched.open()

@@ -3,8 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -38,6 +38,8 @@ class Fetcher:
     async def open_file(self, wanted: FetchWanted) -> AsyncIterator[BinaryIO]:
         """Yield the file of the URL. It is closed, and its bytes are free, when the context ends.
 
+        A cancellation stops the fetch.
+
         Raises:
             UrlRefused, UrlUnreachable, SongTooLarge: as `UrlFetch.run` does.
             TooBusy: too many fetches are in progress, or the disk has no room.
@@ -63,9 +65,12 @@ class Fetcher:
 
     async def _fetch(self, wanted: FetchWanted, file: BinaryIO, upload: Upload) -> None:
         loop = asyncio.get_running_loop()
+        taking: Future[None] = Future()
 
         def write(step: bytes) -> None:
-            asyncio.run_coroutine_threadsafe(self._take(upload, len(step)), loop).result()
+            nonlocal taking
+            taking = asyncio.run_coroutine_threadsafe(self._take(upload, len(step)), loop)
+            taking.result()
             file.write(step)
 
         fetch = UrlFetch(
@@ -74,8 +79,17 @@ class Fetcher:
             on_size=partial(setattr, upload, "expected_bytes"),
             write=write,
         )
-        size_bytes = await loop.run_in_executor(self._threads, fetch.run, wanted.url)
-        log.info("url_fetched", host=urlsplit(wanted.url).hostname, size_bytes=size_bytes)
+        running = loop.run_in_executor(self._threads, fetch.run, wanted.url)
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            fetch.stop()
+            taking.cancel()
+            # The thread writes to the file until it ends.
+            await asyncio.gather(running, return_exceptions=True)
+            log.info("url_fetch_cancelled", host=_host_of(wanted.url))
+            raise
+        log.info("url_fetched", size_bytes=running.result(), host=_host_of(wanted.url))
 
     async def _take(self, upload: Upload, size_bytes: int) -> None:
         try:
@@ -83,3 +97,10 @@ class Fetcher:
                 await self._budget.take(upload, size_bytes)
         except TimeoutError:
             raise TooBusy("Too many uploads are in progress. Try again later.") from None
+
+
+def _host_of(url: str) -> str | None:
+    """Return the host for the log, None for a malformed URL."""
+    with suppress(ValueError):
+        return urlsplit(url).hostname
+    return None

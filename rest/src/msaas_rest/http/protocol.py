@@ -6,13 +6,16 @@ h11 refuses what RFC 9112 does not allow, such as HTTP/1.1 without Host.
 import asyncio
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from msaas.logs import get_logger
 from msaas_rest.http.malformed_request import malformed_request_response, reason_of
+
+#: Key of the scope of a request: an `asyncio.Event`, set when the client sends no more.
+ENDED = "msaas.ended"
 
 log = get_logger()
 
@@ -38,7 +41,7 @@ class Connection(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
-        self._has_ended = False
+        self._ended = asyncio.Event()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,7 +57,7 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. It may still read: the connection stays open for the answer."""
-        self._has_ended = True
+        self._ended.set()
         if self.conn.their_state is h11.SEND_BODY:
             # The body is cut. In any other state uvicorn would look at the end for ever.
             self.data_received(b"")
@@ -62,13 +65,15 @@ class Connection(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
+        if self.cycle:
+            cast(dict[str, Any], self.cycle.scope)[ENDED] = self._ended
         self._watch_head()
 
     def on_response_complete(self) -> None:
         if self.conn.their_state is h11.SEND_BODY:
             self._abort_in("refused", self.policy.refused_s)
         super().on_response_complete()
-        if self._has_ended:
+        if self._ended.is_set():
             self.transport.close()
         self._abort_unless_flushed()
 

@@ -61,7 +61,12 @@ class UrlFetch:
         self._on_size = on_size
         self._write = write
         self._started = time.monotonic()
+        self._deadline = Deadline(policy.grace_s)
         self._received_bytes = 0
+
+    def stop(self) -> None:
+        """End the fetch from another thread: `run` raises `UrlUnreachable` soon."""
+        self._deadline.cut()
 
     def run(self, url: str) -> int:
         """Fetch the file, and return its size in bytes.
@@ -71,10 +76,10 @@ class UrlFetch:
             UrlUnreachable: there was no complete answer with the status 200 in time.
             SongTooLarge: the file is larger than `max_bytes`.
         """
-        with Deadline(self._policy.grace_s) as deadline, self._session(deadline) as session:
+        with self._deadline as deadline, self._session() as session:
             try:
                 with _named_errors(), self._open(session, url) as response:
-                    self._copy(response, deadline)
+                    self._copy(response)
             except UrlUnreachable:
                 if deadline.is_over:
                     raise self._too_slow() from None
@@ -85,12 +90,12 @@ class UrlFetch:
         return self._received_bytes
 
     @contextmanager
-    def _session(self, deadline: Deadline) -> Iterator[requests.Session]:
+    def _session(self) -> Iterator[requests.Session]:
         with requests.Session() as session:
             session.trust_env = False  # A proxy would connect in our place, past the SSRF guard.
             adapter = GuardedAdapter(
                 private=self._policy.private,
-                on_connect=deadline.watch,
+                on_connect=self._deadline.watch,
                 resolve_s=RESOLVE_S,
                 response_class=HTTPResponse,
                 setting=_SETTING,
@@ -121,7 +126,7 @@ class UrlFetch:
             f"The URL redirects more than {self._policy.redirects} times. Send its last URL."
         )
 
-    def _copy(self, response: requests.Response, deadline: Deadline) -> None:
+    def _copy(self, response: requests.Response) -> None:
         expected_bytes = self._check_head(response)
         response.raw.decode_content = False
         while step := response.raw.read(_STEP_BYTES):
@@ -131,7 +136,7 @@ class UrlFetch:
             self._write(step)
             # The time in which this service waits for room on the disk does not count as the server's.
             self._started += time.monotonic() - before
-            deadline.extend_to(self._deadline())
+            self._deadline.extend_to(self._end())
         if expected_bytes is not None and self._received_bytes != expected_bytes:
             raise UrlUnreachable(
                 f"The answer of the URL was cut: {self._received_bytes} of {expected_bytes} bytes came."
@@ -159,7 +164,7 @@ class UrlFetch:
         if size_bytes > self._max_bytes:
             raise SongTooLarge(f"The file of the URL is too large. The limit is {self._max_bytes} bytes.")
 
-    def _deadline(self) -> float:
+    def _end(self) -> float:
         earned_s = self._policy.grace_s + self._received_bytes / self._policy.min_bytes_per_s
         return self._started + min(earned_s, self._policy.max_s)
 

@@ -66,7 +66,14 @@ def routes(deps: Dependencies) -> Blueprint:
             check_song_visible(form.song_hash, caller=g.caller, queue=deps.queue)
             return _present(submitter.submit_hash(HashSubmission(song_hash=form.song_hash, **order)))
         max_bytes = settings.max_upload_bytes
-        song = form.song or open_url(request, form.url, max_bytes=max_bytes, client=g.caller.owner)
+        song = form.song or open_url(
+            request,
+            form.url,
+            max_bytes=max_bytes,
+            client=g.caller.owner,
+            # With a key the client comes again for the reply.
+            outlives_client=HEADER in request.headers,
+        )
         size_bytes = check_size(song, max_bytes)
         return _present(submitter.submit(Submission(song=song, size_bytes=size_bytes, **order)))
 
