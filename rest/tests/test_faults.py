@@ -66,6 +66,21 @@ def test_killed_redis_is_503_and_nothing_is_stored(
     assert songs_in(service) == []
 
 
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_models_and_limits_are_listed_without_redis(
+    service: Service, own_redis: RedisServer, fault: str
+) -> None:
+    getattr(own_redis, fault)()
+    models, limits = (service.get(f"/apiv1/{name}") for name in ("models", "limits"))
+    for answer in (models, limits):
+        assert answer.status_code == 200
+        assert answer.elapsed.total_seconds() <= _ANSWER_S
+    assert {row["available"] for row in models.json()["models"]} == {None}
+    available = {row["name"]: row["available"] for row in limits.json()["formats"]}
+    assert (available["mp3"], available["m4a"]) == (True, None)
+    assert {row["available"] for row in limits.json()["inputs"]} == {True, None}
+
+
 def test_silent_redis_is_503_and_threads_do_not_pile_up(
     service: Service, own_redis: RedisServer, song: bytes
 ) -> None:

@@ -7,6 +7,7 @@ from flask import Blueprint
 from msaas.containers import CONTAINERS, Container, Decoder
 from msaas.formats import DEFAULT_FORMAT, FORMATS, Format
 from msaas.queue.abilities import FFMPEG
+from msaas_rest.api.fleet import find_fleet
 from msaas_rest.bootstrap import Dependencies
 
 
@@ -16,7 +17,8 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/limits")
     def list_limits() -> dict[str, Any]:
-        has_ffmpeg = not deps.queue.fleet().lacks(FFMPEG)
+        fleet = find_fleet(deps.queue)
+        has_ffmpeg = None if fleet is None else not fleet.lacks(FFMPEG)
         return {
             "max_upload_mb": settings.max_upload_mb,
             "max_duration_s": settings.max_duration_s,
@@ -28,17 +30,17 @@ def routes(deps: Dependencies) -> Blueprint:
     return blueprint
 
 
-def _describe_input(row: Container, *, has_ffmpeg: bool) -> dict[str, Any]:
-    available = has_ffmpeg or row.decoder is not Decoder.FFMPEG
+def _describe_input(row: Container, *, has_ffmpeg: bool | None) -> dict[str, Any]:
+    available = row.decoder is not Decoder.FFMPEG or has_ffmpeg
     return {"name": row.name, "extension": row.extension, "available": available}
 
 
-def _describe_format(row: Format, *, has_ffmpeg: bool) -> dict[str, Any]:
+def _describe_format(row: Format, *, has_ffmpeg: bool | None) -> dict[str, Any]:
     return {
         "name": row.name,
         "extension": row.extension,
         "media_type": row.media_type,
         "bit_rates": list(row.bit_rates),
         "bits": list(row.bits),
-        "available": has_ffmpeg or not row.needs_ffmpeg,
+        "available": not row.needs_ffmpeg or has_ffmpeg,
     }

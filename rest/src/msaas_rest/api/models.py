@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint
 
 from msaas.models import MODELS, Model
+from msaas_rest.api.fleet import find_fleet
 from msaas_rest.bootstrap import Dependencies
 
 
@@ -14,11 +15,15 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/models")
     def list_models() -> dict[str, Any]:
-        fleet = queue.fleet()
+        fleet = find_fleet(queue)
         return {
             "default": default,
             "models": [
-                _describe(row, available=fleet.runs(row.name), default=row.name == default)
+                _describe(
+                    row,
+                    available=None if fleet is None else fleet.runs(row.name),
+                    default=row.name == default,
+                )
                 for row in MODELS.values()
             ],
         }
@@ -26,7 +31,7 @@ def routes(deps: Dependencies) -> Blueprint:
     return blueprint
 
 
-def _describe(row: Model, *, available: bool, default: bool) -> dict[str, Any]:
+def _describe(row: Model, *, available: bool | None, default: bool) -> dict[str, Any]:
     return {
         "name": row.name,
         "family": row.family,

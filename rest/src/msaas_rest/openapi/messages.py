@@ -263,7 +263,9 @@ class Model(Message):
     source: str
     sha256: Annotated[str | None, Field(description="SHA-256 of the weights, if it is known")]
     size_bytes: Annotated[int | None, Field(description="Size of the weights, if it is known")]
-    available: Annotated[bool, Field(description="Workers run it now.")]
+    available: Annotated[
+        bool | None, Field(description="Workers run it now. `null` while the queue does not answer")
+    ]
     default: Annotated[bool, Field(description="It runs for requests that name none.")]
 
 
@@ -274,12 +276,18 @@ class Models(Message):
     models: list[Model]
 
 
+Available = Annotated[
+    bool | None,
+    Field(description="`null` if it depends on the workers, while the queue does not answer"),
+]
+
+
 class Input(Message):
     """A kind of file. `available` is false if no worker can read it."""
 
     name: str
     extension: str
-    available: bool
+    available: Available
 
 
 class Format(Message):
@@ -290,7 +298,7 @@ class Format(Message):
     media_type: str
     bit_rates: list[int]
     bits: list[str]
-    available: bool
+    available: Available
 
 
 class Limits(Message):
