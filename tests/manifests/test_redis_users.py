@@ -21,8 +21,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.tests.backends import POLICY, QueueBench, shift_times
+from msaas.jobs import Job, JobState
 from msaas.queue.idempotency import IdempotentRequest
-from msaas.queue.protocol import JobQueue
+from msaas.queue.protocol import JobQueue, Request
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
@@ -53,7 +54,7 @@ class ServerWithUsers(RedisServer):
     """The server as start.sh runs it."""
 
     def __init__(self, folder: Path, *, binary: str) -> None:
-        super().__init__(folder, binary=binary)
+        super().__init__(folder, binary=binary, aof=True)
         programs = folder / "bin"
         programs.mkdir()
         (programs / "redis-server").symlink_to(binary)
@@ -188,6 +189,17 @@ def test_rest_keeps_and_releases_idempotency_keys(server: ServerWithUsers) -> No
     idempotency.release(failed)
     assert idempotency.begin(kept) == {"hash": "a"}
     assert idempotency.begin(failed) is None
+
+
+def test_killed_server_starts_with_every_job(server: ServerWithUsers) -> None:
+    """Servers replay the transactions of their log with the permissions of the user `default`."""
+    queue = RedisQueue(server.address_of("rest"), policy=POLICY)
+    for job_id in ("a", "b", "c"):
+        queue.enqueue(Job(job_id=job_id), request=Request(id="1", owner="ann"))
+    server.kill()
+    server.start()
+    assert queue.waiting() == ["a", "b", "c"]
+    assert [status.state for status in queue.statuses(["a", "b", "c"]) if status] == [JobState.QUEUED] * 3
 
 
 def test_passwords_are_in_no_argument_and_not_in_the_environment(server: ServerWithUsers) -> None:
