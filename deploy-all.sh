@@ -9,6 +9,7 @@ usage: ./deploy-all.sh [options]
 
   --overlay NAME     a folder of deploy/overlays, or another folder here with a kustomization (default: local)
   --with COMPONENT   add one of deploy/components: api-key autoscaling debug gateway gpu ingress model-volume monitoring
+                     public-s3 url-fetch
   --open             leave /apiv1 open to all clients, and remove the API keys of earlier runs
   --registry PREFIX  registry of the images, for example europe-west1-docker.pkg.dev/project/msaas
   --tag TAG          version of the images (default: the one in the manifests)
@@ -92,6 +93,9 @@ kubectl kustomize "$work" >"$work/all.yaml" || die "the manifests do not render.
 # The network of another S3 server is not known here.
 if [ "$action" = apply ] && grep -q 'cidr: 192\.0\.2\.0/24' "$work/all.yaml"; then
   die "set the network of the S3 server in deploy/overlays/external-s3/egress.yaml"
+fi
+if [ "$action" = apply ] && grep -q 'PUBLIC_S3_URL: https://s3\.example\.org$' "$work/all.yaml"; then
+  die "set PUBLIC_S3_URL in deploy/components/public-s3/kustomization.yaml"
 fi
 
 has() { grep -q "^  name: $1\$" "$work/all.yaml"; }

@@ -114,6 +114,12 @@ def test_example_of_the_environment_names_every_variable_of_compose() -> None:
     assert set(re.findall(r"^(\w+)=", example, flags=re.MULTILINE)) == used
 
 
+def test_compose_passes_the_public_address_of_the_store_to_rest() -> None:
+    given = COMPOSE["services"]["rest"]["environment"]
+    for name in ("PUBLIC_S3_URL", "PUBLIC_S3_REGION"):
+        assert given[name] == f"${{{name}-}}"
+
+
 def test_compose_contains_no_secret() -> None:
     given = {
         name: value

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import msaas.metrics
 from msaas.queue.memory import InMemoryQueue
+from msaas.webhooks.ssrf_guard import is_allowed
 from msaas_rest.health.metrics import Metrics
 from msaas_rest.http.disk_budget import DiskBudget
 from msaas_worker.settings import WorkerSettings
@@ -225,6 +227,46 @@ def test_external_s3_replaces_minio(scratch: Path) -> None:
         (rule,) = (rule for rule in egress if {"port": 443, "protocol": "TCP"} in rule.get("ports", []))
         # Addresses for documentation: deploy-all.sh asks for the network of the server.
         assert rule["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+
+
+#: Addresses that neither the service nor its network policy reach: one of each network.
+PRIVATE = (
+    *("0.1.2.3", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "168.63.129.16"),
+    *("169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.88.99.1", "192.168.1.1"),
+    *("198.18.0.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
+)
+PUBLIC_ADDRESSES = ("1.1.1.1", "100.128.0.1", "168.63.129.17", "172.32.0.1", "192.0.1.1", "223.255.255.1")
+
+
+def test_rest_fetches_from_public_addresses_with_its_component(local: list[Manifest], scratch: Path) -> None:
+    manifests = rendered("deploy/components/url-fetch", scratch)
+    rule = object_of(manifests, "NetworkPolicy", "rest")["spec"]["egress"].pop()
+    assert [each for each in manifests if each not in local] == []
+    assert rule["ports"] == [{"port": port, "protocol": "TCP"} for port in (80, 443)]
+    (peer,) = rule["to"]
+    for text in (*PRIVATE, *PUBLIC_ADDRESSES):
+        is_public = text in PUBLIC_ADDRESSES
+        assert is_allowed(ip_address(text), ()) == is_public, text
+        assert _reaches(peer["ipBlock"], text) == is_public, text
+
+
+def _reaches(block: dict[str, Any], text: str) -> bool:
+    address = ip_address(text)
+    return address in ip_network(block["cidr"]) and not any(
+        address in ip_network(each) for each in block["except"]
+    )
+
+
+def test_links_lead_to_the_store_with_their_component(scratch: Path) -> None:
+    configs = {
+        name: config["data"]
+        for name in SYSTEMS
+        for config in of_kind(rendered(name, scratch), "ConfigMap")
+        if "MINIO_HOST" in config["data"]
+    }
+    found = {name: config["PUBLIC_S3_URL"] for name, config in configs.items() if "PUBLIC_S3_URL" in config}
+    assert found == {"deploy/components/public-s3": "https://s3.example.org"}
+    assert configs["deploy/components/public-s3"]["PUBLIC_S3_REGION"] == "us-east-1"
 
 
 #: Kustomizations that put the API within reach of others.

@@ -179,10 +179,18 @@ def test_second_deployment_keeps_the_passwords(kubectl: Path) -> None:
     assert secrets_of(kubectl) == before
 
 
-def test_external_store_without_its_network_is_refused(kubectl: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        (["--overlay", "external-s3"], "deploy/overlays/external-s3/egress.yaml"),
+        (["--with", "public-s3"], "deploy/components/public-s3/kustomization.yaml"),
+    ],
+)
+def test_address_of_an_example_is_refused(kubectl: Path, options: list[str], file: str) -> None:
     environment = {**os.environ, "PATH": f"{kubectl}:{os.environ['PATH']}"}
     refused = subprocess.run(
-        [str(DEPLOY), "--overlay", "external-s3"], cwd=ROOT, env=environment, capture_output=True, text=True
+        [str(DEPLOY), *options], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert refused.returncode == 1
-    assert "egress.yaml" in refused.stderr
+    assert file in refused.stderr
+    assert (ROOT / file).exists()
