@@ -12,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from msaas.queue.redis.clients import RedisAddress
-from msaas.settings import Settings
+from msaas.settings import Environment
+from msaas_catalogue.settings import CatalogueSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_local.settings import LocalSettings
 from msaas_logs.settings import LogsSettings
@@ -22,14 +23,15 @@ from tests.documents import find_examples, run_examples, running_service
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SERVICES: dict[str, type[Settings]] = {
+SERVICES: dict[str, type[Environment]] = {
     "rest": RestSettings,
     "worker": WorkerSettings,
     "keeper": KeeperSettings,
+    "catalogue": CatalogueSettings,
     "logs": LogsSettings,
     "local": LocalSettings,
 }
-MAX_SETTINGS = 44
+MAX_SETTINGS = 45
 DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]

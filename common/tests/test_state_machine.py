@@ -39,6 +39,7 @@ from msaas.queue.protocol import Cancellation, QueuePolicy, Request
 from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
+from msaas.separations import Separation
 from tests.servers import RedisServer
 from tests.tcp_proxy import LoseReply, TcpProxy
 
@@ -287,6 +288,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert [(letter["payload"], letter["reason"]) for letter in map(json.loads, real["dead"])] == [
             (letter["payload"], letter["reason"]) for letter in twin.dead_letters
         ]
+        assert ends_of(real["history"]) == ends_of(twin.history)
         assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
             song: (
                 record.status.state.value,
@@ -338,9 +340,11 @@ class QueueMachine(RuleBasedStateMachine):
                 continue
         depth = self.real.depth()
         assert (depth.waiting, depth.in_flight, depth.delayed) == (0, 0, 0)
+        ended = {each.job_id for each in map(Separation.decode, self.everything()["history"])}
         for song in self.accepted:
             status = self.real.status(song)
             assert status is not None
+            assert song in ended
             assert status.state.value in ("done", "failed", "cancelled"), status
             assert status.state.value != "failed" or status.error
 
@@ -363,8 +367,8 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.lrange(KEYS.processing(name), 0, -1).hgetall(KEYS.claims(name))
         for song in SONGS:
             pipe.hgetall(KEYS.job(song)).smembers(KEYS.requests(song))
-        pipe.zrange(KEYS.order, 0, -1).hgetall(KEYS.turns)
-        waiting, delayed, dead, workers, *rest, order, turns = pipe.execute()
+        pipe.zrange(KEYS.order, 0, -1).hgetall(KEYS.turns).lrange(KEYS.history, 0, -1)
+        waiting, delayed, dead, workers, *rest, order, turns, history = pipe.execute()
         lists, records = rest[: 2 * len(self.names)], rest[2 * len(self.names) :]
         jobs, requests = records[::2], records[1::2]
         return {
@@ -375,6 +379,7 @@ class QueueMachine(RuleBasedStateMachine):
             "own": dict(zip(self.names, lists[::2], strict=True)),
             "claims": dict(zip(self.names, lists[1::2], strict=True)),
             "jobs": dict(zip(SONGS, jobs, strict=True)),
+            "history": history,
             "order": [job_id.decode() for job_id in order],
             "turns": {owner.decode(): int(turn) for owner, turn in turns.items()},
             "requests": {
@@ -439,6 +444,15 @@ class SwitchedPool:
 def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int, str]:
     counts = int(job.get(b"attempts", 0)), int(job.get(b"give_backs", 0))
     return job[b"state"].decode(), *counts, job.get(b"device", b"").decode()
+
+
+def ends_of(history: list[bytes]) -> list[Separation]:
+    """Return the history without its times, which two clocks give."""
+    ends = [Separation.decode(entry) for entry in history]
+    assert len({each.event_id for each in ends}) == len(ends)
+    return [
+        replace(each, event_id="", queued_at=None, started_at=None, finished_at=0.0) for each in ends
+    ]
 
 
 def id_of(payload: bytes) -> str | None:

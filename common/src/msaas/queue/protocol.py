@@ -21,6 +21,7 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState, JobStatus
 from msaas.queue.abilities import Fleet
 from msaas.queue.consumer import Consumer
+from msaas.queue.history import HistoryBatch
 
 #: A dead letter keeps this much of an entry, enough to see its origin.
 DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
@@ -34,6 +35,8 @@ ANONYMOUS = "anonymous"
 MAX_REQUESTS = 1000
 #: Jobs in the list of the latest ones.
 MAX_LISTED_JOBS = 100_000
+#: Ends of jobs that wait for the database, about 50 MB. Beyond them the oldest are dropped.
+MAX_HISTORY = 100_000
 #: A job behind more entries has no position: it costs time to count them.
 MAX_POSITION = 10_000
 #: Nothing asks for a song while it is deleted, for this long at most. The deletion ends in half of it.
@@ -239,6 +242,12 @@ class JobQueue(Protocol):
 
     def reap(self) -> list[str]:
         """Requeue delayed jobs that are due and jobs of expired leases. Return the ids of the latter."""
+
+    def read_history(self, *, limit: int) -> HistoryBatch:
+        """Return the oldest entries of the history: each end of a job adds one."""
+
+    def trim_history(self, batch: HistoryBatch) -> None:
+        """Drop the entries of the batch, unless another keeper did. They are in the database."""
 
     def stale_fragments(self) -> list[Fragments]:
         """Return the fragments of ended attempts, which must be deleted from the store."""

@@ -9,6 +9,7 @@ from msaas.errors import MalformedJob, QueueFull
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Fleet
+from msaas.queue.history import HistoryBatch
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.outbox import new_delivery_id
@@ -66,6 +67,7 @@ class InMemoryQueue(Ledger):
         turn = self.line.next_turn(request.owner)
         if record is None or is_new:
             record = self.restart(job.job_id, payload_of(job), model=job.options.get("model"))
+            record.options = job.options
             if duration_s is not None:
                 record.status = replace(record.status, duration_s=round(duration_s, 3))
             self.line.push(job.job_id, record.payload, owner=request.owner, turn=turn)
@@ -230,6 +232,15 @@ class InMemoryQueue(Ledger):
             if until <= now - FORGET_WORKER_S:
                 del self.workers[worker]
         return returned
+
+    def read_history(self, *, limit: int) -> HistoryBatch:
+        self.answer()
+        return HistoryBatch(tuple(self.history[:limit]))
+
+    def trim_history(self, batch: HistoryBatch) -> None:
+        self.answer()
+        if batch.entries and self.history[:1] == [batch.entries[0]]:
+            del self.history[: len(batch.entries)]
 
     def stale_fragments(self) -> list[Fragments]:
         self.answer()

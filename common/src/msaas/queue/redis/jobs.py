@@ -9,6 +9,7 @@ import redis
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Abilities, Fleet
+from msaas.queue.history import HistoryBatch, options_json
 from msaas.queue.outbox import check_callback_room, new_delivery_id
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
@@ -115,6 +116,7 @@ class RedisQueue:
                     "processing_prefix": keys.processing_prefix,
                     "delivery_prefix": keys.delivery_prefix,
                     "limits": limits_json(self._policy),
+                    "options": options_json(job.options),
                     "max_waiting": "" if max_waiting is None else max_waiting,
                 },
             )
@@ -141,6 +143,7 @@ class RedisQueue:
                     "outbox": keys.outbox,
                     "held": keys.held,
                     "held_bytes": keys.held_bytes,
+                    "history": keys.history,
                 },
                 args={
                     "job_id": job_id,
@@ -340,6 +343,7 @@ class RedisQueue:
                     "outbox": keys.outbox,
                     "held": keys.held,
                     "held_bytes": keys.held_bytes,
+                    "history": keys.history,
                 },
                 args={
                     "processing_prefix": keys.processing_prefix,
@@ -356,6 +360,20 @@ class RedisQueue:
                 },
             )
         return [text(job_id) for job_id in returned]
+
+    def read_history(self, *, limit: int) -> HistoryBatch:
+        with our_errors():
+            return HistoryBatch(tuple(self._redis.lrange(self._keys.history, 0, limit - 1)))
+
+    def trim_history(self, batch: HistoryBatch) -> None:
+        if not batch.entries:
+            return
+        with our_errors():
+            self._scripts.call(
+                "trim_history",
+                keys={"history": self._keys.history},
+                args={"first": batch.entries[0], "count": len(batch.entries)},
+            )
 
     def stale_fragments(self) -> list[Fragments]:
         with our_errors():

@@ -74,6 +74,11 @@ class Keys:
         """Sorted set: id of a job, by the time of its latest request."""
         return f"{self.waiting}:jobs"
 
+    @property
+    def history(self) -> str:
+        """List: the ends of jobs as JSON, oldest first, until they are in the database."""
+        return f"{self.waiting}:history"
+
     def sent(self, owner: str) -> str:
         """Sorted set: hash of a song that this owner sent, by the time of its latest request."""
         return f"{self.waiting}:sent:{owner}"

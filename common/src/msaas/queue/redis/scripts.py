@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.commands.core import Script
 
-from msaas.queue.protocol import MAX_LISTED_JOBS, MAX_REQUESTS
+from msaas.queue.protocol import MAX_HISTORY, MAX_LISTED_JOBS, MAX_REQUESTS
 from msaas.queue.redis.clients import Client
 from msaas.queue.redis.keys import Keys
 
@@ -48,6 +48,7 @@ STEPS = (
     "add_delivery",
     "receive",
     "settle_request",
+    "trim_history",
     "complete",
     "redeliver",
 )
@@ -56,6 +57,7 @@ _CONSTANTS = {
     "requests_suffix": f"'{Keys.requests_suffix}'",
     "max_requests": MAX_REQUESTS,
     "max_listed_jobs": MAX_LISTED_JOBS,
+    "max_history": MAX_HISTORY,
 }
 _HEADER = re.compile(r"^-- (KEYS|ARGV): (.+)$", re.MULTILINE)
 
