@@ -33,9 +33,7 @@ class DatabaseServer(Server):
     def kind(self) -> str: ...
 
     def url(self, database: str) -> str:
-        url = URL.create(
-            self.kind, _USER, _PASSWORD, host="127.0.0.1", port=self.port, database=database
-        )
+        url = URL.create(self.kind, _USER, _PASSWORD, host="127.0.0.1", port=self.port, database=database)
         return url.render_as_string(hide_password=False)
 
     def answers(self) -> bool:

@@ -40,9 +40,7 @@ def postgresql() -> Iterator[DatabaseServer]:
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def make_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], str]:
+def make_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """Return a function that makes an empty database and returns its URL."""
     if request.param == "sqlite":
         return lambda: f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'catalogue.db'}"

@@ -93,7 +93,10 @@ def test_names_that_differ_by_an_accent_are_different(catalogue: Catalogue) -> N
         ("", "The username is missing."),
         ("  ", "The username is missing."),
         ("x" * 151, "The username has more than 150 characters."),
-        *((name, "other characters") for name in ("a b", "a\0b", "a/b", "a\ud800", "<a>", "a\nb", "a\u202eb")),
+        *(
+            (name, "other characters")
+            for name in ("a b", "a\0b", "a/b", "a\ud800", "<a>", "a\nb", "a\u202eb")
+        ),
     ],
 )
 def test_username_that_breaks_a_rule_is_refused(catalogue: Catalogue, name: str, fault: str) -> None:
@@ -163,9 +166,9 @@ class CountingHasher(PasswordHasher):
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.verified: list[str | bytes] = []
 
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:
-        self.verified.append(hash)
-        return super().verify(hash, password)
+    def verify(self, hashed: str | bytes, password: str | bytes) -> bool:
+        self.verified.append(hashed)
+        return super().verify(hashed, password)
 
 
 @pytest.mark.parametrize("name", ["ann", "off", "bob", "", "a/b"])
@@ -185,7 +188,9 @@ def test_each_failed_login_verifies_one_hash(database: Database, name: str) -> N
 def test_outdated_hash_is_replaced_at_login(catalogue: Catalogue, database: Database) -> None:
     register(catalogue)
     old = hash_of(database, "ann")
-    stronger = Catalogue(database, passwords=Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
+    stronger = Catalogue(
+        database, passwords=Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1))
+    )
     stronger.accounts.login("ann", password=PASSWORD)
     new = hash_of(database, "ann")
     assert new != old

@@ -46,7 +46,12 @@ def test_users_are_administered(file_url: str) -> None:
     [
         (["prepare"], {}, 1, "DATABASE_URL is missing"),
         (["prepare"], {"DATABASE_URL": "oracle://a:secret@db/x"}, 1, "DATABASE_URL: the URL must begin with"),
-        (["users", "list"], {"DATABASE_URL": "sqlite:////nonexistent/x.db"}, 1, "The database is unavailable"),
+        (
+            ["users", "list"],
+            {"DATABASE_URL": "sqlite:////nonexistent/x.db"},
+            1,
+            "The database is unavailable",
+        ),
         (["users", "disable", "eve"], {}, 1, "DATABASE_URL is missing"),
         ([], {}, 2, "required"),
         (["users", "reset"], {}, 2, "username"),

@@ -55,9 +55,7 @@ def fill(catalogue: Catalogue) -> str:
     login = catalogue.accounts.register("ann", password=PASSWORD, repeated=PASSWORD)
     catalogue.songs.add("Mine", song_hash="a" * 64, recipe=Recipe(), user_id=login.user.id)
     catalogue.songs.add("Ours", song_hash="b" * 64, recipe=Recipe(), user_id=None)
-    catalogue.history.add(
-        [Separation(event_id="1", job_id="a" * 64, state=JobState.DONE, finished_at=1.0)]
-    )
+    catalogue.history.add([Separation(event_id="1", job_id="a" * 64, state=JobState.DONE, finished_at=1.0)])
     return login.token
 
 

@@ -106,8 +106,15 @@ def test_rows_of_ended_sessions_are_removed(catalogue: Catalogue, clock: Clock, 
 
 @pytest.mark.parametrize(
     ("agent", "stored"),
-    [("Mozilla/5.0\0\r\nX: y", "Mozilla/5.0 X: y"), ("\ud800", ""), ("é" * 300, "é" * 200), ("𝄞" * 300, "𝄞" * 200)],
+    [
+        ("Mozilla/5.0\0\r\nX: y", "Mozilla/5.0 X: y"),
+        ("\ud800", ""),
+        ("é" * 300, "é" * 200),
+        ("𝄞" * 300, "𝄞" * 200),
+    ],
 )
-def test_agent_is_one_line_of_limited_length(catalogue: Catalogue, ann: Login, agent: str, stored: str) -> None:
+def test_agent_is_one_line_of_limited_length(
+    catalogue: Catalogue, ann: Login, agent: str, stored: str
+) -> None:
     login = catalogue.accounts.login("ann", password=PASSWORD, agent=agent)
     assert catalogue.sessions.find(login.token).session.agent == stored

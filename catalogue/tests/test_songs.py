@@ -15,7 +15,24 @@ SONG, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 SIX = Recipe(model="htdemucs_6s")
 PASSWORD = "correct horse"
 #: Their order differs between languages, cases and bytes.
-TITLES = ["b", "A", "a", "Zoë", "zebra", "Ärger", "ärger", "100 %", "_x", "а", "𝄞", "Été", "ete", "ß", "ss", "a b"]
+TITLES = [
+    "b",
+    "A",
+    "a",
+    "Zoë",
+    "zebra",
+    "Ärger",
+    "ärger",
+    "100 %",
+    "_x",
+    "а",
+    "𝄞",
+    "Été",
+    "ete",
+    "ß",
+    "ss",
+    "a b",
+]
 
 
 @pytest.fixture
@@ -179,7 +196,9 @@ def test_title_that_grows_when_folded_is_stored(catalogue: Catalogue, ann: int, 
     assert add(catalogue, ann, title).title == title
 
 
-@pytest.mark.parametrize(("title", "fault"), [("", "missing"), (" \0 ", "missing"), ("x" * 201, "more than 200")])
+@pytest.mark.parametrize(
+    ("title", "fault"), [("", "missing"), (" \0 ", "missing"), ("x" * 201, "more than 200")]
+)
 def test_title_that_breaks_a_rule_is_refused(catalogue: Catalogue, ann: int, title: str, fault: str) -> None:
     song = add(catalogue, ann)
     for call in (
@@ -231,7 +250,9 @@ def test_pages_have_every_song_once_in_order(catalogue: Catalogue, ann: int, bob
         ("", TITLES),
     ],
 )
-def test_search_finds_a_part_of_a_title(catalogue: Catalogue, ann: int, search: str, found: list[str]) -> None:
+def test_search_finds_a_part_of_a_title(
+    catalogue: Catalogue, ann: int, search: str, found: list[str]
+) -> None:
     for title in TITLES:
         add(catalogue, ann, title)
     assert titles(catalogue, SongQuery(search=search), user_id=ann) == found

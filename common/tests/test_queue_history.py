@@ -103,7 +103,11 @@ def test_each_end_of_a_job_has_an_entry(queue: JobQueue) -> None:
 
 
 def test_options_of_the_entry_that_a_worker_took_are_in_the_history(bench: QueueBench) -> None:
-    bench.push(json.dumps({"hash": SONG, "model": "mdx", "callback": {"url": "http://there", "secret": "s"}}).encode())
+    bench.push(
+        json.dumps(
+            {"hash": SONG, "model": "mdx", "callback": {"url": "http://there", "secret": "s"}}
+        ).encode()
+    )
     worker = bench.queue.consumer("w1")
     worker.finish(claim_next(worker), RESULT)
     [ended] = history(bench.queue)

@@ -450,9 +450,7 @@ def ends_of(history: list[bytes]) -> list[Separation]:
     """Return the history without its times, which two clocks give."""
     ends = [Separation.decode(entry) for entry in history]
     assert len({each.event_id for each in ends}) == len(ends)
-    return [
-        replace(each, event_id="", queued_at=None, started_at=None, finished_at=0.0) for each in ends
-    ]
+    return [replace(each, event_id="", queued_at=None, started_at=None, finished_at=0.0) for each in ends]
 
 
 def id_of(payload: bytes) -> str | None:

@@ -34,7 +34,11 @@ def list_answered_errors() -> dict[str, int]:
     """Return the status of each error that a client can see."""
     found: list[errors.MsaasError] = []
     for kind in vars(errors).values():
-        if isinstance(kind, type) and issubclass(kind, errors.MsaasError) and kind not in _INTERNAL | _OF_SONGS:
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, errors.MsaasError)
+            and kind not in _INTERNAL | _OF_SONGS
+        ):
             found.append(kind())
     return {error.code: status_of(error).value for error in found}
 

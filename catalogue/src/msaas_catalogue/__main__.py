@@ -29,10 +29,14 @@ def main() -> None:
 
 def _parser() -> ArgumentParser:
     parser = command_line(_PROGRAM, "The database of users, songs and separations.")
-    commands = parser.add_subparsers(dest="command", metavar="command", required="--check-config" not in sys.argv)
+    commands = parser.add_subparsers(
+        dest="command", metavar="command", required="--check-config" not in sys.argv
+    )
     preparing = commands.add_parser("prepare", help="make or migrate the tables")
     preparing.set_defaults(run=_prepare)
-    users = commands.add_parser("users", help="administer users").add_subparsers(metavar="command", required=True)
+    users = commands.add_parser("users", help="administer users").add_subparsers(
+        metavar="command", required=True
+    )
     users.add_parser("list", help="print the users").set_defaults(run=_with_catalogue(_list))
     for name, run, text in (
         ("disable", _disable, "end the sessions of a user, who cannot log in any more"),

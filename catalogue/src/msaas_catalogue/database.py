@@ -12,9 +12,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from msaas.errors import DatabaseUnavailable, MalformedSettings
 
-#: A server that does not answer a statement within this time is away. A writer of SQLite waits as long for another.
+#: A server that does not answer a statement within this time is away. A writer of SQLite waits as long for
+#: another one.
 ANSWER_S = 5.0
-#: A request waits this long for a free connection: a server that hangs must not hold every thread of a service.
+#: A request waits this long for a free connection: a server that hangs must not hold every thread.
 _POOL_WAIT_S = 2.0
 _CONNECTIONS = 5
 #: The driver of each kind of server. Another driver in a URL is replaced.
@@ -49,7 +50,9 @@ def parse_url(text: str) -> URL:
     if kind not in _DRIVERS:
         raise MalformedSettings(f"DATABASE_URL: the URL must begin with one of {', '.join(_DRIVERS)}.")
     if kind == "sqlite" and url.database in (None, "", ":memory:"):
-        raise MalformedSettings("DATABASE_URL: the URL of SQLite must name a file, as sqlite:///catalogue.db does.")
+        raise MalformedSettings(
+            "DATABASE_URL: the URL of SQLite must name a file, as sqlite:///catalogue.db does."
+        )
     return url.set(drivername=_DRIVERS[kind])
 
 
@@ -141,7 +144,7 @@ def _open_sqlite(url: URL, *, answer_s: float, foreign_keys: bool) -> Engine:
 
 
 def _tls_of(url: URL) -> tuple[URL, Mapping[str, Any]]:
-    """Return the URL without `sslmode` and `sslrootcert`, as libpq names them, and the TLS that they ask for."""
+    """Return the URL without `sslmode` and `sslrootcert` of libpq, and the TLS that they ask for."""
     query = dict(url.query)
     mode, certificates = str(query.pop("sslmode", "disable")), query.pop("sslrootcert", None)
     url = url.set(query=query)
@@ -177,7 +180,7 @@ def is_duplicate(error: sql_errors.DBAPIError) -> bool:
 
 
 def code_of(error: sql_errors.DBAPIError) -> str | int | None:
-    """Return the SQLSTATE of PostgreSQL or the number of MariaDB, None for SQLite and for a lost connection."""
+    """Return the SQLSTATE of PostgreSQL or the number of MariaDB, None for others and without a reply."""
     first = next(iter(getattr(error.orig, "args", ())), None)
     if isinstance(first, dict):
         return str(first.get("C", ""))

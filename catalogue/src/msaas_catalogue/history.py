@@ -76,7 +76,11 @@ def _page(query: HistoryQuery) -> Select[tuple[SeparationRow]]:
     row = SeparationRow
     conditions = [
         column == value
-        for column, value in ((row.model, query.model), (row.song_hash, query.song_hash), (row.job_id, query.job_id))
+        for column, value in (
+            (row.model, query.model),
+            (row.song_hash, query.song_hash),
+            (row.job_id, query.job_id),
+        )
         if value
     ]
     if query.states:
@@ -90,10 +94,7 @@ def _page(query: HistoryQuery) -> Select[tuple[SeparationRow]]:
         same = and_(row.finished_at == finished_at, row.id < number)
         conditions.append(or_(row.finished_at < finished_at, same))
     return (
-        select(row)
-        .where(*conditions)
-        .order_by(row.finished_at.desc(), row.id.desc())
-        .limit(query.limit + 1)
+        select(row).where(*conditions).order_by(row.finished_at.desc(), row.id.desc()).limit(query.limit + 1)
     )
 
 

@@ -1,4 +1,4 @@
-"""Makes and migrates the tables, by Alembic. Several processes may do so at once: one works, the others wait."""
+"""Makes and migrates the tables, by Alembic. Of several processes at once, one works and the others wait."""
 
 import time
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def migrating(url: str) -> Iterator[Config]:
 
     MariaDB commits each change of a table: a migration that was killed there is repeated, and goes on.
     """
-    # A migration of SQLite replaces tables. With foreign keys on, the rows that refer to them would be deleted.
+    # A migration of SQLite replaces tables. With foreign keys, the rows that refer to them would be deleted.
     database = Database(url, answer_s=_MIGRATION_S, foreign_keys=False)
     try:
         with our_errors():
@@ -66,7 +66,7 @@ def _config(connection: Connection) -> Config:
 
 
 def _make_file(database: Database) -> None:
-    """Make the file of SQLite, with a write-ahead log: readers and the writer then do not wait for each other.
+    """Make the file of SQLite, with a write-ahead log: readers and a writer then do not wait for each other.
 
     Two processes that switch at once do not wait either: one fails.
     """

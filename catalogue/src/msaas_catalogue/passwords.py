@@ -18,7 +18,7 @@ _PATIENCE_S = 5.0
 
 
 class Passwords:
-    """Hashes and verifies passwords, `at_once` of them. Others wait for `patience_s`, and then raise `TooBusy`."""
+    """Hashes and verifies `at_once` passwords. Others wait for `patience_s`, and then raise `TooBusy`."""
 
     def __init__(
         self,

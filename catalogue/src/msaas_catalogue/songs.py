@@ -1,7 +1,7 @@
 """Songs: the uploads of users and of anonymous clients, their visibility, and the references to a hash.
 
-An upload is visible to its user, and an anonymous one to all. Only its user may rename or delete it: an anonymous
-upload stays. A hash is private if every upload of it belongs to a user.
+An upload is visible to its user, and an anonymous one to all. Only its user may rename or delete it, and an
+anonymous upload stays. A hash is private if every upload of it belongs to a user.
 """
 
 import time
@@ -47,7 +47,7 @@ class Songs:
         self._clock = clock
 
     def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> Song:
-        """Add an upload. Do so before the song is stored, so that the hash of a stored song is never unknown here.
+        """Add an upload, before its song is stored: the hash of a stored song is then known here.
 
         Raises:
             InvalidFields: for `title`.

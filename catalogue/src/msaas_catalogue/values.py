@@ -64,7 +64,7 @@ class Song:
 
 @dataclass(frozen=True, kw_only=True)
 class SongQuery:
-    """`search` is a part of a title, `cursor` the `next` of another page. Without `limit` a page has all songs."""
+    """`search` is a part of a title, `cursor` the `next` of another page. Without `limit` a page has all."""
 
     search: str = ""
     sort: str = SORTS[0]
@@ -100,7 +100,8 @@ class RemovedSong:
 class HistoryQuery:
     """Filters of the history: empty ones admit all. `since` and `until` bound the time of the end.
 
-    `song_hash` admits the separations of a song, `job_id` those of one job. `cursor` is the `next` of another page.
+    `song_hash` admits the separations of a song, `job_id` those of a job. `cursor` is the `next` of another
+    page.
     """
 
     states: frozenset[JobState] = frozenset()

@@ -17,8 +17,8 @@ _MAX_UNIX_S = 253402300799
 class Separation:
     """The end of a job. Times are Unix seconds. Texts are empty, and numbers None, where they are not known.
 
-    `event_id` is unique among all ends of all jobs. `started_at` is that of the last attempt. `device` is empty
-    if nothing was computed: the result was in the store, or no worker had the job.
+    `event_id` is unique among the ends of all jobs. `started_at` is that of the last attempt. `device` is
+    empty if nothing was computed: the result was in the store, or no worker had the job.
     """
 
     event_id: str

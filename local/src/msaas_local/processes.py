@@ -102,7 +102,7 @@ def list_processes(settings: LocalSettings, connection: Connection) -> list[Proc
 
 def prepare_database(connection: Connection) -> None:
     """Make or migrate the tables. Raises `SystemExit` if the database cannot be used."""
-    made = subprocess.run(  # noqa: S603 - our own command
+    made = subprocess.run(
         [sys.executable, "-m", "msaas_catalogue", "prepare"],
         env={**os.environ, **connection.database},
         capture_output=True,
