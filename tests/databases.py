@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import psutil
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -129,6 +130,14 @@ class PostgreSQLServer(DatabaseServer):
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         program = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         return [[*_unprivileged(), *program, *flags]]
+
+    def signal(self, number: int) -> None:
+        """Signal each process of the server: they have groups of their own."""
+        for process in self.processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(process.pid)
+                for each in [server, *server.children(recursive=True)]:
+                    each.send_signal(number)
 
     def execute(self, statement: str) -> None:
         _execute(self.url("postgres"), statement)

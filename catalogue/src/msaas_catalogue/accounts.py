@@ -125,7 +125,7 @@ class Accounts:
         """
         self._check_password(self._get(user_id), password)
         with self._database.writing() as session:
-            rows = session.scalars(select(SongRow).where(SongRow.uploader_id == user_id)).all()
+            rows = session.scalars(select(SongRow).where(SongRow.uploader_id == user_id).order_by(SongRow.id))
             songs = [song_of(row) for row in rows]
             session.execute(delete(SongRow).where(SongRow.uploader_id == user_id))
             end_sessions(session, user_id)

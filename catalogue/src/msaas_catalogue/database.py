@@ -31,9 +31,7 @@ _DUPLICATE, _NO_TABLE = "23505", "42P01"
 _MYSQL_DUPLICATE, _MYSQL_NO_TABLE = 1062, 1146
 #: Classes of SQLSTATE that are defects of ours: data, integrity, syntax.
 _DEFECTS = ("22", "23", "42")
-_NOT_PREPARED = (
-    "The database has no tables, or those of an older release. Run `python -m msaas_catalogue prepare`."
-)
+_NOT_PREPARED = "The database has no tables. Run `python -m msaas_catalogue prepare`."
 
 
 def parse_url(text: str) -> URL:

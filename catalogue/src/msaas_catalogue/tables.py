@@ -49,7 +49,7 @@ class SessionRow(Base):
     __table_args__ = (TABLE_OPTIONS,)
 
     id: Mapped[int] = mapped_column(_KEY, primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
     token_sha256: Mapped[str] = mapped_column(_text(64), unique=True)
     agent: Mapped[str] = mapped_column(_text(AGENT_CHARS))
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -74,7 +74,7 @@ class SongRow(Base):
     song_hash: Mapped[str] = mapped_column(_text(ID_CHARS), index=True)
     job_id: Mapped[str] = mapped_column(_text(ID_CHARS))
     recipe: Mapped[str] = mapped_column(Text)
-    uploader_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    uploader_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 

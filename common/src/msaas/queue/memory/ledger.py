@@ -11,6 +11,7 @@ from msaas.errors import QueueUnavailable
 from msaas.fragments import Fragments
 from msaas.jobs import JobError, JobState, JobStatus
 from msaas.queue.abilities import Abilities
+from msaas.queue.history import options_json
 from msaas.queue.memory.fair_order import FairOrder
 from msaas.queue.memory.outbox import InMemoryOutbox
 from msaas.queue.protocol import MAX_HISTORY, QueuePolicy, Request, encode_dead_letter
@@ -152,7 +153,7 @@ class Ledger:
             finished_at=status.finished_at or 0.0,
             queued_at=record.waits_since,
             started_at=status.started_at,
-            options=record.options,
+            options=json.loads(options_json(record.options) or "{}"),
             model=status.model or "",
             requested_model=status.requested_model or "",
             weights_sha256=weights_sha256,
