@@ -158,8 +158,11 @@ def test_uploads_of_a_hash_are_listed(catalogue: Catalogue, ann: int) -> None:
 
 def test_upload_that_was_not_stored_is_removed(catalogue: Catalogue) -> None:
     song = add(catalogue, None)
+    assert catalogue.songs.is_referenced(SONG)
+    assert not catalogue.songs.is_referenced(OTHER)
     catalogue.songs.remove(song.id)
     catalogue.songs.remove(song.id)
+    assert not catalogue.songs.is_referenced(SONG)
     assert catalogue.songs.referenced_songs() == set()
 
 

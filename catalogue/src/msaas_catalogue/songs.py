@@ -134,6 +134,12 @@ class Songs:
         with self._database.reading() as session:
             return _count(session, song_hash, job_id)
 
+    def is_referenced(self, song_hash: str) -> bool:
+        """Return whether an upload has this hash."""
+        with self._database.reading() as session:
+            found = session.scalar(select(SongRow.id).where(SongRow.song_hash == song_hash).limit(1))
+        return found is not None
+
     def is_visible(self, song_hash: str, *, user_id: int | None) -> bool:
         """Return whether the caller may see an upload of this song."""
         with self._database.reading() as session:
@@ -159,7 +165,7 @@ class Songs:
             return set(session.scalars(select(SongRow.song_hash).distinct()))
 
 
-def _private(hashes: Sequence[str]) -> Select[tuple[str]]:
+def _private(hashes: Sequence[str]) -> Select[str]:
     # COUNT of a column leaves out NULL, which is the uploader of an anonymous song.
     return (
         select(SongRow.song_hash)
@@ -205,7 +211,7 @@ def _is_by_title(query: SongQuery) -> bool:
     return query.sort.endswith("title")
 
 
-def _page(query: SongQuery, user_id: int | None) -> Select[tuple[SongRow]]:
+def _page(query: SongQuery, user_id: int | None) -> Select[SongRow]:
     """Return the statement of a page and one song more. Raises `InvalidFields`."""
     if query.sort not in SORTS:
         raise InvalidFields(fields={"sort": [f"Field `sort` must be one of {', '.join(SORTS)}."]})

@@ -19,6 +19,7 @@ from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
+from msaas.removal import Removal
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send
@@ -26,6 +27,7 @@ from msaas.webhooks.sender import post
 from msaas_catalogue.catalogue import Catalogue, open_catalogue
 from msaas_keeper.fragments import collect_fragments
 from msaas_keeper.history import move_history
+from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
 from msaas_keeper.settings import KeeperSettings
@@ -38,6 +40,8 @@ _HEARTBEAT_FILE = "msaas-keeper-heartbeat"
 _HEARTBEAT_EVERY_S = 5.0
 _HISTORY_EVERY_S = 2.0
 _SESSIONS_EVERY_S = 3600.0
+_PRIVATE_MARKS_EVERY_S = 2.0
+_REMOVALS_EVERY_S = 30.0
 
 log = get_logger()
 
@@ -90,6 +94,10 @@ def bootstrap(
     if catalogue:
         tasks.every(_HISTORY_EVERY_S, partial(move_history, queue, catalogue.history), name="history")
         tasks.every(_SESSIONS_EVERY_S, catalogue.sessions.remove_expired, name="sessions")
+        marks = partial(restore_private_marks, queue, catalogue.songs)
+        tasks.every(_PRIVATE_MARKS_EVERY_S, marks, name="private_songs")
+        removal = Removal(queue=queue, song_store=song_store, is_referenced=catalogue.songs.is_referenced)
+        tasks.every(_REMOVALS_EVERY_S, removal.repeat, name="removals")
     if settings.retention_hours:
         retention = Retention(
             queue=queue,

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Protocol
 
 from msaas.errors import (
@@ -35,7 +36,7 @@ ANONYMOUS = "anonymous"
 MAX_REQUESTS = 1000
 #: Jobs in the list of the latest ones.
 MAX_LISTED_JOBS = 100_000
-#: Ends of jobs that wait for the database, about 50 MB. Beyond them the oldest are dropped.
+#: Ends of jobs that wait for the database, 57 MiB. Beyond them the oldest are dropped.
 MAX_HISTORY = 100_000
 #: A job behind more entries has no position: it costs time to count them.
 MAX_POSITION = 10_000
@@ -105,6 +106,13 @@ class Cancellation:
         if not self.request_id:
             return request.owner == self.owner
         return request.id == self.request_id and (self.any_owner or request.owner == self.owner)
+
+
+class Visibility(StrEnum):
+    """Which clients of the machine API may see a song: all of them, or none because only accounts sent it."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
 
 
 @dataclass(frozen=True)
@@ -200,13 +208,31 @@ class JobQueue(Protocol):
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all songs that waiting and running jobs need."""
 
-    def request_song(self, song_hash: str, *, owner: str = "") -> bool:
+    def request_song(
+        self,
+        song_hash: str,
+        *,
+        owner: str = "",
+        visibility: Visibility | None = None,
+        is_stored: bool = False,
+    ) -> bool:
         """Record that a client asks for the song: retention spares it for `REQUESTED_S`.
 
-        An owner with a name knows the song from now on.
+        An owner with a name knows the song from now on. With `PUBLIC` the song is not private any more. With
+        `PRIVATE` it becomes private unless another client knows it: it `is_stored` and was not private, or it
+        was requested a moment ago and was not private.
 
         Return False, and record nothing, while it is being deleted. Raises `QueueFull`.
         """
+
+    def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
+        """Return those of the songs that are private. A private song that was deleted remains one."""
+
+    def has_private_marks(self) -> bool:
+        """Return whether all private songs are known: the server has kept them since they were restored."""
+
+    def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
+        """Make these songs private, of a server that has lost its data."""
 
     def begin_deletion(self, song_hash: str) -> bool:
         """Let `request_song` wait while the song or a result of it is deleted, for `DELETION_S` at most.
@@ -216,6 +242,21 @@ class JobQueue(Protocol):
 
     def end_deletion(self, song_hash: str) -> None:
         """End the deletion that this process began."""
+
+    def begin_removal(self, song_hash: str) -> bool:
+        """Let `request_song` wait while a private song is removed, for `DELETION_S` at most.
+
+        Unlike in `begin_deletion`, a client may have asked for the song a moment ago. The song stands among
+        `removals` from now on. `end_deletion` ends it.
+
+        Return False for a song that is not private, and for one that is being deleted.
+        """
+
+    def removals(self, *, older_than_s: float = 0.0) -> list[str]:
+        """Return the songs whose removal began so long ago, the oldest first."""
+
+    def forget_removal(self, song_hash: str) -> None:
+        """Take a song out of `removals`: nothing of it is left, or it was sent again."""
 
     def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
         """Return those of the songs that this owner asked for."""

@@ -78,6 +78,11 @@ class Ledger:
         self.deletions: dict[str, float] = {}
         #: By owner with a name: the songs it sent.
         self.songs: defaultdict[str, set[str]] = defaultdict(set)
+        #: Songs that only accounts sent, and whether all of them are known.
+        self.private: set[str] = set()
+        self.private_marks_are_complete = False
+        #: By song without references: the time at which its removal began.
+        self.removal_times: dict[str, float] = {}
         #: By job: the time of its latest request.
         self.listed: dict[str, float] = {}
         #: By worker.

@@ -84,6 +84,16 @@ class Keys:
         return f"{self.waiting}:sent:{owner}"
 
     @property
+    def private_songs(self) -> str:
+        """Set: hash of a song that only accounts sent, also after its deletion."""
+        return f"{self.waiting}:private"
+
+    @property
+    def removals(self) -> str:
+        """Sorted set: hash of a private song without references, by the time at which its removal began."""
+        return f"{self.waiting}:removals"
+
+    @property
     def probe(self) -> str:
         """A value without meaning. It is written, and deleted, to see whether the server accepts writes."""
         return f"{self.waiting}:probe"

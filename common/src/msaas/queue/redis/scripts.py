@@ -20,7 +20,7 @@ from msaas.queue.redis.keys import Keys
 #: frees memory.
 _REFUSED_WHEN_FULL = {
     *("enqueue", "check_writable", "add_delivery", "redeliver"),
-    *("request_song", "begin_deletion", "note_request"),
+    *("request_song", "begin_deletion", "note_request", "restore_private_marks"),
 }
 STEPS = (
     "enqueue",
@@ -42,6 +42,9 @@ STEPS = (
     "stale_fragments",
     "request_song",
     "begin_deletion",
+    "begin_removal",
+    "removals",
+    "restore_private_marks",
     "begin_cleanup",
     "note_request",
     "forget",
