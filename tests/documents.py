@@ -72,6 +72,7 @@ class StarterOnly:
 def running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
     """Yield the URL of a real API on a directory store, beside a worker in a thread."""
     environment = {"REDIS_HOST": redis.host, "REDIS_PORT": str(redis.port), "DEBUG_ENDPOINTS": "1"}
+    environment["DATABASE_URL"] = f"sqlite:///{folder / 'catalogue.db'}"
     service = start_service(folder, STORE_DIR=str(folder / "store"), **environment)
     runner = _make_runner(bootstrap(service.settings), folder)
     thread = spawn(runner.run, name="worker")

@@ -36,10 +36,15 @@ DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]
 #: Documents with examples, and the section that holds them: the whole text if empty.
-EXAMPLES = {"README.md": "## One minute of curl", "docs/api.md": "", "docs/callbacks.md": ""}
+EXAMPLES = {
+    "README.md": "## One minute of curl",
+    "docs/api.md": "",
+    "docs/callbacks.md": "",
+    "docs/songs.md": "",
+}
 #: Fields of replies that differ from run to run.
 VARYING = {"created_at", "started_at", "finished_at", "next_attempt_at", "id", "queue", "jobs", "request_id"}
-VARYING_IN = {"docs/callbacks.md": {"state", "detail", "attempts"}}
+VARYING_IN = {"docs/callbacks.md": {"state", "detail", "attempts"}, "docs/songs.md": {"uploader_id"}}
 
 
 def services_by_setting() -> dict[str, set[str]]:

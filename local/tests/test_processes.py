@@ -51,10 +51,10 @@ def test_services_share_queue_and_store(tmp_path: Path) -> None:
         assert env["STORE_DIR"] == str(tmp_path / "my home" / "store")
 
 
-def test_keeper_alone_knows_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rest_and_keeper_alone_know_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path / 'my home' / 'catalogue.db'}", "mysql://a:secret@db/msaas"):
         urls = {name: process.env.get("DATABASE_URL") for name, process in processes().items()}
-        assert urls == {"redis": None, "logs": "", "rest": "", "keeper": url, "worker-1": ""}
+        assert urls == {"redis": None, "logs": "", "rest": url, "keeper": url, "worker-1": ""}
         monkeypatch.setenv("DATABASE_URL", "mysql://a:secret@db/msaas")
 
 

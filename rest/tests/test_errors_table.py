@@ -18,9 +18,8 @@ _INTERNAL = {
 }
 #: Errors of accounts and of the songs API.
 _OF_SONGS = {
-    *(errors.InvalidFields, errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
+    *(errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
     *(errors.SessionUnknown, errors.UserNotFound, errors.SessionNotFound, errors.SongNotFound),
-    errors.DatabaseUnavailable,
 }
 
 

@@ -94,7 +94,7 @@ def list_processes(settings: LocalSettings, connection: Connection) -> list[Proc
     return [
         *queue,
         _service("logs", env=env, is_on_terminal=True),
-        _rest(settings, env),
+        _rest(settings, {**env, **connection.database}),
         keeper,
         *workers,
     ]
