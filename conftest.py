@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from msaas.queue.redis.clients import RedisAddress
+from tests.databases import SERVERS as DATABASES
 from tests.faults.report import FaultTable, figure
 from tests.servers import (
     REDIS_BINARIES,
@@ -35,10 +36,11 @@ _MARKERS = (
 #: A test with one of these among its fixtures is marked `server`.
 _SERVER_FIXTURES = {
     *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis"),
+    *("mariadb", "postgresql", "own_server"),
     *("_shared_service", "start", "pool", "shared_pool", "s3", "stack"),
 }
 #: Parameters that name a server: the fixtures of such tests are requested while they run.
-_SERVER_PARAMETERS = {*REDIS_BINARIES, "rclone", "swift", "s3"}
+_SERVER_PARAMETERS = {*REDIS_BINARIES, *DATABASES, "rclone", "swift", "s3"}
 _LONG_FOLDERS = {"faults", "journeys", "upgrade"}
 
 

@@ -23,6 +23,7 @@ from msaas.background import spawn
 from msaas.models import STARTER
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.clients import RedisAddress
+from msaas_keeper.history import move_history
 from msaas_rest.bootstrap import Dependencies, bootstrap
 from msaas_worker.audio.decoded import Audio, DecodedSong
 from msaas_worker.job.handler import JobHandler
@@ -158,22 +159,30 @@ def running_services(
 
 @contextmanager
 def _running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
-    """Yield the URL of a real API on a directory store, beside a worker in a thread."""
+    """Yield the URL of a real API on a directory store, beside a worker and a keeper of the history in threads."""
     service = start_service(
         folder,
         STORE_DIR=str(folder / "store"),
         DEBUG_ENDPOINTS="1",
+        DATABASE_URL=f"sqlite:///{folder / 'catalogue.db'}",
         FETCH_ALLOW_PRIVATE="127.0.0.0/8",
         **_environment(redis),
     )
-    runner = _make_runner(bootstrap(service.settings), folder)
+    deps = bootstrap(service.settings)
+    runner = _make_runner(deps, folder)
     thread = spawn(runner.run, name="worker")
+    spawn(_keep_history, deps, runner.stopping, name="history")
     try:
         yield service.url
     finally:
         runner.stopping.set()
         thread.join(timeout=_TIMEOUT_S)
         service.kill()
+
+
+def _keep_history(deps: Dependencies, stopping: threading.Event) -> None:
+    while not stopping.wait(0.1):
+        move_history(deps.queue, deps.catalogue.open().history)
 
 
 @contextmanager

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_TESTED = ("common", "rest", "worker", "keeper", "logs", "local", "training")
+_TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "training")
 _SERVICES = ("rest", "worker", "keeper", "logs")
 _SCRIPTS = ("build-images.sh", "deploy-all.sh", "deploy-local-dev.sh")
 #: The measured folders and files of each package, relative to the root.
 PACKAGES: dict[str, tuple[str, ...]] = {
     "common": ("common/src",),
+    "catalogue": ("catalogue/src",),
     "rest": ("rest/src", "rest/rest-server.py"),
     "worker": ("worker/src", "worker/worker-server.py", "worker/send-request.py"),
     "keeper": ("keeper/src",),

@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from msaas.queue.redis.clients import RedisAddress
-from msaas.settings import Settings
+from msaas.settings import Environment
+from msaas_catalogue.settings import CatalogueSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_local.settings import LocalSettings
 from msaas_logs.settings import LogsSettings
@@ -20,22 +21,28 @@ from tests.documents import find_blocks, find_examples, run_examples, runnable, 
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SERVICES: dict[str, type[Settings]] = {
+SERVICES: dict[str, type[Environment]] = {
     "rest": RestSettings,
     "worker": WorkerSettings,
     "keeper": KeeperSettings,
+    "catalogue": CatalogueSettings,
     "logs": LogsSettings,
     "local": LocalSettings,
 }
-MAX_SETTINGS = 44
+MAX_SETTINGS = 45
 DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]
 #: Documents with examples, and the section that holds them: the whole text if empty.
-EXAMPLES = {"README.md": "## One minute of curl", "docs/api.md": "", "docs/callbacks.md": ""}
+EXAMPLES = {
+    "README.md": "## One minute of curl",
+    "docs/api.md": "",
+    "docs/callbacks.md": "",
+    "docs/songs.md": "",
+}
 #: Fields of replies that differ from run to run.
 VARYING = {"created_at", "started_at", "finished_at", "next_attempt_at", "id", "request_id"}
-VARYING_IN = {"docs/callbacks.md": {"state", "detail", "attempts"}}
+VARYING_IN = {"docs/callbacks.md": {"state", "detail", "attempts"}, "docs/songs.md": {"uploader_id"}}
 
 
 def services_by_setting() -> dict[str, set[str]]:

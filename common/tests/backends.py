@@ -44,7 +44,7 @@ def redis_bench(server: RedisServer, *, policy: QueuePolicy = POLICY) -> QueueBe
 
 def shift_times(client: Any, keys: Keys, seconds: float) -> None:
     """Move every time in Redis into the past."""
-    for name in (keys.workers, keys.delayed, keys.outbox):
+    for name in (keys.workers, keys.delayed, keys.outbox, keys.removals):
         for member, score in client.zrange(name, 0, -1, withscores=True):
             client.zadd(name, {member: score - seconds})
     for job in client.scan_iter("job:*", _type="HASH"):

@@ -278,6 +278,6 @@ def test_every_key_of_an_ended_job_expires(redis_server: RedisServer) -> None:
         while delivery := outbox.receive(visibility_s=60):
             outbox.complete(delivery, state="delivered" if number == 1 else "dead")
     lasting = {key.decode() for key in redis.scan_iter() if redis.ttl(key) < 0}
-    assert lasting == {"toWorkers:workers", "toWorkers:outbox:dead"}
+    assert lasting == {"toWorkers:workers", "toWorkers:outbox:dead", "toWorkers:history"}
     assert all(0 < redis.ttl(key) <= POLICY.job_ttl_s for key in redis.scan_iter("*:delivery:*"))
     assert all(0 < redis.ttl(key) <= POLICY.job_ttl_s for key in redis.scan_iter("job:*"))

@@ -35,10 +35,11 @@ from msaas.errors import (
 from msaas.jobs import Callback, Job, JobError
 from msaas.queue.consumer import Claim, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Cancellation, QueuePolicy, Request
+from msaas.queue.protocol import Cancellation, QueuePolicy, Request, Visibility
 from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
+from msaas.separations import Separation
 from tests.servers import RedisServer
 from tests.tcp_proxy import LoseReply, TcpProxy
 
@@ -46,7 +47,7 @@ POLICY = QueuePolicy(lease_s=60.0, max_attempts=3, max_dead=50)
 KEYS = Keys()
 SONGS = ["a" * 64, "b" * 64, "c" * 64]
 #: No sum of these comes close to a lease or a delay.
-STEPS_S = [25.0, 100.0]
+STEPS_S = [26.0, 101.0]
 DELAY_S = 30.0
 RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
 REQUESTS = [Request(id=name, owner=owner) for name, owner in (("r1", "ann"), ("r2", "ann"), ("r3", "bob"))]
@@ -145,6 +146,27 @@ class QueueMachine(RuleBasedStateMachine):
     def push_an_invalid_entry(self, payload: bytes) -> None:
         self.raw.lpush(KEYS.waiting, payload)
         self.twin.push(payload)
+
+    @rule(
+        song=st.sampled_from(SONGS),
+        visibility=st.sampled_from([None, *Visibility]),
+        is_stored=st.booleans(),
+        lost=st.booleans(),
+    )
+    def request_song(self, song: str, visibility: Visibility | None, is_stored: bool, lost: bool) -> None:
+        facts: dict[str, Any] = {"visibility": visibility, "is_stored": is_stored}
+        real = self.ask(lambda: self.real.request_song(song, **facts), lost=lost)
+        twin = outcome(lambda: self.twin.request_song(song, **facts))
+        assert real in (twin, LOST)
+
+    @rule(song=st.sampled_from(SONGS), ends=st.booleans(), lost=st.booleans())
+    def remove_song(self, song: str, ends: bool, lost: bool) -> None:
+        real = self.ask(lambda: self.real.begin_removal(song), lost=lost)
+        twin = outcome(lambda: self.twin.begin_removal(song))
+        assert real in (twin, LOST)
+        if ends and twin == ("answered", True):
+            self.real.end_deletion(song)
+            self.twin.end_deletion(song)
 
     # Steps of workers
 
@@ -287,6 +309,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert [(letter["payload"], letter["reason"]) for letter in map(json.loads, real["dead"])] == [
             (letter["payload"], letter["reason"]) for letter in twin.dead_letters
         ]
+        assert ends_of(real["history"]) == ends_of(twin.history)
+        assert real["private"] == twin.private
+        assert set(real["removals"]) == set(twin.removal_times)
         assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
             song: (
                 record.status.state.value,
@@ -338,9 +363,11 @@ class QueueMachine(RuleBasedStateMachine):
                 continue
         depth = self.real.depth()
         assert (depth.waiting, depth.in_flight, depth.delayed) == (0, 0, 0)
+        ended = {each.job_id for each in map(Separation.decode, self.everything()["history"])}
         for song in self.accepted:
             status = self.real.status(song)
             assert status is not None
+            assert song in ended
             assert status.state.value in ("done", "failed", "cancelled"), status
             assert status.state.value != "failed" or status.error
 
@@ -363,8 +390,9 @@ class QueueMachine(RuleBasedStateMachine):
             pipe.lrange(KEYS.processing(name), 0, -1).hgetall(KEYS.claims(name))
         for song in SONGS:
             pipe.hgetall(KEYS.job(song)).smembers(KEYS.requests(song))
-        pipe.zrange(KEYS.order, 0, -1).hgetall(KEYS.turns)
-        waiting, delayed, dead, workers, *rest, order, turns = pipe.execute()
+        pipe.zrange(KEYS.order, 0, -1).hgetall(KEYS.turns).lrange(KEYS.history, 0, -1)
+        pipe.smembers(KEYS.private_songs).zrange(KEYS.removals, 0, -1)
+        waiting, delayed, dead, workers, *rest, order, turns, history, private, removals = pipe.execute()
         lists, records = rest[: 2 * len(self.names)], rest[2 * len(self.names) :]
         jobs, requests = records[::2], records[1::2]
         return {
@@ -375,6 +403,9 @@ class QueueMachine(RuleBasedStateMachine):
             "own": dict(zip(self.names, lists[::2], strict=True)),
             "claims": dict(zip(self.names, lists[1::2], strict=True)),
             "jobs": dict(zip(SONGS, jobs, strict=True)),
+            "history": history,
+            "private": {song.decode() for song in private},
+            "removals": [song.decode() for song in removals],
             "order": [job_id.decode() for job_id in order],
             "turns": {owner.decode(): int(turn) for owner, turn in turns.items()},
             "requests": {
@@ -439,6 +470,13 @@ class SwitchedPool:
 def facts_of(job: dict[bytes, bytes]) -> tuple[str, int, int, str]:
     counts = int(job.get(b"attempts", 0)), int(job.get(b"give_backs", 0))
     return job[b"state"].decode(), *counts, job.get(b"device", b"").decode()
+
+
+def ends_of(history: list[bytes]) -> list[Separation]:
+    """Return the history without its times, which two clocks give."""
+    ends = [Separation.decode(entry) for entry in history]
+    assert len({each.event_id for each in ends}) == len(ends)
+    return [replace(each, event_id="", queued_at=None, started_at=None, finished_at=0.0) for each in ends]
 
 
 def id_of(payload: bytes) -> str | None:

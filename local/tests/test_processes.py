@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from msaas_local.ports import free_port
-from msaas_local.processes import Connection, Process, choose_connection, list_processes
+from msaas_local.processes import (
+    Connection,
+    Process,
+    choose_connection,
+    list_processes,
+    prepare_database,
+)
 from msaas_local.settings import LocalSettings
 
 
@@ -17,6 +23,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "REDIS_PASSWORD",
         "MINIO_HOST",
         "STORE_DIR",
+        "DATABASE_URL",
         "MODEL_FALLBACK",
         "WORKERS",
         "METRICS_PORT",
@@ -42,6 +49,25 @@ def test_services_share_queue_and_store(tmp_path: Path) -> None:
         env = processes()[name].env
         assert (env["REDIS_HOST"], env["REDIS_PORT"]) == ("127.0.0.1", str(settings.redis_port))
         assert env["STORE_DIR"] == str(tmp_path / "my home" / "store")
+
+
+def test_rest_and_keeper_alone_know_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path / 'my home' / 'catalogue.db'}", "mysql://a:secret@db/msaas"):
+        urls = {name: process.env.get("DATABASE_URL") for name, process in processes().items()}
+        assert urls == {"redis": None, "logs": "", "rest": url, "keeper": url, "worker-1": ""}
+        monkeypatch.setenv("DATABASE_URL", "mysql://a:secret@db/msaas")
+
+
+def test_database_is_prepared(tmp_path: Path) -> None:
+    prepare_database(choose_connection(LocalSettings.from_env()))
+    assert (tmp_path / "my home" / "catalogue.db").stat().st_size > 0
+
+
+def test_database_that_cannot_be_used_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://a:secret@127.0.0.1:1/msaas")
+    with pytest.raises(SystemExit, match="The database is unavailable") as ended:
+        prepare_database(choose_connection(LocalSettings.from_env()))
+    assert "secret" not in str(ended.value)
 
 
 def test_own_servers_replace_those_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:

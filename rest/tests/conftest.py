@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from rest.tests.service import SERVER, SONG, Service, start_service
+from rest.tests.songs_client import SongsClient
 
 from msaas.logs import configure_logging
 from msaas.queue.redis.clients import RedisAddress
+from msaas_catalogue import prepare
+from msaas_catalogue.database import Database
+from msaas_catalogue.tables import Base
 from tests.servers import RedisServer, S3Access
 
 Start = Callable[..., Service]
@@ -72,6 +76,43 @@ def shared(_pool: ServicePool, redis_server: RedisServer) -> Start:
 def service(shared: Start) -> Service:
     """The running service that most tests use: a directory store, with debug calls."""
     return shared(DEBUG_ENDPOINTS="1")
+
+
+@pytest.fixture(scope="session")
+def _database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('rest') / 'catalogue.db'}"
+    prepare(url)
+    return url
+
+
+@pytest.fixture
+def database_url(_database_url: str) -> str:
+    """The URL of a database with empty tables."""
+    database = Database(_database_url)
+    with database.writing() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())
+    database.close()
+    return _database_url
+
+
+@pytest.fixture
+def songs_service(shared: Start, database_url: str) -> Service:
+    """The running service with a database. The test begins without users and songs."""
+    return shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url)
+
+
+@pytest.fixture
+def visit(songs_service: Service) -> Callable[..., SongsClient]:
+    """Return a function that makes a client: an anonymous one, or one with an account of this name."""
+
+    def visit_as(name: str = "") -> SongsClient:
+        client = SongsClient(service=songs_service)
+        if name:
+            assert client.register(name).status_code == 200
+        return client
+
+    return visit_as
 
 
 @pytest.fixture(params=["directory", "s3"])

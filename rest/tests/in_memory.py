@@ -14,6 +14,7 @@ from msaas.songs import ID_PATTERN
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore, StoredObject
 from msaas.storage.song_store import SongStore
+from msaas_catalogue import Catalogue
 from msaas_rest.app import create_app
 from msaas_rest.bootstrap import bootstrap
 from msaas_rest.settings import RestSettings
@@ -23,7 +24,11 @@ KEY = re.compile(ID_PATTERN + r"(-[a-z]+)?\.(mp3|json)")
 
 
 def client_on(
-    *, store: ObjectStore | None = None, queue: JobQueue | None = None, **settings: Any
+    *,
+    store: ObjectStore | None = None,
+    queue: JobQueue | None = None,
+    catalogue: Catalogue | None = None,
+    **settings: Any,
 ) -> FlaskClient:
     """Return a client of an app with these settings. `store_dir` among them replaces the in-memory store."""
     in_memory = None if "store_dir" in settings else SongStore(store or InMemoryStore())
@@ -33,6 +38,7 @@ def client_on(
         outbox=InMemoryOutbox(),
         song_store=in_memory,
         idempotency=InMemoryIdempotency(),
+        catalogue=catalogue,
     )
     app = create_app(deps)
     check_replies(app)

@@ -18,7 +18,7 @@ from msaas.bootstrap import open_outbox, open_queue, open_song_store, redis_addr
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
-from msaas.queue.consumer import Result
+from msaas.queue.consumer import Claim, Consumer, Result
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.clients import connect
@@ -34,7 +34,7 @@ FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 _TIMEOUT_S = 20.0
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
-    *("API_", "RATE_", "LOG_", "FETCH_", "CORS_"),
+    *("API_", "RATE_", "LOG_", "FETCH_", "CORS_", "DATABASE_"),
 )
 _numbers = itertools.count()
 
@@ -48,9 +48,12 @@ class Service:
     settings: RestSettings
     log: Path
 
-    def call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+    def call(
+        self, method: str, path: str, *, session: requests.Session | None = None, **kwargs: Any
+    ) -> requests.Response:
         """Send a request. Its reply is compared with the OpenAPI document."""
-        reply = requests.request(method, self.url + path, **{"timeout": _TIMEOUT_S, **kwargs})
+        send = session.request if session else requests.request
+        reply = send(method, self.url + path, **{"timeout": _TIMEOUT_S, **kwargs})
         media_type = reply.headers.get("Content-Type", "").partition(";")[0]
         body = reply.json() if media_type in JSON and reply.content and not kwargs.get("stream") else None
         check_described(method, urlsplit(path).path, reply.status_code, media_type, body)
@@ -92,13 +95,17 @@ class Service:
     def serving(self) -> psutil.Process:
         return psutil.Process(self.process.pid)
 
-    def work(self, *, model: str = "htdemucs") -> Job:
-        """Do the part of the worker for the next job. The bytes of each stem name it."""
+    def claim(self) -> tuple[Consumer, Claim]:
+        """Begin the attempt at the next job, as a worker does."""
         consumer = self.queue.consumer("test-worker")
         payload = consumer.take(timeout_s=1.0)
         assert payload is not None
-        job = Job.decode(payload)
-        claim = consumer.claim(job, payload=payload)
+        return consumer, consumer.claim(Job.decode(payload), payload=payload)
+
+    def work(self, *, model: str = "htdemucs") -> Job:
+        """Do the part of the worker for the next job. The bytes of each stem name it."""
+        consumer, claim = self.claim()
+        job = claim.job
         self.store_stems(job.job_id, model=model, options=dict(job.options))
         consumer.finish(claim, Result(model=model, device="cpu", stems=FOUR_STEMS))
         return job

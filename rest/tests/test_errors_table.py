@@ -16,6 +16,11 @@ _INTERNAL = {
     *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),
     errors.MalformedSettings,
 }
+#: Errors of accounts and of the songs API.
+_OF_SONGS = {
+    *(errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
+    *(errors.SessionUnknown, errors.UserNotFound, errors.SessionNotFound, errors.SongNotFound),
+}
 
 
 def read_documented_codes() -> dict[str, int]:
@@ -28,7 +33,11 @@ def list_answered_errors() -> dict[str, int]:
     """Return the status of each error that a client can see."""
     found: list[errors.MsaasError] = []
     for kind in vars(errors).values():
-        if isinstance(kind, type) and issubclass(kind, errors.MsaasError) and kind not in _INTERNAL:
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, errors.MsaasError)
+            and kind not in _INTERNAL | _OF_SONGS
+        ):
             found.append(kind())
     return {error.code: status_of(error).value for error in found}
 

@@ -171,6 +171,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "K3": Fault("no worker at all", "callbacks are delivered and repeated, retention and collection run"),
     "K4": Fault("SIGKILL of a worker beside a keeper", "its job is back within lease + sweep + 1 s"),
+    "Q1": Fault(
+        "SIGKILL of the database, of each kind, while 100 jobs end",
+        "the jobs end and the keeper reaps as before, each end is one row after the restart",
+        also=("keeper/tests/test_history.py::test_songs_go_on_while_the_database_is_killed",),
+    ),
     "M": Fault(
         "state machine on a real server, beside its in-memory twin",
         "every job in one place, a stale token changes nothing, every job ends",

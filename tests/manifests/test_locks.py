@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 from tests.manifests.rendering import ROOT
 
 LOCKS = sorted(path.stem for path in (ROOT / "locks").glob("*.txt") if path.stem != "overrides")
+#: Services that use the database.
+_WITH_CATALOGUE = {"keeper"}
 _ENTRY = re.compile(r"^(\S+)==(\S+?)(?: ; (.+?))?(?: \\)?$", flags=re.MULTILINE)
 compile_lock = runpy.run_path(str(ROOT / "locks" / "compile.py"))
 
@@ -112,7 +114,8 @@ def test_image_installs_its_lock_and_nothing_else(service: str) -> None:
     *locked, parts = installs
     assert all(each.startswith("--require-hashes --only-binary :all: ") for each in locked)
     assert f"/src/locks/{service}.txt" in locked[-1]
-    assert parts == f"--no-build-isolation /src/common /src/{service}"
+    ours = ["common", "catalogue", service] if service in _WITH_CATALOGUE else ["common", service]
+    assert parts == f"--no-build-isolation {' '.join(f'/src/{each}' for each in ours)}"
 
 
 def test_setup_installs_locks_and_nothing_else() -> None:

@@ -41,7 +41,7 @@ START = Path(__file__).parents[2] / "redis" / "k8s" / "start.sh"
 USERS = ("rest", "worker", "keeper", "logs", "client", "operator")
 _OF_KEEPER = {
     *("reap", "referenced_songs", "acquire_lock", "extend_lock", "stale_fragments", "forget_fragments"),
-    *("begin_deletion", "end_deletion", "forget"),
+    *("begin_deletion", "end_deletion", "forget", "read_history", "trim_history"),
 }
 _OF_SENDERS = {"receive", "complete", "retry_later"}
 

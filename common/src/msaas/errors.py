@@ -1,6 +1,7 @@
 """Named errors. The docstring of an error is its title. Its `detail` stands alone, also without the title."""
 
 import re
+from collections.abc import Mapping, Sequence
 
 
 class MsaasError(Exception):
@@ -44,6 +45,19 @@ class InvalidCallback(MalformedRequest):
 
 class InvalidId(MalformedRequest):
     """The id is invalid."""
+
+
+class InvalidFields(MalformedRequest):
+    """Fields of the request are invalid."""
+
+    def __init__(self, detail: str = "", *, fields: Mapping[str, Sequence[str]] | None = None) -> None:
+        """`fields` has the texts of each field that is invalid. Together they are the detail."""
+        self.fields = {name: list(texts) for name, texts in (fields or {}).items()}
+        super().__init__(detail or " ".join(text for texts in self.fields.values() for text in texts))
+
+
+class UsernameTaken(InvalidFields):
+    """The username is taken."""
 
 
 class InvalidIdempotencyKey(MalformedRequest):
@@ -142,6 +156,18 @@ class ScopeMissing(MsaasError):
     """The API key may not do this."""
 
 
+class LoginRequired(MsaasError):
+    """A login is required."""
+
+
+class LoginFailed(LoginRequired):
+    """The username or the password is wrong."""
+
+
+class SessionUnknown(LoginRequired):
+    """The session is unknown or has ended."""
+
+
 class UploadTooSlow(MsaasError):
     """The upload is too slow."""
 
@@ -192,6 +218,18 @@ class PeaksNotFound(NotFound):
     """The peaks do not exist."""
 
 
+class UserNotFound(NotFound):
+    """The user is unknown."""
+
+
+class SessionNotFound(NotFound):
+    """The user has no such session."""
+
+
+class SongNotFound(NotFound):
+    """The song does not exist."""
+
+
 class ObjectNotFound(NotFound):
     """The object is not in the store."""
 
@@ -229,6 +267,10 @@ class QueueFull(QueueUnavailable):
 
 class StoreUnavailable(Unavailable):
     """The object store is unavailable."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is unavailable."""
 
 
 class TooBusy(Unavailable):

@@ -41,27 +41,20 @@ def _signing(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
-S = TypeVar("S", bound="Settings")
+S = TypeVar("S", bound="Environment")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
 #: CIDRs with commas between, `1` for every network.
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 ModelName = Annotated[str, BeforeValidator(_model)]
 
 
-class Settings(BaseSettings):
-    """The settings of every service. An empty variable counts as absent."""
+class Environment(BaseSettings):
+    """The environment of a process. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", case_sensitive=False
     )
 
-    redis_host: str = "localhost"
-    redis_port: Port = 6379
-    redis_db: int = Field(default=0, ge=0)
-    #: User of an ACL of Redis. Without a password it is not sent.
-    redis_username: str | None = None
-    redis_password: SecretStr | None = None
-    redis_log_key: str = "logging"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$")] = "info"
 
     @classmethod
@@ -82,6 +75,25 @@ class Settings(BaseSettings):
     def describe(self) -> str:
         """Return one `NAME=value` a line, secrets masked."""
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
+
+
+class Settings(Environment):
+    """The settings of every service."""
+
+    redis_host: str = "localhost"
+    redis_port: Port = 6379
+    redis_db: int = Field(default=0, ge=0)
+    #: User of an ACL of Redis. Without a password it is not sent.
+    redis_username: str | None = None
+    redis_password: SecretStr | None = None
+    redis_log_key: str = "logging"
+
+
+class DatabaseSettings(Environment):
+    """The SQL database."""
+
+    #: Without it there is no database. The URL may have a password.
+    database_url: SecretStr | None = None
 
 
 class QueueSettings(Settings):

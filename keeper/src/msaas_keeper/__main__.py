@@ -19,11 +19,15 @@ from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
+from msaas.removal import Removal
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send
 from msaas.webhooks.sender import post
+from msaas_catalogue.catalogue import Catalogue, open_catalogue
 from msaas_keeper.fragments import collect_fragments
+from msaas_keeper.history import move_history
+from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
 from msaas_keeper.settings import KeeperSettings
@@ -34,6 +38,10 @@ _WEBHOOKS_EVERY_S = 1.0
 #: In the folder for temporary files. Its age tells the probe of a pod that the keeper lives.
 _HEARTBEAT_FILE = "msaas-keeper-heartbeat"
 _HEARTBEAT_EVERY_S = 5.0
+_HISTORY_EVERY_S = 2.0
+_SESSIONS_EVERY_S = 3600.0
+_PRIVATE_MARKS_EVERY_S = 2.0
+_REMOVALS_EVERY_S = 30.0
 
 log = get_logger()
 
@@ -61,11 +69,17 @@ def bootstrap(
     outbox: Outbox | None = None,
     song_store: SongStore | None = None,
     send: Send | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Tasks:
-    """Start the tasks on real adapters, or on those given."""
+    """Start the tasks on real adapters, or on those given.
+
+    Without a database the history stays in the queue.
+    """
     queue = queue or open_queue(settings)
     outbox = outbox or open_outbox(settings)
     song_store = song_store or open_song_store(settings)
+    if catalogue is None and settings.database_url:
+        catalogue = open_catalogue(settings.database_url.get_secret_value())
     sweep_s = queue_policy(settings).sweep_s
     dispatcher = Dispatcher(
         outbox=outbox,
@@ -77,12 +91,19 @@ def bootstrap(
     tasks.every(sweep_s, partial(collect_fragments, queue, song_store), name="fragments")
     for number in range(_WEBHOOK_THREADS):
         tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name=f"webhooks-{number}")
+    if catalogue:
+        tasks.every(_HISTORY_EVERY_S, partial(move_history, queue, catalogue.history), name="history")
+        tasks.every(_SESSIONS_EVERY_S, catalogue.sessions.remove_expired, name="sessions")
+        marks = partial(restore_private_marks, queue, catalogue.songs)
+        tasks.every(_PRIVATE_MARKS_EVERY_S, marks, name="private_songs")
+        removal = Removal(queue=queue, song_store=song_store, is_referenced=catalogue.songs.is_referenced)
+        tasks.every(_REMOVALS_EVERY_S, removal.repeat, name="removals")
     if settings.retention_hours:
         retention = Retention(
             queue=queue,
             song_store=song_store,
             age_s=settings.retention_hours * 3600,
-            spared=[queue.referenced_songs],
+            spared=[queue.referenced_songs, *([catalogue.songs.referenced_songs] if catalogue else [])],
         )
         # Often enough to take over from another keeper that stopped: the lock keeps the interval.
         tasks.every(min(retention.every_s, 60.0), partial(sweep_if_due, retention, queue), name="retention")

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,10 +29,12 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the queue and the store of a stack are."""
+    """Where the queue, the store and the database of a stack are."""
 
     queue: Mapping[str, str]
     store: Mapping[str, str]
+    #: It may have a password. Workers do not get it.
+    database: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def env(self) -> dict[str, str]:
@@ -52,7 +55,9 @@ class Connection:
 
 def choose_connection(settings: LocalSettings) -> Connection:
     """Return the addresses of the user's own servers, or free ones for those of the stack."""
-    return Connection(queue=_queue_env(settings), store=_store_env(settings))
+    return Connection(
+        queue=_queue_env(settings), store=_store_env(settings), database=_database_env(settings)
+    )
 
 
 def _queue_env(settings: LocalSettings) -> dict[str, str]:
@@ -69,12 +74,19 @@ def _store_env(settings: LocalSettings) -> dict[str, str]:
     return {"MINIO_HOST": settings.minio_host}
 
 
+def _database_env(settings: LocalSettings) -> dict[str, str]:
+    if settings.database_url:
+        return {"DATABASE_URL": settings.database_url.get_secret_value()}
+    file = (settings.msaas_home / "catalogue.db").resolve()
+    return {"DATABASE_URL": f"sqlite:///{file}"}
+
+
 def list_processes(settings: LocalSettings, connection: Connection) -> list[Process]:
     """Return the processes in the order of their start. They stop in the reverse order."""
     env = _service_env(connection)
     metrics = _metrics_envs(settings)
     queue = [] if settings.redis_host else [_queue(settings, connection)]
-    keeper = _service("keeper", env={**env, **metrics[0]})
+    keeper = _service("keeper", env={**env, **metrics[0], **connection.database})
     workers = [
         _worker(number, env={**env, **metrics[number]}, of=settings.workers)
         for number in range(1, settings.workers + 1)
@@ -82,10 +94,23 @@ def list_processes(settings: LocalSettings, connection: Connection) -> list[Proc
     return [
         *queue,
         _service("logs", env=env, is_on_terminal=True),
-        _rest(settings, env),
+        _rest(settings, {**env, **connection.database}),
         keeper,
         *workers,
     ]
+
+
+def prepare_database(connection: Connection) -> None:
+    """Make or migrate the tables. Raises `SystemExit` if the database cannot be used."""
+    made = subprocess.run(
+        [sys.executable, "-m", "msaas_catalogue", "prepare"],
+        env={**os.environ, **connection.database},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        sys.exit(f"The database cannot be prepared. {made.stderr.strip().splitlines()[-1]}")
 
 
 def _metrics_envs(settings: LocalSettings) -> list[dict[str, str]]:
@@ -107,7 +132,8 @@ def _service_env(connection: Connection) -> dict[str, str]:
         "MODEL_FALLBACK": _FALLBACK,
     }
     chosen = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    return {"REDIS_HOST": connection.redis_host, **connection.env, **chosen}
+    # The services that use the database get its URL, the others do not inherit it.
+    return {"REDIS_HOST": connection.redis_host, "DATABASE_URL": "", **connection.env, **chosen}
 
 
 def _queue(settings: LocalSettings, connection: Connection) -> Process:

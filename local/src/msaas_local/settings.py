@@ -5,11 +5,14 @@ from pathlib import Path
 from pydantic import Field
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import ModelName, Port, QueueSettings
+from msaas.settings import DatabaseSettings, ModelName, Port, QueueSettings
 
 
-class LocalSettings(QueueSettings):
-    """Without REDIS_HOST the stack starts its own queue, without MINIO_HOST its store is a directory."""
+class LocalSettings(QueueSettings, DatabaseSettings):
+    """Without REDIS_HOST the stack starts its own queue, without MINIO_HOST its store is a directory.
+
+    Without DATABASE_URL its database is a file of SQLite.
+    """
 
     redis_host: str = ""
     minio_host: str = ""

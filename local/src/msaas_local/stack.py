@@ -18,7 +18,14 @@ import requests
 
 from msaas.errors import QueueUnavailable
 from msaas_local.ports import AddressUnusable, check_address, free_port, next_port
-from msaas_local.processes import WORKER_PREFIX, Connection, Process, choose_connection, list_processes
+from msaas_local.processes import (
+    WORKER_PREFIX,
+    Connection,
+    Process,
+    choose_connection,
+    list_processes,
+    prepare_database,
+)
 from msaas_local.settings import LocalSettings
 from msaas_local.supervisor import Supervisor
 
@@ -93,6 +100,7 @@ def running_stack(settings: LocalSettings, *, quiet: bool = False) -> Iterator[S
         except AddressUnusable as error:
             sys.exit(str(error))
         connection = choose_connection(settings)
+        prepare_database(connection)
         supervisor = Supervisor(settings.log_dir, say, quiet=quiet)
         processes = list_processes(settings, connection)
         try:

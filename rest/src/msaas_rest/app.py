@@ -8,13 +8,16 @@ from msaas_rest.health.metrics import Metrics, count_requests
 from msaas_rest.health.routes import routes as health_routes
 from msaas_rest.home.routes import routes as home_routes
 from msaas_rest.http.cors import Cors
+from msaas_rest.http.envelope import has_envelope, render_envelope
+from msaas_rest.http.failures import Failure, present_failures
 from msaas_rest.http.head_checks import check_head
 from msaas_rest.http.origin_checks import SECURITY_HEADERS, check_host, check_site
-from msaas_rest.http.problems import present_problems
+from msaas_rest.http.problems import render_problem
 from msaas_rest.http.request_log import tag_requests
 from msaas_rest.http.uploads import UploadRequest
 from msaas_rest.openapi.routes import routes as openapi_routes
 from msaas_rest.settings import RestSettings
+from msaas_rest.songs import songs_api
 
 #: Public paths without secrets: probes may send any Host header.
 _PROBED_PATHS = {"/", "/healthz", "/readyz", "/metrics"}
@@ -27,14 +30,20 @@ def create_app(deps: Dependencies) -> Flask:
     metrics = Metrics(queue=deps.queue, disk_budget=deps.disk_budget)
     tag_requests(app)
     count_requests(app, metrics)
-    present_problems(app)
+    present_failures(app, _render_by_path)
     _check_origins(app, deps.settings)
     _add_security_headers(app)
     app.register_blueprint(machine_api(deps))
+    app.register_blueprint(songs_api(deps))
     app.register_blueprint(health_routes(deps, metrics))
     app.register_blueprint(home_routes())
     app.register_blueprint(openapi_routes(deps))
     return app
+
+
+def _render_by_path(failure: Failure) -> Response:
+    """Present an error outside the routes, such as an unknown path, as the API of the path does."""
+    return render_envelope(failure) if has_envelope(request.path) else render_problem(failure)
 
 
 def _check_origins(app: Flask, settings: RestSettings) -> None:

@@ -1,6 +1,8 @@
 """Dependencies of the REST service: real adapters, or those a test brings."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from msaas.bootstrap import open_idempotency, open_outbox, open_public_store, open_queue, open_song_store
 from msaas.queue.idempotency import Idempotency
@@ -8,9 +10,14 @@ from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
 from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
+from msaas_rest.catalogue_gate import CatalogueGate
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.rate_limit import Limiter, open_storage
 from msaas_rest.job_events import JobEvents
 from msaas_rest.settings import RestSettings
+
+if TYPE_CHECKING:
+    from msaas_catalogue import Catalogue
 
 #: An API call has 2 s to report that the store is unavailable.
 _ANSWER_S = 1.0
@@ -33,6 +40,8 @@ class Dependencies:
     disk_budget: DiskBudget
     events: JobEvents
     idempotency: Idempotency
+    catalogue: CatalogueGate
+    limiter: Limiter
 
 
 def bootstrap(
@@ -42,6 +51,8 @@ def bootstrap(
     outbox: Outbox | None = None,
     song_store: SongStore | None = None,
     idempotency: Idempotency | None = None,
+    catalogue: "Catalogue | None" = None,
+    limiter: Limiter | None = None,
 ) -> Dependencies:
     """Return the dependencies. Nothing is sent before their first use."""
     queue = queue or open_queue(settings)
@@ -55,7 +66,19 @@ def bootstrap(
         public_store=_public_store(settings),
         disk_budget=DiskBudget(settings.max_in_flight_bytes),
         idempotency=idempotency or open_idempotency(settings),
+        catalogue=CatalogueGate(catalogue) if catalogue else _open_gate(settings),
+        limiter=limiter or Limiter(open_storage(settings)),
     )
+
+
+def _open_gate(settings: RestSettings) -> CatalogueGate:
+    if settings.database_url is None:
+        return CatalogueGate(None)
+    # SQLAlchemy takes a third of the start of a service: one without a database does without it.
+    from msaas_catalogue import open_catalogue, prepare
+
+    url = settings.database_url.get_secret_value()
+    return CatalogueGate(open_catalogue(url), prepare=partial(prepare, url))
 
 
 def _public_store(settings: RestSettings) -> PublicStore | None:

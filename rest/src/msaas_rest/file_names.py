@@ -16,6 +16,11 @@ def stem_name(stem: str, entry: StemFile, *, title: str) -> str:
     return f"{title} ({stem}).{entry.extension}" if title else entry.file
 
 
+def part_name(title: str, part: str, *, extension: str) -> str:
+    """Return `<title>.<part>.<extension>`."""
+    return f"{_plain(title) or 'song'}.{part}.{extension}"
+
+
 def archive_name(job_id: str, *, title: str) -> str:
     """Return `<title>.zip`, or `<id>.zip` if the song has no title."""
     return f"{_plain(title) or job_id}.zip"

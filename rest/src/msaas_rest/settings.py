@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_v
 from pydantic_settings import NoDecode
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import ModelName, Networks, Port, QueueSettings, StoreSettings
+from msaas.settings import DatabaseSettings, ModelName, Networks, Port, QueueSettings, StoreSettings
 from msaas_rest.http.api_keys import ApiKeys, parse_api_keys
 from msaas_rest.http.cors import parse_origins
 
@@ -44,11 +44,13 @@ def _rate(text: str) -> str:
     return text
 
 
-class RestSettings(StoreSettings, QueueSettings):
+class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
     host: str = "127.0.0.1"
     port: Port = 5000
     demucs_model: ModelName = DEFAULT_MODEL
     max_upload_mb: int = Field(default=512, ge=1)
+    #: The limit of `POST /songs/upload`.
+    max_song_upload_mb: int = Field(default=75, ge=1)
     max_duration_s: int = Field(default=7200, ge=1)
     #: Further accepted names in Host. Addresses, localhost and the names of the Service always work.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
@@ -77,15 +79,22 @@ class RestSettings(StoreSettings, QueueSettings):
         return self.max_upload_mb * 1024 * 1024
 
     @property
+    def max_song_upload_bytes(self) -> int:
+        return self.max_song_upload_mb * 1024 * 1024
+
+    @property
+    def _least_in_flight_mb(self) -> int:
+        return _UPLOADS_IN_FLIGHT * max(self.max_upload_mb, self.max_song_upload_mb)
+
+    @property
     def max_in_flight_bytes(self) -> int:
-        least_mb = _UPLOADS_IN_FLIGHT * self.max_upload_mb
+        least_mb = self._least_in_flight_mb
         return (self.max_in_flight_mb or max(_IN_FLIGHT_MB, least_mb)) * 1024 * 1024
 
     @model_validator(mode="after")
     def _check_in_flight(self) -> "RestSettings":
-        least_mb = _UPLOADS_IN_FLIGHT * self.max_upload_mb
+        least_mb = self._least_in_flight_mb
         if self.max_in_flight_mb is not None and self.max_in_flight_mb < least_mb:
-            raise ValueError(
-                f"MAX_IN_FLIGHT_MB is less than {_UPLOADS_IN_FLIGHT} × MAX_UPLOAD_MB = {least_mb}"
-            )
+            name = "MAX_UPLOAD_MB" if self.max_upload_mb >= self.max_song_upload_mb else "MAX_SONG_UPLOAD_MB"
+            raise ValueError(f"MAX_IN_FLIGHT_MB is less than {_UPLOADS_IN_FLIGHT} × {name} = {least_mb}")
         return self

@@ -37,6 +37,7 @@ class Result:
     device: str
     stems: tuple[str, ...]
     requested_model: str | None = None
+    weights_sha256: str = ""
 
 
 class Consumer(Protocol):

@@ -28,8 +28,11 @@ from msaas.storage.names import (
     DEFAULT_EXTENSION,
     FRAGMENT_SUFFIX,
     MANIFEST_SUFFIX,
+    job_of,
+    manifest_file,
     peaks_file,
     song_file,
+    song_of,
     stem_file,
 )
 from msaas.storage.protocol import (
@@ -77,6 +80,36 @@ class StoredStem:
             raise TrackNotFound(
                 f"Stem {self.stem} of job {self.job_id} was removed. Send the song again."
             ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSong:
+    """A song whose bytes are those of its hash, unless it was opened without that."""
+
+    songs: "SongStore"
+    song_hash: str
+    found: StoredObject
+
+    @property
+    def extension(self) -> str:
+        return self.found.key.rpartition(".")[2]
+
+    def read(self, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield `length` of the verified bytes from `offset`, all by default.
+
+        Raises:
+            SongMissing: the song was deleted. Raised before the first chunk.
+            ObjectChanged: the song was stored again. Raised before the first chunk.
+        """
+        songs, found = self.songs, self.found
+        try:
+            yield from songs.store.get(
+                songs.input_bucket, found.key, offset=offset, length=length, etag=found.etag
+            )
+        except ObjectChanged:
+            raise
+        except ObjectNotFound:
+            raise song_missing(self.song_hash) from None
 
 
 @dataclass(frozen=True)
@@ -157,6 +190,53 @@ class SongStore:
                 return song
         raise ObjectNotFound(f"Song {song_hash} is not in the store.")
 
+    def open_song(self, song_hash: str, *, verify: bool = True) -> StoredSong:
+        """Return the song once its bytes are compared with its hash. Without `verify` no byte of it is read.
+
+        Raises:
+            SongMissing: the store has no such song.
+            SongDamaged: its bytes are others.
+            ObjectChanged: the song was stored again meanwhile. Call again.
+        """
+        found = self.find_song(song_hash)
+        if verify:
+            key = (found.key, found.etag, song_hash)
+            self._verified.verify_once(key, lambda: self._check_song(song_hash, found))
+        return StoredSong(songs=self, song_hash=song_hash, found=found)
+
+    def _check_song(self, song_hash: str, found: StoredObject) -> int:
+        if _sha256_of(self.store.get(self.input_bucket, found.key, etag=found.etag)) != song_hash:
+            raise SongDamaged(f"The stored song {song_hash} was altered or cut. Send it again.")
+        return 0
+
+    def knows(self, song_hash: str) -> bool:
+        """Return whether the store has the song, or a result of it."""
+        found = self._objects_of(song_hash)
+        return next(found, None) is not None
+
+    def remove_song(self, song_hash: str) -> int:
+        """Delete the results of a song, manifests first, and then the song. Return the number of objects."""
+        objects = list(self._objects_of(song_hash))
+        # Without its manifest a result does not count.
+        objects.sort(key=lambda each: (each[0] == self.input_bucket, not each[1].endswith(MANIFEST_SUFFIX)))
+        for bucket, key in objects:
+            self.store.delete(bucket, key)
+        return len(objects)
+
+    def jobs_of(self, song_hash: str) -> set[str]:
+        """Return the jobs of which the store has an object."""
+        keys = [key for bucket, key in self._objects_of(song_hash) if bucket == self.output_bucket]
+        return {job_of(key) for key in keys}
+
+    def _objects_of(self, song_hash: str) -> Iterator[tuple[str, str]]:
+        """Yield bucket and key of the song and of its results."""
+        for each in self._list(self.input_bucket, prefix=f"{song_hash}."):
+            if song_of(each.key) == song_hash:
+                yield self.input_bucket, each.key
+        for each in self._list(self.output_bucket, prefix=song_hash):
+            if source_of(job_of(each.key)) == song_hash:
+                yield self.output_bucket, each.key
+
     def songs(self) -> Iterator[StoredObject]:
         return self._list(self.input_bucket)
 
@@ -205,6 +285,21 @@ class SongStore:
     def put_manifest(self, manifest: Manifest, *, if_match: str = "") -> None:
         """Store the manifest; `if_match` as in `ObjectStore.put`."""
         self._manifests.put(manifest, if_match=if_match)
+
+    def has_manifest(self, job_id: str) -> bool:
+        """Return whether the job is done. Its stems are not looked at."""
+        return self._exists(self.output_bucket, manifest_file(job_id))
+
+    def has_song(self, song_hash: str) -> bool:
+        """Return whether the song is in the store. Its bytes are not looked at."""
+        return any(song_of(each.key) == song_hash for each in self._list(self.input_bucket, prefix=song_hash))
+
+    def _exists(self, bucket: str, key: str) -> bool:
+        try:
+            self.store.stat(bucket, key)
+        except ObjectNotFound:
+            return False
+        return True
 
     def manifest(self, job_id: str) -> Manifest | None:
         """Return the manifest, or None while the job is not done."""
@@ -364,10 +459,10 @@ class SongStore:
         """List the output bucket."""
         return self._list(self.output_bucket)
 
-    def _list(self, bucket: str) -> Iterator[StoredObject]:
+    def _list(self, bucket: str, *, prefix: str = "") -> Iterator[StoredObject]:
         """List a bucket. One that is missing, as in a new store, is empty."""
         with suppress(ObjectNotFound):
-            yield from self.store.list(bucket)
+            yield from self.store.list(bucket, prefix=prefix)
 
     def delete_contents(self) -> None:
         """Empty both buckets, manifests first: without its manifest a result does not count."""

@@ -1,16 +1,17 @@
 """The machine API, `/apiv1`: its prefix, its guards and its presenter of errors."""
 
-from flask import Blueprint, g, request
+from flask import Blueprint, Response, g, request
 
-from msaas_rest.api import debug, limits, models
+from msaas_rest.api import debug, history, limits, models
 from msaas_rest.api.jobs import routes as jobs
 from msaas_rest.api.separate import routes as separate
 from msaas_rest.api.tracks import routes as tracks
-from msaas_rest.api.visibility import check_visible, job_of_route
+from msaas_rest.api.visibility import check_visible
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.api_keys import Scope
 from msaas_rest.http.clients import caller_of
-from msaas_rest.http.problems import present_problems
+from msaas_rest.http.failures import present_failures
+from msaas_rest.http.problems import render_problem
 from msaas_rest.http.rate_limit import RateLimit
 
 PREFIX = "/apiv1"
@@ -20,9 +21,17 @@ _READING = ("GET", "HEAD", "OPTIONS")
 def machine_api(deps: Dependencies) -> Blueprint:
     """Return the blueprint of every route below `/apiv1`."""
     api = Blueprint("apiv1", __name__, url_prefix=PREFIX)
-    present_problems(api)
+    present_failures(api, render_problem)
     _guard(api, deps)
-    features = [separate, jobs, tracks, models, limits, *([debug] if deps.settings.debug_endpoints else [])]
+    features = [
+        separate,
+        jobs,
+        tracks,
+        history,
+        models,
+        limits,
+        *([debug] if deps.settings.debug_endpoints else []),
+    ]
     for feature in features:
         api.register_blueprint(feature.routes(deps))
     return api
@@ -33,7 +42,7 @@ def _guard(api: Blueprint, deps: Dependencies) -> None:
     settings, keys = deps.settings, deps.settings.api_keys
     rate_limit = None
     if settings.rate_limit:
-        rate_limit = RateLimit(settings.rate_limit, settings=settings, keys=keys)
+        rate_limit = RateLimit(settings.rate_limit, limiter=deps.limiter, keys=keys)
 
     @api.before_app_request
     def check_caller() -> None:
@@ -42,5 +51,11 @@ def _guard(api: Blueprint, deps: Dependencies) -> None:
                 rate_limit.check(request)
             g.caller = caller_of(request, keys=keys)
             g.caller.require(Scope.READ if request.method in _READING else Scope.WRITE)
-            if job_id := job_of_route(request.view_args):
-                check_visible(job_id, caller=g.caller, queue=deps.queue)
+            g.mask = check_visible(request.view_args or {}, caller=g.caller, queue=deps.queue)
+
+    @api.after_app_request
+    def name_the_hidden_job(response: Response) -> Response:
+        """The answer about a hidden job names the id of the request."""
+        if g.get("mask"):
+            response.set_data(g.mask.restore(response.get_data()))
+        return response

@@ -3,6 +3,8 @@
 from flask import Blueprint, g, request
 
 from msaas.logs import get_logger
+from msaas.storage.names import job_of, song_of
+from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.api_keys import Scope
 from msaas_rest.http.origin_checks import check_changing_get
@@ -18,10 +20,15 @@ def routes(deps: Dependencies) -> Blueprint:
     def list_buckets() -> dict[str, dict[str, list[str]]]:
         g.caller.require(Scope.ADMIN)
         song_store.prepare()
+        songs = [song.key for song in song_store.songs()]
+        results = [result.key for result in song_store.results()]
+        visible = set(
+            visible_jobs([*map(song_of, songs), *map(job_of, results)], caller=g.caller, queue=deps.queue)
+        )
         return {
             "buckets": {
-                song_store.input_bucket: [song.key for song in song_store.songs()],
-                song_store.output_bucket: [result.key for result in song_store.results()],
+                song_store.input_bucket: [key for key in songs if song_of(key) in visible],
+                song_store.output_bucket: [key for key in results if job_of(key) in visible],
             }
         }
 

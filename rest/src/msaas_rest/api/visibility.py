@@ -1,9 +1,12 @@
 """Visibility: which songs, with their jobs and results, a caller of `/apiv1` may see.
 
-A caller whose key has a name sees the songs that keys of this name sent. Sending the same bytes makes a song
-visible.
+A private song, which only accounts sent by the songs API, is hidden from all callers. A caller whose key has
+a name sees the songs that keys of this name sent. Sending the same bytes makes a song visible.
 """
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,26 +15,60 @@ from msaas.queue.protocol import JobQueue
 from msaas.songs import source_of
 from msaas_rest.http.caller import Caller
 
+#: Names of the arguments of routes that name a job.
+_NAMING = ("job_id", "name")
+#: Clients cannot compute the id that replaces a hidden one.
+_SECRET = secrets.token_bytes(32)
+
+
+class Mask:
+    """Replaces the hash of a hidden song by one that no song has, and back."""
+
+    def __init__(self, song_hash: str) -> None:
+        self._hidden = song_hash
+        self._shown = hmac.new(_SECRET, song_hash.encode(), hashlib.sha256).hexdigest()
+
+    def hide(self, text: str) -> str:
+        return text.replace(self._hidden, self._shown)
+
+    def restore(self, body: bytes) -> bytes:
+        return body.replace(self._shown.encode(), self._hidden.encode())
+
 
 def visible_jobs(job_ids: Iterable[str], *, caller: Caller, queue: JobQueue) -> list[str]:
     """Return those of the jobs that the caller may see, in their order."""
     job_ids = list(job_ids)
+    private = queue.private_songs([source_of(job_id) for job_id in job_ids])
+    shown = [job_id for job_id in job_ids if source_of(job_id) not in private]
     if caller.sees_all:
-        return job_ids
-    known = queue.known_songs(caller.name, [source_of(job_id) for job_id in job_ids])
-    return [job_id for job_id in job_ids if source_of(job_id) in known]
+        return shown
+    known = queue.known_songs(caller.name, [source_of(job_id) for job_id in shown])
+    return [job_id for job_id in shown if source_of(job_id) in known]
 
 
-def check_visible(job_id: str, *, caller: Caller, queue: JobQueue) -> None:
-    """Raises `JobNotFound` for a job that the caller may not see, as for one that does not exist."""
-    if not visible_jobs([job_id], caller=caller, queue=queue):
-        raise JobNotFound(f"Job {job_id[:140]} is unknown. Send the song again.")
+def check_visible(arguments: dict[str, Any], *, caller: Caller, queue: JobQueue) -> Mask | None:
+    """Let a route answer for a job that the caller may not see as for one that does not exist.
 
+    A caller that sees all songs but private ones could tell a hidden job from an unknown one by the error of
+    the route. So the route gets another id, which no song has. Return the replacement.
 
-def job_of_route(arguments: Mapping[str, Any] | None) -> str | None:
-    """Return the id in the arguments of a route: `job_id`, or the first part of `name`, `<id>-<part>`."""
-    if arguments is None:
+    Raises:
+        JobNotFound: the caller sees the songs of its name only, and this is none of them.
+    """
+    job_id = _job_of_route(arguments)
+    if job_id is None or visible_jobs([job_id], caller=caller, queue=queue):
         return None
+    if not caller.sees_all:
+        raise JobNotFound(f"Job {job_id[:140]} is unknown. Send the song again.")
+    mask = Mask(source_of(job_id))
+    for name in _NAMING:
+        if name in arguments:
+            arguments[name] = mask.hide(str(arguments[name]))
+    return mask
+
+
+def _job_of_route(arguments: Mapping[str, Any]) -> str | None:
+    """Return the id in the arguments of a route: `job_id`, or the first part of `name`, `<id>-<part>`."""
     if "name" in arguments:
         return str(arguments["name"]).rpartition("-")[0]
     return arguments.get("job_id")

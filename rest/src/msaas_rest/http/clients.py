@@ -22,7 +22,7 @@ def caller_of(request: Request, *, keys: ApiKeys) -> Caller:
         MissingKey, WrongKey: a key is required.
     """
     if not keys:
-        return Caller(owner=_address_of(request))
+        return Caller(owner=address_of(request))
     key = keys.check(request.headers.get("Authorization"))
     return Caller(owner=key.name or key.digest.hex(), name=key.name, scope=key.scope)
 
@@ -31,10 +31,11 @@ def client_of(request: Request, *, keys: ApiKeys) -> str:
     """Return the owner of the caller. Requests with a wrong key count for the address."""
     with suppress(Unauthorized):
         return caller_of(request, keys=keys).owner
-    return _address_of(request)
+    return address_of(request)
 
 
-def _address_of(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return the address of the client, or its network, as its owner in the queue."""
     address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - compared only
     if address.is_loopback:
         return _THIS_MACHINE

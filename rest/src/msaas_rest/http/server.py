@@ -68,6 +68,7 @@ def serve(
     start_logging(settings, service="rest")
     listener = _listen(settings)
     deps = bootstrap(settings)
+    deps.catalogue.start()
     app = Bridge(
         create_app(deps).wsgi_app,
         budget=deps.disk_budget,

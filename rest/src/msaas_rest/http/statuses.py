@@ -8,6 +8,7 @@ from msaas import errors
 _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.LoginRequired: HTTPStatus.UNAUTHORIZED,
     errors.ScopeMissing: HTTPStatus.FORBIDDEN,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownHost: HTTPStatus.MISDIRECTED_REQUEST,

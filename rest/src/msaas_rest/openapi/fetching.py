@@ -23,10 +23,15 @@ from msaas_rest.openapi.operations import (
 )
 
 TAG = "stems"
-_AUDIO = tuple(dict.fromkeys(row.media_type for row in FORMATS.values()))
+AUDIO = tuple(dict.fromkeys(row.media_type for row in FORMATS.values()))
 _RAISES = (
     *(*OF_A_JOB, *STORED),
     *(errors.TrackNotFound, errors.UnknownStem, errors.UnknownFormat),
+)
+RANGE_HEADERS = (
+    in_header("Range", "One range of bytes", example="bytes=0-1023"),
+    in_header("If-Range", "The range, if the file has this `ETag`"),
+    in_header("If-None-Match", "304, if the file has this `ETag`"),
 )
 _REMOVED = {"hash": EXAMPLE_HASH, "track": "vocals", "reason": "Track removed"}
 
@@ -57,7 +62,7 @@ def _archive() -> Operation:
 
 
 def _download(name: str, *where: Parameter) -> Operation:
-    return _file("Download a stem", name=name, parameters=where, media_types=_AUDIO)
+    return _file("Download a stem", name=name, parameters=where, media_types=AUDIO)
 
 
 def _file(
@@ -80,9 +85,7 @@ def _file(
             in_query(
                 "inline", "A browser plays the file and does not save it", Schema(type="string", enum=["1"])
             ),
-            in_header("Range", "One range of bytes", example="bytes=0-1023"),
-            in_header("If-Range", "The range, if the file has this `ETag`"),
-            in_header("If-None-Match", "304, if the file has this `ETag`"),
+            *RANGE_HEADERS,
         ],
         replies={
             200: Reply(description="The file", content=bytes_of(*media_types), headers=headers),

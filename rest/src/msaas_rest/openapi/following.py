@@ -35,7 +35,7 @@ from msaas_rest.openapi.operations import (
 )
 
 TAG = "jobs"
-_JOB: dict[str, Any] = {
+EXAMPLE_JOB: dict[str, Any] = {
     "songhash": EXAMPLE_HASH,
     "state": "done",
     "progress": 1.0,
@@ -128,7 +128,7 @@ def _jobs() -> Operation:
             _limit(listing.DEFAULT_LIMIT, listing.MAX_LIMIT),
             in_query("cursor", "`next` of the page before", cursor),
         ],
-        replies={200: Reply(description="A page of jobs", model=Jobs, example={"jobs": [_JOB]})},
+        replies={200: Reply(description="A page of jobs", model=Jobs, example={"jobs": [EXAMPLE_JOB]})},
         raises=(*AUTHORISED, errors.MalformedRequest),
     )
 
@@ -139,7 +139,9 @@ def _show() -> Operation:
         "Show the status of a job",
         name="show_job",
         parameters=[job_id()],
-        replies={200: Reply(description="The status", model=JobWithLinks, example={**_JOB, "links": _LINKS})},
+        replies={
+            200: Reply(description="The status", model=JobWithLinks, example={**EXAMPLE_JOB, "links": _LINKS})
+        },
         raises=(*OF_A_JOB, *STORED),
     )
 
@@ -169,7 +171,7 @@ def _cancel() -> Operation:
 
 
 def _events() -> Operation:
-    stream = f"retry: 2000\n\nid: 5e1c1f6a5b1c0d2f\ndata: {json.dumps(_JOB)}\n\n"
+    stream = f"retry: 2000\n\nid: 5e1c1f6a5b1c0d2f\ndata: {json.dumps(EXAMPLE_JOB)}\n\n"
     return operation(
         TAG,
         "Follow a job by server-sent events",

@@ -23,6 +23,7 @@ from msaas_rest.openapi.fields import (
     Time,
     one_of,
 )
+from msaas_rest.songs.description import SongState
 
 _DEFAULTS = Recipe()
 
@@ -342,3 +343,174 @@ class Home(Message):
 
     service: str
     api: str
+
+
+# History
+
+
+class Separation(Message):
+    """A separation that has ended."""
+
+    songhash: JobId
+    state: Annotated[str, Field(json_schema_extra=one_of(("done", "failed", "cancelled")))]
+    error: Annotated[str | None, Field(description="Code of the error")]
+    model: Annotated[str | None, Field(description="The model that ran")]
+    requested_model: str | None
+    weights_sha256: str | None
+    options: Annotated[dict[str, Any], Field(description="The options of the request")]
+    device: Annotated[str | None, Field(description="None if nothing was computed")]
+    attempts: int
+    audio_s: Annotated[float | None, Field(description="Length of the song")]
+    work_s: Annotated[float | None, Field(description="Time of the last attempt")]
+    queued_at: Time
+    started_at: Time
+    finished_at: Time
+
+
+class History(Message):
+    """A page of separations. It may have fewer than `limit`."""
+
+    separations: list[Separation]
+    next: Annotated[str, Field(description="Cursor of the next page")] = ""
+
+
+# The songs API
+
+
+class EnvelopeOfErrors(Message):
+    """An error. `errors` has the texts of each field that is wrong, and `general` those of no field."""
+
+    ok: bool
+    errors: dict[str, list[str]]
+
+
+class NoErrors(BaseModel):
+    """There are no errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Envelope(Message):
+    """A success without data."""
+
+    ok: bool
+    errors: NoErrors
+
+
+class Song(Message):
+    """A song. Further fields stand in it on demand."""
+
+    id: int
+    title: str
+    hash: Annotated[str, Field(description="SHA-256 of the song")]
+    uploader_id: Annotated[int | None, Field(description="None for an anonymous upload")]
+    status: Annotated[str, Field(json_schema_extra=one_of(SongState))]
+    created_at: Time = None
+    recipe: Annotated[dict[str, Any] | None, Field(description="The options of the upload")] = None
+    job_id: JobId | None = None
+    error: Annotated[JobError | None, Field(description="Why the separation failed")] = None
+    progress: float | None = None
+    position: int | None = None
+    duration_s: float | None = None
+    model: str | None = None
+    stems: list[str] | None = None
+
+
+class SongData(Message):
+    song: Song
+
+
+class SongReply(Envelope):
+    data: SongData
+
+
+class SongsData(Message):
+    songs: list[Song]
+    next: Annotated[str, Field(description="Cursor of the next page")] = ""
+
+
+class SongsReply(Envelope):
+    data: SongsData
+
+
+class SongUpload(Options):
+    """A song, its title, and its options."""
+
+    file: File
+    title: Annotated[str | None, Field(description="By default that of the tags, or the file's name")] = None
+
+
+class Title(Message):
+    title: str
+
+
+class Registration(Message):
+    username: str
+    password1: str
+    password2: Annotated[str, Field(description="The same again")]
+
+
+class Credentials(Message):
+    username: str
+    password: str
+
+
+class Password(Message):
+    password: str
+
+
+class NewPassword(Message):
+    password: Annotated[str, Field(description="The present one")]
+    password1: str
+    password2: Annotated[str, Field(description="The same again")]
+
+
+class User(Message):
+    id: int
+    username: str
+    created_at: Time
+
+
+class UserData(Message):
+    user: User
+
+
+class UserReply(Envelope):
+    data: UserData
+
+
+class Session(Message):
+    """A session of the user. `agent` is the program that opened it, by its own account."""
+
+    id: int
+    agent: str
+    created_at: Time
+    last_seen_at: Time
+    expires_at: Time
+    is_current: Annotated[bool, Field(description="The session of this request")]
+
+
+class SessionsData(Message):
+    sessions: list[Session]
+
+
+class SessionsReply(Envelope):
+    data: SessionsData
+
+
+class SongFragmentsData(Message):
+    playable_until_s: float
+    stems: list[str]
+    pieces: int
+
+
+class SongFragmentsReply(Envelope):
+    data: SongFragmentsData
+
+
+class Peaks(Message):
+    """Low, high, low, high … of each stem, from -127 to 127."""
+
+    samples_per_pair: int
+    is_whole: Annotated[bool, Field(description="The peaks cover the whole stems.")]
+    stems: dict[str, list[int]]

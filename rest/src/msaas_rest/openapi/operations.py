@@ -1,6 +1,6 @@
 """Parts of an operation: its parameters, its replies, and the problems of its errors."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,10 @@ from openapi_pydantic.util import PydanticSchema
 from pydantic import BaseModel, TypeAdapter
 
 from msaas import errors
+from msaas_rest.http.envelope import render_texts
 from msaas_rest.http.problems import PROBLEM_TYPE
 from msaas_rest.http.statuses import status_of
-from msaas_rest.openapi.messages import Problem
+from msaas_rest.openapi.messages import EnvelopeOfErrors, Problem
 
 Errors = tuple[type[errors.MsaasError], ...]
 
@@ -87,17 +88,19 @@ def operation(
     parameters: Iterable[Parameter] = (),
     body: RequestBody | None = None,
     statuses: Iterable[int] = (),
+    presenter: "Presenter | None" = None,
 ) -> Operation:
     """Return an operation. `raises` are the errors that it answers with, and `statuses` those without a code.
 
-    An operation that may ask for a key says so.
+    An operation that may ask for a key, or for a session, says so.
     """
+    presenter = presenter or PROBLEMS
     kinds = tuple(dict.fromkeys(raises))
     responses: dict[str, Response | Reference] = {
         str(status): reply.response() for status, reply in replies.items()
     }
-    responses |= {str(status): _reference(status) for status in (*GENERAL, *statuses)}
-    responses |= _problems(kinds)
+    responses |= {str(status): presenter.reference(status) for status in (*GENERAL, *statuses)}
+    responses |= _failures(kinds, presenter)
     return Operation(
         tags=[tag],
         summary=summary,
@@ -106,31 +109,63 @@ def operation(
         parameters=list(parameters) or None,
         requestBody=body,
         responses=dict(sorted(responses.items())),
-        security=[{}, {"key": []}] if errors.MissingKey in kinds else [],
+        security=_security(kinds),
     )
 
 
-def _problems(kinds: Errors) -> dict[str, Response | Reference]:
+def _security(kinds: Errors) -> list[dict[str, list[str]]]:
+    if errors.MissingKey in kinds:
+        return [{}, {"key": []}]
+    if errors.SessionUnknown in kinds:
+        return [{"session": []}] if errors.LoginRequired in kinds else [{}, {"session": []}]
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presenter:
+    """How an API shows an error. `prefix` begins the names of the answers without a code."""
+
+    media_type: str
+    model: type[BaseModel]
+    prefix: str
+    example: Callable[[int, str, errors.MsaasError | None], dict[str, Any]]
+
+    def reference(self, status: int) -> Reference:
+        return Reference.model_validate({"$ref": f"#/components/responses/{self.prefix}{status}"})
+
+    def failure(self, status: int, found: list[errors.MsaasError]) -> Response:
+        return Response(
+            description=" ".join(dict.fromkeys(error.title for error in found)),
+            content={
+                self.media_type: MediaType(
+                    media_type_schema=PydanticSchema(schema_class=self.model),
+                    examples={
+                        error.code: {"value": self.example(status, error.title, error)} for error in found
+                    },
+                )
+            },
+            headers={"Retry-After": _RETRY_AFTER} if status in (429, 503) else None,
+        )
+
+    def general(self, status: int, title: str) -> Response:
+        schema: PydanticSchema[Any] = PydanticSchema(schema_class=self.model)
+        example = self.example(status, title, None)
+        return Response(
+            description=title,
+            content={self.media_type: MediaType(media_type_schema=schema, example=example)},
+        )
+
+
+def _failures(kinds: Errors, presenter: Presenter) -> dict[str, Response | Reference]:
     by_status: dict[int, list[errors.MsaasError]] = {}
     for kind in kinds:
         by_status.setdefault(status_of(kind()).value, []).append(kind())
-    return {str(status): _problem(status, found) for status, found in by_status.items()}
+    return {str(status): presenter.failure(status, found) for status, found in by_status.items()}
 
 
-def _problem(status: int, found: list[errors.MsaasError]) -> Response:
-    return Response(
-        description=" ".join(dict.fromkeys(error.title for error in found)),
-        content={
-            PROBLEM_TYPE: MediaType(
-                media_type_schema=PydanticSchema(schema_class=Problem),
-                examples={error.code: {"value": _example(status, error)} for error in found},
-            )
-        },
-        headers={"Retry-After": _RETRY_AFTER} if status in (429, 503) else None,
-    )
-
-
-def _example(status: int, error: errors.MsaasError) -> dict[str, Any]:
+def _problem_example(status: int, title: str, error: errors.MsaasError | None) -> dict[str, Any]:
+    if error is None:
+        return _general_example(status, title)
     return {
         "type": f"urn:msaas:error:{error.code}",
         "title": error.title,
@@ -144,11 +179,15 @@ def _example(status: int, error: errors.MsaasError) -> dict[str, Any]:
 def general_responses() -> dict[str, Response]:
     """Return the components that `operation` refers to: answers without a code."""
     titles = {**GENERAL, 404: "Not Found", 416: "Requested Range Not Satisfiable"}
-    return {f"status{status}": _general(status, title) for status, title in titles.items()}
+    return {
+        f"{presenter.prefix}{status}": presenter.general(status, title)
+        for presenter in (PROBLEMS, ENVELOPES)
+        for status, title in titles.items()
+    }
 
 
-def _general(status: int, title: str) -> Response:
-    example = {
+def _general_example(status: int, title: str) -> dict[str, Any]:
+    return {
         "type": "about:blank",
         "title": title,
         "status": status,
@@ -156,14 +195,16 @@ def _general(status: int, title: str) -> Response:
         "instance": "/apiv1/…",
         "reason": f"{title}.",
     }
-    schema: PydanticSchema[Any] = PydanticSchema(schema_class=Problem)
-    return Response(
-        description=title, content={PROBLEM_TYPE: MediaType(media_type_schema=schema, example=example)}
-    )
 
 
-def _reference(status: int) -> Reference:
-    return Reference.model_validate({"$ref": f"#/components/responses/status{status}"})
+def _envelope_example(_: int, title: str, error: errors.MsaasError | None) -> dict[str, Any]:
+    return {"ok": False, "errors": render_texts(error, detail=str(error) if error else f"{title}.")}
+
+
+PROBLEMS = Presenter(media_type=PROBLEM_TYPE, model=Problem, prefix="status", example=_problem_example)
+ENVELOPES = Presenter(
+    media_type="application/json", model=EnvelopeOfErrors, prefix="envelope", example=_envelope_example
+)
 
 
 # Parameters

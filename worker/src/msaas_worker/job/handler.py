@@ -91,7 +91,13 @@ class JobHandler:
         attempt.set_model(model=separator.model, requested=model, device=separator.device)
         with self.scratch.folder() as folder:
             stems = self._separate(job, recipe, separator, sink, attempt, folder)
-        return Result(model=separator.model, device=separator.device, stems=stems, requested_model=model)
+        return Result(
+            model=separator.model,
+            device=separator.device,
+            stems=stems,
+            requested_model=model,
+            weights_sha256=separator.weights_sha256,
+        )
 
     def _find(self, job: Job, recipe: Recipe, model: str) -> Manifest | None:
         manifest = self.song_store.reuse(job.job_id, recipe, models=[model])
@@ -134,7 +140,13 @@ class JobHandler:
 
 
 def _result_in_store(manifest: Manifest, *, requested: str) -> Result:
-    return Result(model=manifest.model, device="", stems=tuple(manifest.stems), requested_model=requested)
+    return Result(
+        model=manifest.model,
+        device="",
+        stems=tuple(manifest.stems),
+        requested_model=requested,
+        weights_sha256=manifest.weights_sha256,
+    )
 
 
 def _manifest(

@@ -56,6 +56,7 @@ class InMemoryConsumer:
         if held and not mine:
             self._drop(payload)
             raise ClaimRefused("held")
+        record.options = job.options
         queue.line.claim(job.job_id)
         if is_unknown:
             queue.listed[job.job_id] = queue.clock()
@@ -152,7 +153,6 @@ class InMemoryConsumer:
         record.finished_by = claim.token
         if result.device:
             record.begin_work()
-        record.enqueued_at = None
         record.status = replace(
             record.status,
             progress=1.0,
@@ -162,7 +162,8 @@ class InMemoryConsumer:
             stems=result.stems,
             error=None,
         )
-        self._queue.end(record, JobState.DONE)
+        self._queue.end(record, JobState.DONE, weights_sha256=result.weights_sha256)
+        record.enqueued_at = None
 
     def fail(self, claim: Claim, error: JobError) -> None:
         if self._has_ended(claim):

@@ -3,16 +3,19 @@
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from msaas.errors import QueueUnavailable
 from msaas.fragments import Fragments
 from msaas.jobs import JobError, JobState, JobStatus
 from msaas.queue.abilities import Abilities
+from msaas.queue.history import options_json
 from msaas.queue.memory.fair_order import FairOrder
 from msaas.queue.memory.outbox import InMemoryOutbox
-from msaas.queue.protocol import QueuePolicy, Request, encode_dead_letter
+from msaas.queue.protocol import MAX_HISTORY, QueuePolicy, Request, encode_dead_letter
+from msaas.separations import Separation
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Record:
     finished_by: str = ""
     #: Time of the enqueue of a job that was done before. Its status has the facts of the earlier result.
     enqueued_at: float | None = None
+    #: Those of the job. They stand in the history.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def waits_since(self) -> float:
@@ -73,12 +78,19 @@ class Ledger:
         self.deletions: dict[str, float] = {}
         #: By owner with a name: the songs it sent.
         self.songs: defaultdict[str, set[str]] = defaultdict(set)
+        #: Songs that only accounts sent, and whether all of them are known.
+        self.private: set[str] = set()
+        self.private_marks_are_complete = False
+        #: By song without references: the time at which its removal began.
+        self.removal_times: dict[str, float] = {}
         #: By job: the time of its latest request.
         self.listed: dict[str, float] = {}
         #: By worker.
         self.abilities: dict[str, Abilities] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}
+        #: Oldest first.
+        self.history: list[bytes] = []
         #: Newest first.
         self.dead_letters: list[dict[str, object]] = []
 
@@ -119,7 +131,14 @@ class Ledger:
         record.status = replace(record.status, state=JobState.QUEUED, progress=0.0)
         self.entries.appendleft(payload)
 
-    def end(self, record: Record, state: JobState, *, error: JobError | None = None) -> None:
+    def end(
+        self,
+        record: Record,
+        state: JobState,
+        *,
+        error: JobError | None = None,
+        weights_sha256: str = "",
+    ) -> None:
         record.drop_lease()
         record.requests.clear()
         if state is not JobState.DONE:
@@ -127,7 +146,29 @@ class Ledger:
         record.status = replace(
             record.status, state=state, finished_at=self.clock(), error=error or record.status.error
         )
+        self._record_end(record, weights_sha256)
         self.outbox.release(record.status.job_id, job_state=state.value, error=record.status.error)
+
+    def _record_end(self, record: Record, weights_sha256: str) -> None:
+        status = record.status
+        separation = Separation(
+            event_id=f"{status.job_id}@{status.finished_at:.6f}",
+            job_id=status.job_id,
+            state=status.state,
+            finished_at=status.finished_at or 0.0,
+            queued_at=record.waits_since,
+            started_at=status.started_at,
+            options=json.loads(options_json(record.options) or "{}"),
+            model=status.model or "",
+            requested_model=status.requested_model or "",
+            weights_sha256=weights_sha256,
+            device=status.device or "",
+            attempts=status.attempts,
+            error_code=status.error.code if status.error else "",
+            audio_s=status.duration_s,
+        )
+        self.history.append(separation.encode())
+        del self.history[:-MAX_HISTORY]
 
     def push_dead_letter(self, payload: bytes, *, reason: str) -> None:
         self.dead_letters.insert(0, json.loads(encode_dead_letter(payload, reason)))

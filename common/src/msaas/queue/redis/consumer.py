@@ -12,6 +12,7 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError
 from msaas.queue.abilities import Abilities
 from msaas.queue.consumer import NEARLY_DONE, Claim, Result
+from msaas.queue.history import options_json
 from msaas.queue.outbox import delivery_id_of
 from msaas.queue.protocol import DELETION_S, EXHAUSTED, QueuePolicy, encode_dead_letter
 from msaas.queue.redis.clients import (
@@ -97,6 +98,7 @@ class RedisConsumer:
                     "workers": keys.workers,
                     "order": keys.order,
                     "index": keys.index,
+                    "history": keys.history,
                 },
                 args={
                     "payload": payload,
@@ -114,6 +116,7 @@ class RedisConsumer:
                     "delivery_id": delivery_id,
                     "callback": callback_json(job.callback),
                     "limits": limits_json(policy),
+                    "options": options_json(job.options),
                 },
             )
         if verdict == b"dead":
@@ -208,9 +211,11 @@ class RedisConsumer:
             args={
                 "token": claim.token,
                 "payload": claim.payload,
+                "job_id": claim.job.job_id,
                 "model": result.model,
                 "device": result.device,
                 "requested_model": result.requested_model or "",
+                "weights": result.weights_sha256,
                 "stems": json.dumps(result.stems),
                 "ttl": self._policy.job_ttl_s,
                 "delivery_prefix": self._keys.delivery_prefix,
@@ -232,6 +237,7 @@ class RedisConsumer:
             args={
                 "token": claim.token,
                 "payload": claim.payload,
+                "job_id": claim.job.job_id,
                 "error": error_json(error),
                 "ttl": self._policy.job_ttl_s,
                 "delivery_prefix": keys.delivery_prefix,
@@ -299,6 +305,7 @@ class RedisConsumer:
             "outbox": keys.outbox,
             "held": keys.held,
             "held_bytes": keys.held_bytes,
+            "history": keys.history,
         }
 
     def _run_fenced(self, step: str, claim: Claim, *, keys: dict[str, str], args: dict[str, Any]) -> None:

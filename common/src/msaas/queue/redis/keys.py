@@ -74,9 +74,24 @@ class Keys:
         """Sorted set: id of a job, by the time of its latest request."""
         return f"{self.waiting}:jobs"
 
+    @property
+    def history(self) -> str:
+        """List: the ends of jobs as JSON, oldest first, until they are in the database."""
+        return f"{self.waiting}:history"
+
     def sent(self, owner: str) -> str:
         """Sorted set: hash of a song that this owner sent, by the time of its latest request."""
         return f"{self.waiting}:sent:{owner}"
+
+    @property
+    def private_songs(self) -> str:
+        """Set: hash of a song that only accounts sent, also after its deletion."""
+        return f"{self.waiting}:private"
+
+    @property
+    def removals(self) -> str:
+        """Sorted set: hash of a private song without references, by the time at which its removal began."""
+        return f"{self.waiting}:removals"
 
     @property
     def probe(self) -> str:

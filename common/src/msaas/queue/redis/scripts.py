@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.commands.core import Script
 
-from msaas.queue.protocol import MAX_LISTED_JOBS, MAX_REQUESTS
+from msaas.queue.protocol import MAX_HISTORY, MAX_LISTED_JOBS, MAX_REQUESTS
 from msaas.queue.redis.clients import Client
 from msaas.queue.redis.keys import Keys
 
@@ -20,7 +20,7 @@ from msaas.queue.redis.keys import Keys
 #: frees memory.
 _REFUSED_WHEN_FULL = {
     *("enqueue", "check_writable", "add_delivery", "redeliver"),
-    *("request_song", "begin_deletion", "note_request"),
+    *("request_song", "begin_deletion", "note_request", "restore_private_marks"),
 }
 STEPS = (
     "enqueue",
@@ -42,12 +42,16 @@ STEPS = (
     "stale_fragments",
     "request_song",
     "begin_deletion",
+    "begin_removal",
+    "removals",
+    "restore_private_marks",
     "begin_cleanup",
     "note_request",
     "forget",
     "add_delivery",
     "receive",
     "settle_request",
+    "trim_history",
     "complete",
     "redeliver",
 )
@@ -56,6 +60,7 @@ _CONSTANTS = {
     "requests_suffix": f"'{Keys.requests_suffix}'",
     "max_requests": MAX_REQUESTS,
     "max_listed_jobs": MAX_LISTED_JOBS,
+    "max_history": MAX_HISTORY,
 }
 _HEADER = re.compile(r"^-- (KEYS|ARGV): (.+)$", re.MULTILINE)
 

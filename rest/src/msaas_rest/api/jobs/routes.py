@@ -1,7 +1,6 @@
 """Routes of the queue and of one job: status, fragments, callbacks."""
 
 import time
-from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -11,6 +10,7 @@ from msaas.storage.protocol import OpenObject
 from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
+from msaas_rest.api.jobs.following import follow
 from msaas_rest.api.jobs.fragments import find_fragments, open_fragment
 from msaas_rest.api.jobs.links import links_of
 from msaas_rest.api.jobs.listing import list_jobs
@@ -18,7 +18,6 @@ from msaas_rest.api.jobs.peaks import open_peaks
 from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
-from msaas_rest.job_events import Event
 
 log = get_logger()
 
@@ -46,22 +45,7 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.get("/job/<job_id>/events")
     def follow_job(job_id: str) -> Response:
         status = find_status(job_id, queue=queue, song_store=song_store)
-        last_id = request.headers.get("Last-Event-ID", "")
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        event = Event.of(status)
-        if event.is_last and event.id == last_id:
-            # A browser connects again after the end, unless this tells it that nothing follows.
-            return Response(status=HTTPStatus.NO_CONTENT.value, headers=headers)
-        if request.method == "HEAD":
-            return Response(mimetype="text/event-stream", headers=headers)
-        stream = deps.events.open(job_id, event, client=g.caller.owner, last_id=last_id)
-        return Response(
-            # The bridge iterates it.
-            stream,  # type: ignore[arg-type]
-            mimetype="text/event-stream",
-            headers=headers,
-            direct_passthrough=True,
-        )
+        return follow(status, events=deps.events, client=g.caller.owner)
 
     @blueprint.delete("/job/<job_id>")
     def cancel(job_id: str) -> dict[str, Any]:

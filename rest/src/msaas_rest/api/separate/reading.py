@@ -23,7 +23,7 @@ from msaas_rest.http.body import open_body
 from msaas_rest.http.uploads import check_content_encoding
 
 #: Field names, boundaries and options around a song, and in JSON line breaks and escapes within it.
-_EXTRA_BYTES = 1024 * 1024
+EXTRA_BYTES = 1024 * 1024
 _SONG_FIELDS = ("mp3", "file")
 _RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 _CALLBACK = "callback"
@@ -91,11 +91,11 @@ def _read_body(
     if kind.startswith(_RAW_TYPES):
         return open_body(request, max_bytes=max_bytes, client=client), {}
     if kind.startswith("multipart/"):
-        open_body(request, max_bytes=max_bytes + _EXTRA_BYTES, copies=2, client=client)
+        open_body(request, max_bytes=max_bytes + EXTRA_BYTES, copies=2, client=client)
         return _form_file(request), _form_fields(request)
     if kind == "application/x-www-form-urlencoded":
         return None, _text_fields(_url_encoded_form(request, client=client))
-    body = open_body(request, max_bytes=max_bytes * 3 // 2 + _EXTRA_BYTES, copies=2, client=client)
+    body = open_body(request, max_bytes=max_bytes * 3 // 2 + EXTRA_BYTES, copies=2, client=client)
     fields, texts = _json_object(request, body)
     chunks = _song_chunks(fields, texts)
     if chunks is None:
@@ -147,7 +147,7 @@ def _merge(body: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
 def _url_encoded_form(request: Request, *, client: str) -> MultiDict[str, str]:
     """Return the form, which has no room for a song: `curl --data-binary` sends files with this type."""
     try:
-        open_body(request, max_bytes=_EXTRA_BYTES, client=client)
+        open_body(request, max_bytes=EXTRA_BYTES, client=client)
         return request.form
     except (SongTooLarge, RequestEntityTooLarge, MalformedRequest):
         raise MalformedRequest(_not_json(request)) from None

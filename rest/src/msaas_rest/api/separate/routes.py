@@ -20,15 +20,7 @@ REPLAYED = "Idempotent-Replayed"
 def routes(deps: Dependencies) -> Blueprint:
     blueprint = Blueprint("separate", __name__)
     settings = deps.settings
-    submitter = Submitter(
-        queue=deps.queue,
-        outbox=deps.outbox,
-        song_store=deps.song_store,
-        uploads=deps.uploads,
-        default_model=settings.demucs_model,
-        max_duration_s=settings.max_duration_s,
-        max_queued=settings.max_queued,
-    )
+    submitter = submitter_of(deps)
 
     @blueprint.post("/separate")
     def separate() -> Response:
@@ -87,6 +79,18 @@ def routes(deps: Dependencies) -> Blueprint:
         return response
 
     return blueprint
+
+
+def submitter_of(deps: Dependencies) -> Submitter:
+    return Submitter(
+        queue=deps.queue,
+        outbox=deps.outbox,
+        song_store=deps.song_store,
+        uploads=deps.uploads,
+        default_model=deps.settings.demucs_model,
+        max_duration_s=deps.settings.max_duration_s,
+        max_queued=deps.settings.max_queued,
+    )
 
 
 def _present(accepted: Accepted) -> dict[str, Any]:

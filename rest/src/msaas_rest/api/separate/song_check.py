@@ -85,6 +85,21 @@ def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
     return found.duration or None
 
 
+def read_title(song: BinaryIO, container: Container) -> str:
+    """Return the title in the tags of the song, an empty text if it has none."""
+    try:
+        found = TinyTag.get(
+            filename=f"song.{container.extension}",
+            file_obj=cast(BinaryIO, _Bounded(song)),
+            tags=True,
+            duration=False,
+        )
+    except Exception:
+        # The file is foreign: the library may fail in any way.
+        return ""
+    return (found.title or "").encode(errors="replace").decode()
+
+
 def _most_seconds(song: BinaryIO, found: TinyTag) -> float:
     """Return the length of a file that is full of samples."""
     bits_per_s = (found.samplerate or 0) * (found.channels or 0) * (found.bitdepth or 0)

@@ -13,7 +13,7 @@ from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
 from msaas.queue.abilities import FFMPEG, Fleet
 from msaas.queue.outbox import Outbox
-from msaas.queue.protocol import ANONYMOUS, JobQueue, Request, queue_full
+from msaas.queue.protocol import ANONYMOUS, JobQueue, Request, Visibility, queue_full
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
@@ -35,6 +35,8 @@ class Order:
     #: The client, as the queue knows it, and the name of its key.
     owner: str = ANONYMOUS
     key_name: str = ""
+    #: A private song stays unknown to the machine API.
+    visibility: Visibility = Visibility.PUBLIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,15 @@ class HashSubmission(Order):
     """A request for a song that is in the store. The caller may see it."""
 
     song_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Facts about a submission that can be accepted."""
+
+    song_hash: str
+    song: CheckedSong
+    fleet: Fleet
 
 
 @dataclass(frozen=True)
@@ -98,17 +109,29 @@ class Submitter:
             NotAudio, SongTooLong, DecoderMissing, FormatUnavailable: nothing was stored.
             StoreUnavailable, QueueUnavailable, QueueFull, TooBusy: nothing was enqueued.
         """
-        checked = check_song(submission.song, max_s=self.max_duration_s)
+        return self.accept(submission, self.check(submission))
+
+    def check(self, submission: Submission) -> Checked:
+        """Raise the errors of `submit` that the song and its recipe cause. Nothing is stored."""
+        song = check_song(submission.song, max_s=self.max_duration_s)
         fleet = self.queue.fleet()
-        _check_programs(checked.container, submission.recipe, fleet)
-        song_hash = song_hash_of(submission.song)
+        _check_programs(song.container, submission.recipe, fleet)
+        return Checked(song_hash=song_hash_of(submission.song), song=song, fleet=fleet)
+
+    def accept(self, submission: Submission, checked: Checked) -> Accepted:
+        """Store the song and enqueue its job.
+
+        Raises:
+            StoreUnavailable, QueueUnavailable, QueueFull, TooBusy: nothing was enqueued.
+        """
+        song_hash, song = checked.song_hash, checked.song
         accepted = _accept(song_hash, submission)
-        log.info("song_received", size_bytes=submission.size_bytes, **_facts(checked))
+        log.info("song_received", size_bytes=submission.size_bytes, **_facts(song))
         # From here on retention spares the song and its results.
-        self._request(song_hash, owner=submission.key_name)
-        if not self._reuse(accepted, submission, fleet):
-            self._store(song_hash, submission, checked.container)
-            self._enqueue(accepted, submission, duration_s=checked.seconds)
+        self._request(song_hash, submission)
+        if not self._reuse(accepted, submission, checked.fleet):
+            self._store(song_hash, submission, song.container)
+            self._enqueue(accepted, submission, duration_s=song.seconds)
         return accepted
 
     def submit_hash(self, submission: HashSubmission) -> Accepted:
@@ -122,7 +145,7 @@ class Submitter:
         song_hash = submission.song_hash
         accepted = _accept(song_hash, submission)
         self.song_store.find_song(song_hash)
-        self._request(song_hash, owner=submission.key_name)
+        self._request(song_hash, submission)
         # Until the line before, retention may have deleted it.
         song = self.song_store.find_song(song_hash)
         fleet = self.queue.fleet()
@@ -141,13 +164,17 @@ class Submitter:
         self._answer_at_once(job_id, order)
         return True
 
-    def _request(self, song_hash: str, *, owner: str) -> None:
-        """Raises `TooBusy` while retention deletes the song, `QueueFull`, `QueueUnavailable`."""
+    def _request(self, song_hash: str, order: Order) -> None:
+        """Raises `TooBusy` while the song is deleted, `QueueFull`, `QueueUnavailable`."""
         until = time.monotonic() + self.deletion_wait_s
-        while not self.queue.request_song(song_hash, owner=owner):
+        is_stored = order.visibility is Visibility.PRIVATE and self.song_store.knows(song_hash)
+        while not self.queue.request_song(
+            song_hash, owner=order.key_name, visibility=order.visibility, is_stored=is_stored
+        ):
             if time.monotonic() > until:
                 raise TooBusy(f"An old copy of song {song_hash} is being deleted. Try again in 5 s.")
             time.sleep(_LOOK_S)
+            is_stored = is_stored and self.song_store.knows(song_hash)
 
     def _answer_at_once(self, job_id: str, order: Order) -> None:
         if order.callback:

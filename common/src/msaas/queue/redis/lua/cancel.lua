@@ -3,7 +3,7 @@
 -- that of another owner, and a job without requests, which was pushed by hand, is cancelled.
 -- Returns {'cancelled', 0}, {'waiting', left} with the number of requests that go on, {'foreign', left} where none of
 -- them is the caller's, or {state, 0} of a job that has ended, 'absent' without one.
--- KEYS: job, requests, waiting, alias, delayed, workers, order, turns, callbacks, outbox, held, held_bytes
+-- KEYS: job, requests, waiting, alias, delayed, workers, order, turns, callbacks, outbox, held, held_bytes, history
 -- ARGV: job_id, request_id, owner, any_owner, ttl, processing_prefix, claims_prefix, delivery_prefix
 local at = {callbacks = callbacks, outbox = outbox, held = held, held_bytes = held_bytes, prefix = delivery_prefix}
 if not is_kind(job, 'hash') then return {'absent', 0} end
@@ -49,5 +49,6 @@ end
 leave_order({order = order, turns = turns}, job_id, holder)
 end_job(job, 'cancelled', ttl)
 redis.call('HDEL', job, 'error')
+record_end(history, job, job_id, '')
 release_callbacks(at, 'cancelled', '')
 return {'cancelled', 0}

@@ -3,10 +3,10 @@
 -- An entry of a job that was cancelled is another request for it, pushed by hand.
 -- A callback that exceeds a limit is refused, its job is not.
 -- `waited` is the time since the enqueue in seconds, `is_first` is '1' if no worker had the job since then.
--- `delivery_id` and `callback` are empty for a message without a callback.
--- KEYS: processing, claims, job, callbacks, deliveries, held, held_bytes, dead, outbox, workers, order, index
+-- `delivery_id` and `callback` are empty for a message without a callback, `options` for one without options.
+-- KEYS: processing, claims, job, callbacks, deliveries, held, held_bytes, dead, outbox, workers, order, index, history
 -- ARGV: payload, job_id, token, last_token, worker, lease, max_attempts, ttl, letter, max_dead, delivery_prefix,
--- ARGV: error, delivery_id, callback, limits
+-- ARGV: error, delivery_id, callback, limits, options
 local at = {callbacks = callbacks, deliveries = deliveries, held = held, held_bytes = held_bytes, outbox = outbox, prefix = delivery_prefix}
 if not redis.call('LPOS', processing, payload) then return {'gone'} end
 if not (is_kind(job, 'hash') and is_kind(callbacks, 'set') and is_kind(deliveries, 'zset')) then
@@ -31,6 +31,7 @@ if redis.call('HEXISTS', job, 'state') == 0 then list_job(index, job_id, ttl) en
 
 local is_first = state == 'queued' and redis.call('HEXISTS', job, 'started_at') == 0
 if state ~= 'queued' and state ~= 'running' then restart_job(job, state) end
+redis.call('HSET', job, 'options', options)
 local enqueued_at = number(job, 'enqueued_at')
 if enqueued_at == 0 then enqueued_at = number(job, 'created_at') end
 if enqueued_at == 0 then enqueued_at = now() end
@@ -43,6 +44,7 @@ if attempts > tonumber(max_attempts) then
   redis.call('HDEL', claims, payload)
   push_dead_letter(dead, max_dead, letter)
   end_job(job, 'failed', ttl, 'error', error)
+  record_end(history, job, job_id, '')
   release_callbacks(at, 'failed', error)
   return {'dead'}
 end

@@ -1,12 +1,12 @@
 -- Push a job in fair order unless it waits or runs; keep its callback either way. Returns the state of the job.
 -- A job that waits already moves forward if it is the owner's turn sooner.
 -- `delivery_id` and `callback` are empty for a request without a callback, `max_waiting` is without a limit.
--- `request` is `<request id> <owner>`. `duration` is empty where it is not known.
+-- `request` is `<request id> <owner>`. `duration` is empty where it is not known, `options` where there are none.
 -- Returns 'full', and changes nothing, where a new job would exceed the limit, and 'outbox_full' or 'job_full'
 -- where its callback would exceed one.
 -- KEYS: waiting, alias, delayed, job, callbacks, deliveries, held, held_bytes, workers, order, turns, index
 -- ARGV: payload, model, duration, delivery_id, job_id, callback, request, owner, ttl, processing_prefix,
--- ARGV: delivery_prefix, job_prefix, limits, max_waiting
+-- ARGV: delivery_prefix, job_prefix, limits, max_waiting, options
 local at = {callbacks = callbacks, deliveries = deliveries, held = held, held_bytes = held_bytes, prefix = delivery_prefix}
 local line = {waiting = waiting, order = order, turns = turns, job = job_prefix, ttl = ttl}
 for key, kind in pairs({[job] = 'hash', [callbacks] = 'set', [deliveries] = 'zset'}) do
@@ -47,7 +47,7 @@ if is_in_a_list then
 end
 
 restart_job(job, state)
-redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'payload', payload)
+redis.call('HSET', job, 'state', 'queued', 'progress', '0', 'attempts', 0, 'payload', payload, 'options', options)
 if model ~= '' then redis.call('HSETNX', job, 'model', model) end
 if duration ~= '' then redis.call('HSET', job, 'duration_s', duration) end
 add_request(job, request)

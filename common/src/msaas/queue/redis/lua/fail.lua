@@ -1,6 +1,6 @@
 -- End an attempt that failed. `max_attempts` of 0 allows no further attempt. Returns 0 for a stale token.
--- KEYS: processing, claims, job, callbacks, outbox, held, held_bytes, waiting, dead
--- ARGV: token, payload, error, ttl, delivery_prefix, max_attempts, letter, max_dead
+-- KEYS: processing, claims, job, callbacks, outbox, held, held_bytes, history, waiting, dead
+-- ARGV: token, payload, job_id, error, ttl, delivery_prefix, max_attempts, letter, max_dead
 local at = {callbacks = callbacks, outbox = outbox, held = held, held_bytes = held_bytes, prefix = delivery_prefix}
 if not is_kind(job, 'hash') then return 0 end
 if redis.call('HGET', job, 'finished_by') == token then return 1 end
@@ -15,5 +15,6 @@ if attempts < tonumber(max_attempts) then
 end
 if tonumber(max_attempts) > 0 then push_dead_letter(dead, max_dead, letter) end
 end_job(job, 'failed', ttl, 'error', error, 'finished_by', token)
+record_end(history, job, job_id, '')
 release_callbacks(at, 'failed', error)
 return 1

@@ -1,4 +1,4 @@
--- Shared by every step. `requests_suffix`, `max_requests` and `max_listed_jobs` come with it. Times are the server's, in Unix seconds.
+-- Shared by every step. `requests_suffix`, `max_requests`, `max_listed_jobs` and `max_history` come with it. Times are the server's, in Unix seconds.
 local function now()
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -156,7 +156,8 @@ local function restart_job(job, state)
   redis.call('DEL', job .. requests_suffix)
   if state == 'done' then
     redis.call('PERSIST', job)
-    redis.call('HDEL', job, 'attempts', 'stems', 'error', 'started_at', 'finished_at', 'finished_by', 'give_backs')
+    redis.call('HDEL', job, 'attempts', 'stems', 'error', 'started_at', 'finished_at', 'finished_by', 'give_backs',
+      'options')
     redis.call('HSET', job, 'enqueued_at', stamp())
   else
     redis.call('DEL', job)
@@ -179,6 +180,22 @@ local function end_job(job, state, ttl, ...)
   redis.call('HDEL', job, 'payload', 'owner')
   redis.call('HSET', job, 'state', state, 'finished_at', stamp(), ...)
   redis.call('EXPIRE', job, ttl)
+end
+
+-- Append the end of a job to the history, as JSON of texts. Beyond the limit the oldest ends are dropped.
+local ENDED_FIELDS = {'state', 'model', 'requested_model', 'device', 'attempts', 'options', 'created_at', 'enqueued_at',
+  'started_at', 'finished_at', 'duration_s'}
+
+local function record_end(history, job, job_id, weights)
+  if not is_kind(history, 'list') then redis.call('DEL', history) end
+  local values = redis.call('HMGET', job, unpack(ENDED_FIELDS))
+  local ended = {job_id = job_id, weights = weights}
+  for index, name in ipairs(ENDED_FIELDS) do ended[name] = values[index] or nil end
+  ended.id = job_id .. '@' .. ended.finished_at
+  local is_json, error = pcall(cjson.decode, redis.call('HGET', job, 'error') or '')
+  if is_json and type(error) == 'table' and type(error.code) == 'string' then ended.error = error.code end
+  redis.call('RPUSH', history, cjson.encode(ended))
+  redis.call('LTRIM', history, -max_history, -1)
 end
 
 local function requeue(job, waiting, payload)

@@ -1,6 +1,6 @@
 -- Return delayed jobs that are due and the jobs of workers whose lease expired. Returns the ids of the latter.
 -- `job_prefix` and `callbacks_suffix` name the keys of a job around its id.
--- KEYS: workers, waiting, delayed, dead, outbox, held, held_bytes
+-- KEYS: workers, waiting, delayed, dead, outbox, held, held_bytes, history
 -- ARGV: processing_prefix, claims_prefix, delivery_prefix, job_prefix, callbacks_suffix, max_attempts, ttl, max_dead,
 -- ARGV: max_payload, error, forget_after
 local BATCH = 100
@@ -31,6 +31,7 @@ local function return_claimed(payload, job_id, worker)
   else
     push_dead_letter(dead, max_dead, letter_of(payload))
     end_job(job, 'failed', ttl, 'error', error)
+    record_end(history, job, job_id, '')
     local at = {callbacks = job .. callbacks_suffix, outbox = outbox, held = held, held_bytes = held_bytes,
       prefix = delivery_prefix}
     release_callbacks(at, 'failed', error)

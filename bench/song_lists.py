@@ -1,0 +1,133 @@
+"""Time of a list of songs on each database: 10,000 songs of 100 users, a page and the whole list of one user.
+
+    python -m bench.song_lists                          # SQLite, MariaDB and PostgreSQL, started here
+    python -m bench.song_lists sqlite --songs 100000
+
+Each call is `Songs.list_page`, without HTTP. The servers write without fsync, because a list does not write.
+A hundredth of the songs is anonymous: every user sees them.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.report import machine
+from sqlalchemy import insert
+
+from msaas_catalogue import Catalogue, SongPage, SongQuery, prepare
+from msaas_catalogue.database import Database
+from msaas_catalogue.songs import Songs
+from msaas_catalogue.tables import SongRow, UserRow
+from tests.databases import database_running
+
+_WORDS = ("river", "stone", "morning", "électrique", "été", "ночь", "blue", "seven", "glass", "silver", "ash")
+_BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Milliseconds of a call."""
+
+    median: float
+    p99: float
+    most: float
+
+
+@contextmanager
+def _database(kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{Path(folder) / 'catalogue.db'}"
+    else:
+        with database_running(kind) as server:
+            yield server.make_database()
+
+
+def _fill(database: Database, *, songs: int, users: int) -> list[int]:
+    """Add users with songs. Return the ids of the users."""
+    choose = random.Random(7)
+    with database.writing() as session:
+        for number in range(users):
+            session.add(UserRow(name=f"user{number}", password_hash="", created_at=0))
+        session.flush()
+        ids = [row.id for row in session.query(UserRow).order_by(UserRow.id)]
+        rows = [_song(number, choose, ids) for number in range(songs)]
+        for start in range(0, songs, _BATCH):
+            session.execute(insert(SongRow), rows[start : start + _BATCH])
+    return ids
+
+
+def _song(number: int, choose: random.Random, users: list[int]) -> dict[str, object]:
+    title = " ".join(choose.choices(_WORDS, k=3)) + f" {number}"
+    song_hash = f"{choose.getrandbits(256):064x}"
+    return {
+        "title": title,
+        "title_key": title.casefold(),
+        "song_hash": song_hash,
+        "job_id": song_hash,
+        "recipe": "{}",
+        "uploader_id": None if number % 100 == 0 else choose.choice(users),
+        "created_at": number,
+    }
+
+
+def _measure(call: Callable[[int], object], users: list[int], *, calls: int) -> Figures:
+    for user in users[:20]:
+        call(user)
+    times = []
+    for number in range(calls):
+        started = time.perf_counter()
+        call(users[number % len(users)])
+        times.append(1000 * (time.perf_counter() - started))
+    return Figures(
+        median=statistics.median(times), p99=statistics.quantiles(times, n=100)[98], most=max(times)
+    )
+
+
+def _list_page(songs: Songs, query: SongQuery, user: int) -> SongPage:
+    return songs.list_page(query, user_id=user)
+
+
+def _queries() -> dict[str, SongQuery]:
+    return {
+        "all songs of a user": SongQuery(),
+        "a page of 20": SongQuery(limit=20),
+        "a page of 20 by title": SongQuery(limit=20, sort="title"),
+        "a page of 20 that a search finds": SongQuery(limit=20, search="river"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("kinds", nargs="*", default=["sqlite", "mariadb", "postgresql"])
+    parser.add_argument("--songs", type=int, default=10_000)
+    parser.add_argument("--users", type=int, default=100)
+    parser.add_argument("--calls", type=int, default=2_000)
+    options = parser.parse_args()
+    facts = machine()
+    print(f"{facts}\n\n| database | list | median ms | p99 ms | most ms |\n|---|---|---:|---:|---:|")
+    for kind in options.kinds:
+        with _database(kind) as url:
+            prepare(url)
+            database = Database(url)
+            users = _fill(database, songs=options.songs, users=options.users)
+            songs = Catalogue(database).songs
+            for name, query in _queries().items():
+                call = partial(_list_page, songs, query)
+                found = _measure(call, users, calls=options.calls)
+                print(
+                    f"| {kind} | {name} | {found.median:.1f} | {found.p99:.1f} | {found.most:.1f} |",
+                    flush=True,
+                )
+            database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The environment and the revisions of Alembic. Make a revision as docs/catalogue.md describes."""

@@ -1,0 +1,254 @@
+"""Songs: the uploads of users and of anonymous clients, their visibility, and the references to a hash.
+
+An upload is visible to its user, and an anonymous one to all. Only its user may rename or delete it, and an
+anonymous upload stays. A hash is private if every upload of it belongs to a user.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from msaas.errors import InvalidFields, SongNotFound, UserNotFound
+from msaas.recipe import Recipe
+from msaas_catalogue.database import Database
+from msaas_catalogue.fields import decode_cursor, encode_cursor, is_key, one_line, search_key, to_ms, to_s
+from msaas_catalogue.tables import TITLE_CHARS, TITLE_KEY_CHARS, SongRow, UserRow
+from msaas_catalogue.values import SORTS, References, RemovedSong, Song, SongPage, SongQuery
+
+#: A statement names at most this many hashes.
+_BATCH = 500
+
+
+def parse_title(text: str) -> str:
+    """Return a title as it is stored: one line without controls, in NFC.
+
+    Raises:
+        InvalidFields: for `title`: it is empty or too long.
+    """
+    title = one_line(text)
+    if not title:
+        raise InvalidFields(fields={"title": ["The title is missing."]})
+    if len(title) > TITLE_CHARS:
+        raise InvalidFields(fields={"title": [f"The title has more than {TITLE_CHARS} characters."]})
+    return title
+
+
+class Songs:
+    """The uploads. `user_id` is that of the caller, None for an anonymous one.
+
+    Every method raises `DatabaseUnavailable`.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> Song:
+        """Add an upload, before its song is stored: the hash of a stored song is then known here.
+
+        Raises:
+            InvalidFields: for `title`.
+            UserNotFound: the account was deleted.
+        """
+        title = parse_title(title)
+        row = SongRow(
+            title=title,
+            title_key=_title_key(title),
+            song_hash=song_hash,
+            job_id=recipe.job_id(song_hash),
+            recipe=recipe.canonical_json(),
+            uploader_id=user_id,
+            created_at=to_ms(self._clock()),
+        )
+        with self._database.writing() as session:
+            if user_id is not None and session.get(UserRow, user_id, with_for_update=True) is None:
+                raise UserNotFound(f"User {user_id} is unknown: the account was deleted.")
+            session.add(row)
+            session.flush()
+            return song_of(row)
+
+    def get(self, song_id: int, *, user_id: int | None) -> Song:
+        """Raises `SongNotFound`, also for the song of another user."""
+        with self._database.reading() as session:
+            return song_of(_get(session, song_id, _visible_to(user_id)))
+
+    def list_page(self, query: SongQuery = SongQuery(), *, user_id: int | None) -> SongPage:
+        """Return a page of the songs that the caller may see.
+
+        Raises:
+            InvalidFields: for `sort`, `limit` or `cursor`.
+        """
+        statement = _page(query, user_id)
+        with self._database.reading() as session:
+            found = [song_of(row) for row in session.scalars(statement)]
+        if query.limit is None or len(found) <= query.limit:
+            return SongPage(tuple(found))
+        songs = found[: query.limit]
+        last = songs[-1]
+        key = _title_key(last.title) if _is_by_title(query) else ""
+        return SongPage(tuple(songs), next=encode_cursor(query.sort, key, last.id))
+
+    def rename(self, song_id: int, *, title: str, user_id: int | None) -> Song:
+        """Give a song of the caller another title.
+
+        Raises:
+            InvalidFields: for `title`.
+            SongNotFound: the caller did not upload this song with a login.
+        """
+        title = parse_title(title)
+        with self._database.writing() as session:
+            row = _get(session, song_id, _owned_by(user_id))
+            row.title, row.title_key = title, _title_key(title)
+            session.flush()
+            return song_of(row)
+
+    def delete(self, song_id: int, *, user_id: int | None) -> RemovedSong:
+        """Remove a song of the caller. Return it with the references that are left.
+
+        Raises:
+            SongNotFound: the caller did not upload this song with a login.
+        """
+        with self._database.writing() as session:
+            song = song_of(_get(session, song_id, _owned_by(user_id)))
+            session.execute(delete(SongRow).where(SongRow.id == song_id))
+            return RemovedSong(song, left=references_left(session, song))
+
+    def remove(self, song_id: int) -> None:
+        """Remove an upload whose song was not stored, if it is there."""
+        with self._database.writing() as session:
+            session.execute(delete(SongRow).where(SongRow.id == song_id))
+
+    def list_uploads(self, song_hash: str) -> list[Song]:
+        """Return all uploads of a song, the oldest first."""
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(SongRow).where(SongRow.song_hash == song_hash).order_by(SongRow.id)
+            ).all()
+        return [song_of(row) for row in rows]
+
+    def count_references(self, song_hash: str, *, job_id: str) -> References:
+        """Return the numbers of uploads of this song, and of those with this job."""
+        with self._database.reading() as session:
+            return _count(session, song_hash, job_id)
+
+    def is_referenced(self, song_hash: str) -> bool:
+        """Return whether an upload has this hash."""
+        with self._database.reading() as session:
+            found = session.scalar(select(SongRow.id).where(SongRow.song_hash == song_hash).limit(1))
+        return found is not None
+
+    def is_visible(self, song_hash: str, *, user_id: int | None) -> bool:
+        """Return whether the caller may see an upload of this song."""
+        with self._database.reading() as session:
+            found = session.scalar(
+                select(SongRow.id).where(SongRow.song_hash == song_hash, _visible_to(user_id)).limit(1)
+            )
+        return found is not None
+
+    def private_songs(self, song_hashes: Collection[str]) -> set[str]:
+        """Return those of the hashes that users uploaded, and no anonymous client.
+
+        A hash without an upload is not private: it is that of a song of `/apiv1`.
+        """
+        hashes, private = sorted(set(song_hashes)), set[str]()
+        with self._database.reading() as session:
+            for start in range(0, len(hashes), _BATCH):
+                private.update(session.scalars(_private(hashes[start : start + _BATCH])))
+        return private
+
+    def referenced_songs(self) -> set[str]:
+        """Return the hashes of all uploads."""
+        with self._database.reading() as session:
+            return set(session.scalars(select(SongRow.song_hash).distinct()))
+
+
+def _private(hashes: Sequence[str]) -> Select[str]:
+    # COUNT of a column leaves out NULL, which is the uploader of an anonymous song.
+    return (
+        select(SongRow.song_hash)
+        .where(SongRow.song_hash.in_(hashes))
+        .group_by(SongRow.song_hash)
+        .having(func.count(SongRow.id) == func.count(SongRow.uploader_id))
+    )
+
+
+def _visible_to(user_id: int | None) -> ColumnElement[bool]:
+    anonymous = SongRow.uploader_id.is_(None)
+    return anonymous if user_id is None else or_(anonymous, SongRow.uploader_id == user_id)
+
+
+def _owned_by(user_id: int | None) -> ColumnElement[bool]:
+    """An anonymous caller owns no song: `= NULL` holds for no row."""
+    return SongRow.uploader_id == (-1 if user_id is None else user_id)
+
+
+def _get(session: Session, song_id: int, condition: ColumnElement[bool]) -> SongRow:
+    statement = select(SongRow).where(SongRow.id == song_id, condition)
+    row = session.scalars(statement).one_or_none() if is_key(song_id) else None
+    if row is None:
+        raise SongNotFound(f"Song {song_id} does not exist.")
+    return row
+
+
+def references_left(session: Session, song: Song) -> References:
+    """Count the uploads that refer to the hash and to the job of a song, in the transaction of the caller."""
+    return _count(session, song.song_hash, song.job_id)
+
+
+def _count(session: Session, song_hash: str, job_id: str) -> References:
+    jobs = session.scalars(select(SongRow.job_id).where(SongRow.song_hash == song_hash)).all()
+    return References(to_song=len(jobs), to_job=jobs.count(job_id))
+
+
+def _title_key(title: str) -> str:
+    return search_key(title, chars=TITLE_KEY_CHARS)
+
+
+def _is_by_title(query: SongQuery) -> bool:
+    return query.sort.endswith("title")
+
+
+def _page(query: SongQuery, user_id: int | None) -> Select[SongRow]:
+    """Return the statement of a page and one song more. Raises `InvalidFields`."""
+    if query.sort not in SORTS:
+        raise InvalidFields(fields={"sort": [f"Field `sort` must be one of {', '.join(SORTS)}."]})
+    if query.limit is not None and query.limit < 1:
+        raise InvalidFields(fields={"limit": ["Field `limit` must be at least 1."]})
+    statement = select(SongRow).where(_visible_to(user_id))
+    if search := search_key(query.search, chars=TITLE_KEY_CHARS):
+        statement = statement.where(SongRow.title_key.contains(search, autoescape=True))
+    if query.cursor:
+        statement = statement.where(_after(query))
+    columns: list[Any] = [SongRow.title_key, SongRow.id] if _is_by_title(query) else [SongRow.id]
+    if query.sort.startswith("-"):
+        columns = [column.desc() for column in columns]
+    statement = statement.order_by(*columns)
+    return statement if query.limit is None else statement.limit(query.limit + 1)
+
+
+def _after(query: SongQuery) -> ColumnElement[bool]:
+    """Return the condition of the rows behind the cursor. Raises `InvalidFields`."""
+    sort, key, song_id = decode_cursor(query.cursor, kinds=(str, str, int))
+    if sort != query.sort:
+        raise InvalidFields(fields={"cursor": ["Field `cursor` belongs to a list with another order."]})
+    title, number = SongRow.title_key, SongRow.id
+    if query.sort.startswith("-"):
+        behind, later = number < song_id, title < key
+    else:
+        behind, later = number > song_id, title > key
+    return or_(later, and_(title == key, behind)) if _is_by_title(query) else behind
+
+
+def song_of(row: SongRow) -> Song:
+    return Song(
+        id=row.id,
+        title=row.title,
+        song_hash=row.song_hash,
+        job_id=row.job_id,
+        recipe=row.recipe,
+        uploader_id=row.uploader_id,
+        created_at=to_s(row.created_at),
+    )

@@ -1,0 +1,35 @@
+"""History: moves the ends of jobs from the queue into the database, at least once."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msaas.logs import get_logger
+from msaas.queue.protocol import JobQueue
+from msaas.separations import Separation
+
+_BATCH = 500
+
+log = get_logger()
+
+
+class History(Protocol):
+    """The history in the database."""
+
+    def add(self, separations: Sequence[Separation]) -> None:
+        """Add separations. Idempotent. Raises `Unavailable`."""
+
+
+def move_history(queue: JobQueue, history: History, *, batch: int = _BATCH) -> None:
+    """Move all entries. An entry leaves the queue after it is in the database. Raises `Unavailable`.
+
+    An entry that cannot be read is dropped, because it would block the others.
+    """
+    while entries := (found := queue.read_history(limit=batch)).entries:
+        separations = found.separations()
+        if len(separations) < len(entries):
+            log.error("history_entries_dropped", count=len(entries) - len(separations))
+        history.add(separations)
+        queue.trim_history(found)
+        log.debug("history_moved", count=len(separations))
+        if len(entries) < batch:
+            return

@@ -1,0 +1,204 @@
+"""The history moves from the queue into the database, at least once, also after an outage."""
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.tests.steps import OOPS, RESULT, claim_next
+from msaas.errors import DatabaseUnavailable, QueueUnavailable
+from msaas.jobs import Job, JobState
+from msaas.queue.history import HistoryBatch
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import JobQueue
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.recipe import Recipe
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.song_store import SongStore
+from msaas_catalogue import Catalogue, HistoryQuery, open_catalogue, prepare
+from msaas_keeper.__main__ import bootstrap
+from msaas_keeper.history import move_history
+from msaas_keeper.settings import KeeperSettings
+from tests.databases import DatabaseServer, database_running
+from tests.servers import RedisServer, wait_until
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    prepare(url)
+    return url
+
+
+@pytest.fixture
+def catalogue(url: str) -> Iterator[Catalogue]:
+    catalogue = open_catalogue(url)
+    yield catalogue
+    catalogue.close()
+
+
+def end_jobs(queue: JobQueue, *numbers: int) -> list[str]:
+    """End a job for each number, every third one as failed. Return their ids, the latest first."""
+    worker = queue.consumer("w1")
+    job_ids = [f"{number:064x}" for number in numbers]
+    for number, job_id in zip(numbers, job_ids, strict=True):
+        queue.enqueue(Job(job_id=job_id))
+        claim = claim_next(worker)
+        if number % 3:
+            worker.finish(claim, RESULT)
+        else:
+            worker.fail(claim, OOPS)
+    return job_ids[::-1]
+
+
+def stored(catalogue: Catalogue) -> list[str]:
+    """Return the jobs in the database, the latest end first."""
+    return [each.job_id for each in catalogue.history.list_page(HistoryQuery(limit=1000)).separations]
+
+
+def test_ends_of_jobs_are_moved(catalogue: Catalogue) -> None:
+    queue = InMemoryQueue()
+    job_ids = end_jobs(queue, *range(7))
+    move_history(queue, catalogue.history, batch=3)
+    assert queue.history == []
+    assert stored(catalogue) == job_ids
+    (last, *_, first) = catalogue.history.list_page().separations
+    assert (first.state, first.error_code) == (JobState.FAILED, OOPS.code)
+    assert (last.state, last.error_code) == (JobState.FAILED, OOPS.code)
+    move_history(queue, catalogue.history)
+    assert len(stored(catalogue)) == 7
+
+
+class Dying(InMemoryQueue):
+    """The keeper dies after it has stored a batch."""
+
+    def trim_history(self, batch: HistoryBatch) -> None:
+        raise QueueUnavailable("The keeper has died.")
+
+
+def test_keeper_that_dies_between_two_steps_stores_no_row_twice(catalogue: Catalogue) -> None:
+    queue = Dying()
+    job_ids = end_jobs(queue, *range(5))
+    for _ in range(2):
+        with pytest.raises(QueueUnavailable):
+            move_history(queue, catalogue.history)
+    assert len(queue.history) == 5
+    assert stored(catalogue) == job_ids
+
+
+def test_two_keepers_at_once_store_each_end_once(catalogue: Catalogue, redis_server: RedisServer) -> None:
+    queues = [RedisQueue(redis_server.address) for _ in range(3)]
+    job_ids = end_jobs(queues[0], *range(60))
+    threads = [
+        threading.Thread(target=move_history, args=(queue, catalogue.history), kwargs={"batch": 7})
+        for queue in queues
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert queues[0].read_history(limit=1).entries == ()
+    assert stored(catalogue) == job_ids
+
+
+def test_entry_that_cannot_be_read_blocks_no_other(
+    catalogue: Catalogue, log_lines: list[dict[str, object]]
+) -> None:
+    queue = InMemoryQueue()
+    queue.history.append(b"{broken")
+    [job_id] = end_jobs(queue, 1)
+    move_history(queue, catalogue.history)
+    assert (queue.history, stored(catalogue)) == ([], [job_id])
+    [line] = [each for each in log_lines if each["event"] == "history_entries_dropped"]
+    assert (line["log_level"], line["count"]) == ("error", 1)
+
+
+def test_database_without_tables_keeps_the_entries(tmp_path: Path) -> None:
+    queue = InMemoryQueue()
+    end_jobs(queue, 1)
+    catalogue = open_catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(DatabaseUnavailable):
+        move_history(queue, catalogue.history)
+    assert len(queue.history) == 1
+
+
+def start_keeper(queue: JobQueue, stopping: threading.Event, *, url: str | None, **settings: float) -> None:
+    song_store = SongStore(InMemoryStore())
+    song_store.prepare()
+    bootstrap(
+        KeeperSettings(lease_seconds=0.1, database_url=url, **settings),  # type: ignore[arg-type]
+        stopping,
+        queue=queue,
+        outbox=InMemoryQueue().outbox,
+        song_store=song_store,
+    )
+
+
+def test_keeper_moves_the_history(url: str, catalogue: Catalogue, stopping: threading.Event) -> None:
+    queue = InMemoryQueue()
+    start_keeper(queue, stopping, url=url)
+    job_ids = end_jobs(queue, 1, 2)
+    wait_until(lambda: stored(catalogue) == job_ids)
+
+
+def test_keeper_without_a_database_keeps_the_history_in_the_queue(stopping: threading.Event) -> None:
+    queue = InMemoryQueue()
+    start_keeper(queue, stopping, url=None)
+    end_jobs(queue, 1)
+    assert not stopping.wait(0.3)
+    assert len(queue.history) == 1
+
+
+def test_retention_spares_the_songs_of_the_catalogue(
+    url: str, catalogue: Catalogue, stopping: threading.Event
+) -> None:
+    """Both songs are older than the retention."""
+    queue, song_store = InMemoryQueue(), SongStore(InMemoryStore())
+    song_store.prepare()
+    for song_hash in ("a" * 64, "b" * 64):
+        song_store.put_song(song_hash, io.BytesIO(b"mp3"), size_bytes=3)
+    catalogue.songs.add("Mine", song_hash="a" * 64, recipe=Recipe(), user_id=None)
+    bootstrap(
+        KeeperSettings(database_url=url, retention_hours=1e-9),  # type: ignore[arg-type]
+        stopping,
+        queue=queue,
+        outbox=queue.outbox,
+        song_store=song_store,
+    )
+    wait_until(lambda: [each.key for each in song_store.songs()] == [f"{'a' * 64}.mp3"])
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def own_server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
+    with database_running(request.param) as server:
+        yield server
+
+
+def test_songs_go_on_while_the_database_is_killed(
+    own_server: DatabaseServer,
+    redis_server: RedisServer,
+    stopping: threading.Event,
+    log_lines: list[dict[str, object]],
+) -> None:
+    url = own_server.make_database()
+    prepare(url)
+    catalogue, queue = open_catalogue(url), RedisQueue(redis_server.address)
+    start_keeper(queue, stopping, url=url)
+    before = end_jobs(queue, *range(20))
+    wait_until(lambda: stored(catalogue) == before)
+    own_server.kill()
+    during = end_jobs(queue, *range(20, 120))
+    wait_until(lambda: "task_delayed" in {each["event"] for each in log_lines})
+    assert len(queue.read_history(limit=1000).entries) == 100
+    # The other tasks of the keeper run: it returns the job of a dead worker.
+    queue.enqueue(Job(job_id="f" * 64))
+    claim_next(RedisQueue(redis_server.address).consumer("dead"))
+    redis_server.client().zadd("toWorkers:workers", {"dead": 1})
+    wait_until(lambda: queue.waiting() == ["f" * 64])
+    own_server.start()
+    wait_until(lambda: stored(catalogue) == during + before)
+    wait_until(lambda: queue.read_history(limit=1).entries == ())
+    assert "task_failed" not in {each["event"] for each in log_lines}
+    catalogue.close()

@@ -1,0 +1,93 @@
+"""Marks of private songs are restored after the queue lost its data, and removals are repeated."""
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msaas.errors import DatabaseUnavailable
+from msaas.queue.memory import InMemoryQueue
+from msaas.queue.protocol import Visibility
+from msaas.queue.redis.jobs import RedisQueue
+from msaas.recipe import Recipe
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.song_store import SongStore
+from msaas_catalogue import Catalogue, open_catalogue, prepare
+from msaas_keeper.__main__ import bootstrap
+from msaas_keeper.private_songs import restore_private_marks
+from msaas_keeper.settings import KeeperSettings
+from tests.servers import RedisServer, wait_until
+
+ANN, SHARED, OTHER = (digit * 64 for digit in "abc")
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    prepare(url)
+    catalogue = open_catalogue(url)
+    login = catalogue.accounts.register("ann", password="correct horse", repeated="correct horse")
+    for song, user_id in ((ANN, login.user.id), (SHARED, login.user.id), (SHARED, None)):
+        catalogue.songs.add("A song", song_hash=song, recipe=Recipe(), user_id=user_id)
+    yield catalogue
+    catalogue.close()
+
+
+def test_songs_of_accounts_alone_are_private_again(catalogue: Catalogue) -> None:
+    queue = InMemoryQueue()
+    restore_private_marks(queue, catalogue.songs)
+    assert queue.private_songs([ANN, SHARED, OTHER]) == {ANN}
+
+
+def test_complete_marks_stay_as_they_are(catalogue: Catalogue) -> None:
+    queue = InMemoryQueue()
+    restore_private_marks(queue, catalogue.songs)
+    queue.request_song(ANN, visibility=Visibility.PUBLIC)
+    restore_private_marks(queue, catalogue.songs)
+    assert queue.private_songs([ANN]) == set()
+
+
+class AwayDatabase:
+    def referenced_songs(self) -> set[str]:
+        raise DatabaseUnavailable
+
+    def private_songs(self, song_hashes: object) -> set[str]:
+        raise DatabaseUnavailable
+
+
+def test_marks_stay_incomplete_while_the_database_is_away() -> None:
+    queue = InMemoryQueue()
+    with pytest.raises(DatabaseUnavailable):
+        restore_private_marks(queue, AwayDatabase())
+    assert not queue.has_private_marks()
+
+
+def test_keeper_hides_private_songs_after_a_flush(
+    catalogue: Catalogue, redis_server: RedisServer, stopping: threading.Event
+) -> None:
+    queue = RedisQueue(redis_server.address)
+    settings = KeeperSettings(redis_host=redis_server.address.host, redis_port=redis_server.address.port)
+    bootstrap(settings, stopping, queue=queue, song_store=SongStore(InMemoryStore()), catalogue=catalogue)
+    for _ in range(2):
+        wait_until(queue.has_private_marks)
+        assert queue.private_songs([ANN, SHARED]) == {ANN}
+        redis_server.client().flushall()
+    wait_until(queue.has_private_marks)
+
+
+def test_keeper_repeats_removals(
+    catalogue: Catalogue, redis_server: RedisServer, stopping: threading.Event
+) -> None:
+    queue, song_store = RedisQueue(redis_server.address), SongStore(InMemoryStore())
+    song_store.prepare()
+    song_store.put_song(OTHER, io.BytesIO(b"song"), size_bytes=4)
+    queue.request_song(OTHER, visibility=Visibility.PRIVATE)
+    queue.begin_removal(OTHER)
+    queue.end_deletion(OTHER)
+    redis_server.client().zincrby("toWorkers:removals", -61, OTHER)
+    settings = KeeperSettings(redis_host=redis_server.address.host, redis_port=redis_server.address.port)
+    bootstrap(settings, stopping, queue=queue, song_store=song_store, catalogue=catalogue)
+    wait_until(lambda: not song_store.knows(OTHER))
+    wait_until(lambda: queue.removals() == [])

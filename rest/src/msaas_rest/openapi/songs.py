@@ -1,0 +1,49 @@
+"""Parts that the routes of the songs API share."""
+
+from typing import Any
+
+from openapi_pydantic import Operation, Parameter, Schema
+
+from msaas import errors
+from msaas_rest.openapi.fields import EXAMPLE_HASH
+from msaas_rest.openapi.operations import ENVELOPES, GUARDED, Errors, in_path, operation, schema_of
+
+SONG: dict[str, Any] = {
+    "id": 7,
+    "title": "Morning",
+    "hash": EXAMPLE_HASH,
+    "uploader_id": 3,
+    "status": "UPLOADED",
+}
+#: Errors of every route.
+OPEN: Errors = (*GUARDED, errors.DatabaseUnavailable)
+#: Errors of routes that an anonymous client may call. A session that has ended is an error.
+IDENTIFIED: Errors = (*OPEN, errors.SessionUnknown)
+#: Errors of routes that need a session.
+LOGGED_IN: Errors = (*IDENTIFIED, errors.LoginRequired)
+CHANGING: Errors = (errors.CrossSiteRequest,)
+#: Errors of small bodies.
+BODY: Errors = (
+    *(errors.MalformedRequest, errors.InvalidFields, errors.UnsupportedEncoding),
+    *(errors.SongTooLarge, errors.UploadTooSlow, errors.TooBusy),
+)
+#: Errors of the status of songs.
+STATED: Errors = (errors.QueueUnavailable, errors.StoreUnavailable)
+OF_A_SONG: Errors = (*IDENTIFIED, errors.SongNotFound)
+
+
+def success(data: Any = None) -> dict[str, Any]:
+    return {"ok": True, "errors": {}} | ({} if data is None else {"data": data})
+
+
+def describe(tag: str, summary: str, **facts: Any) -> Operation:
+    """Return an operation whose errors have an envelope."""
+    return operation(tag, summary, presenter=ENVELOPES, **facts)
+
+
+def song_id() -> Parameter:
+    return in_path("song_id", "Id of the song", Schema(type="string", pattern="^[1-9][0-9]*$"), example="7")
+
+
+def text() -> Schema:
+    return schema_of(str)

@@ -1,0 +1,122 @@
+"""Routes of songs: list, upload, show, rename, delete."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from msaas.errors import InvalidFields, MissingSong
+from msaas_rest.api.separate.reading import EXTRA_BYTES, check_size
+from msaas_rest.api.separate.submission import check_room
+from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.body import open_body
+from msaas_rest.http.envelope import envelope
+from msaas_rest.http.text_fields import read_texts
+from msaas_rest.http.uploads import check_content_encoding
+from msaas_rest.songs.description import Describer, parse_fields
+from msaas_rest.songs.ids import parse_number, parse_song_id
+from msaas_rest.songs.upload import Upload, check_options
+from msaas_rest.songs.use_cases import deletions_of, uploader_of
+
+MAX_LIMIT = 1000
+QUERY = ("search", "sort", "cursor", "limit", "fields")
+
+
+def routes(deps: Dependencies) -> Blueprint:
+    blueprint = Blueprint("library", __name__)
+    describer = Describer(queue=deps.queue, song_store=deps.song_store)
+    deletions, uploader = deletions_of(deps), uploader_of(deps)
+
+    def describe(song: Any) -> Response:
+        return envelope({"song": describer.describe(song, parse_fields(request.args.get("fields", "")))})
+
+    @blueprint.get("/")
+    def list_songs() -> Response:
+        fields = parse_fields(request.args.get("fields", ""))
+        page = deps.catalogue.open().songs.list_page(_query(), user_id=g.visitor.user_id)
+        songs = describer.describe_all(page.songs, fields)
+        return envelope({"songs": songs} | ({"next": page.next} if page.next else {}))
+
+    @blueprint.post("/upload")
+    def upload_song() -> Response:
+        # Before the upload: a song that cannot be queued need not be read.
+        parse_fields(request.args.get("fields", ""))
+        check_room(deps.queue, max_queued=deps.settings.max_queued)
+        with ExitStack() as stack:
+            upload = _read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
+            return describe(uploader.upload(upload, visitor=g.visitor))
+
+    @blueprint.get("/<song_id>")
+    def show_song(song_id: str) -> Response:
+        number = parse_song_id(song_id)
+        return describe(deps.catalogue.open().songs.get(number, user_id=g.visitor.user_id))
+
+    @blueprint.patch("/<song_id>")
+    def rename_song(song_id: str) -> Response:
+        number = parse_song_id(song_id)
+        title = read_texts(request, ("title",), client=g.visitor.owner)["title"]
+        songs = deps.catalogue.open().songs
+        return describe(songs.rename(number, title=title, user_id=g.visitor.user_id))
+
+    @blueprint.delete("/<song_id>")
+    def delete_song(song_id: str) -> Response:
+        deletions.delete_song(parse_song_id(song_id), visitor=g.visitor)
+        return envelope()
+
+    return blueprint
+
+
+def _query() -> Any:
+    """Read the fields of a list. An empty one counts as absent.
+
+    Raises:
+        InvalidFields: a field is unknown or invalid.
+    """
+    from msaas_catalogue import SongQuery
+
+    for name in request.args.keys() - set(QUERY):
+        raise InvalidFields(
+            fields={name[:64]: [f"Field {name[:64]!r} is unknown. Known are {', '.join(QUERY)}."]}
+        )
+    texts = {name: request.args.get(name, "") for name in ("search", "sort", "cursor")}
+    return SongQuery(limit=_limit(), **{name: text for name, text in texts.items() if text})
+
+
+def _limit() -> int | None:
+    text = request.args.get("limit", "")
+    limit = parse_number(text)
+    if text and (limit is None or limit > MAX_LIMIT):
+        raise InvalidFields(fields={"limit": [f"Field `limit` must be a number from 1 to {MAX_LIMIT}."]})
+    return limit
+
+
+def _read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
+    """Return the song of the form. Its file ends with `stack`.
+
+    Raises:
+        InvalidFields: a field is unknown or stands twice.
+        MissingSong: for `file`. MalformedRequest, SongTooLarge, UploadTooSlow, TooBusy: as `open_body` does.
+    """
+    check_content_encoding(request)
+    if not request.mimetype.startswith("multipart/"):
+        raise MissingSong("The song is missing. Send it in the field `file` of a multipart form.")
+    open_body(request, max_bytes=max_bytes + EXTRA_BYTES, copies=2, client=g.visitor.owner)
+    fields, files = request.form, request.files
+    for name, values in [*fields.lists(), *files.lists()]:
+        if len(values) > 1:
+            raise InvalidFields(fields={name[:64]: [f"Field {name[:64]!r} stands {len(values)} times."]})
+    for name in files.keys() - {"file"}:
+        raise InvalidFields(
+            fields={name[:64]: [f"Field {name[:64]!r} is no file of this form. Send `file`."]}
+        )
+    if "file" not in files:
+        raise MissingSong("The song is missing. Send it in the field `file` of the form.")
+    file = files["file"]
+    song: Any = stack.enter_context(file.stream)  # type: ignore[arg-type]
+    return Upload(
+        song=song,
+        size_bytes=check_size(song, max_bytes),
+        file_name=file.filename or "",
+        title=fields.get("title", ""),
+        options=check_options({name: text for name, text in fields.items() if name != "title"}),
+    )
