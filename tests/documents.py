@@ -159,7 +159,7 @@ def running_services(
 
 @contextmanager
 def _running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
-    """Yield the URL of a real API on a directory store, beside a worker and a keeper of the history in threads."""
+    """Yield the URL of a real API on a directory store. A worker and the keeper of the history are threads."""
     service = start_service(
         folder,
         STORE_DIR=str(folder / "store"),

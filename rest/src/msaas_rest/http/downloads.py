@@ -9,6 +9,7 @@ from flask import Request, Response
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_range_header, quote_etag
 
+from msaas.storage.protocol import OpenObject
 from msaas_rest.file_names import disposition_of
 
 
@@ -70,3 +71,11 @@ def _requested_range(request: Request, *, size_bytes: int, etag: str) -> tuple[i
     if start >= size_bytes:
         raise RequestedRangeNotSatisfiable(size_bytes)
     return start, min(stop or size_bytes, size_bytes)
+
+
+def send_object(content: OpenObject, *, media_type: str) -> Response:
+    """Return a response that is read from the store while it is sent, and that no cache keeps."""
+    response = Response(content.chunks, mimetype=media_type, direct_passthrough=True)
+    response.content_length = content.size_bytes
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from msaas.errors import FragmentNotFound, PeaksNotFound
 from msaas.queue.protocol import JobQueue
+from msaas.storage.protocol import OpenObject
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.jobs.fragments import find_fragments
 
@@ -23,13 +24,13 @@ def read_all_peaks(
         _, stems = song_store.stored_stems(job_id)
         for stem in stems:
             with suppress(PeaksNotFound):
-                found[stem] = _numbers(song_store.peaks(job_id, stem)[0])
+                found[stem] = _numbers(song_store.open_peaks(job_id, stem)[0])
         return found, True
     for stem in fragments.stems:
         with suppress(PeaksNotFound):
-            found[stem] = _numbers(song_store.fragments.peaks(fragments, stem))
+            found[stem] = _numbers(song_store.fragments.open_peaks(fragments, stem))
     return found, False
 
 
-def _numbers(peaks: bytes) -> list[int]:
-    return array("b", peaks).tolist()
+def _numbers(peaks: OpenObject) -> list[int]:
+    return array("b", b"".join(peaks.chunks)).tolist()

@@ -6,11 +6,12 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from msaas.errors import PeaksNotFound
 from msaas_rest.api.jobs.following import follow
-from msaas_rest.api.jobs.fragments import find_fragments, read_fragment
+from msaas_rest.api.jobs.fragments import find_fragments, open_fragment
 from msaas_rest.api.jobs.status import find_status
 from msaas_rest.api.tracks.serving import send_archive, send_song, send_stem
 from msaas_rest.api.tracks.track_ref import parse_track
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.downloads import send_object
 from msaas_rest.http.envelope import envelope
 from msaas_rest.songs.ids import parse_song_id
 from msaas_rest.songs.peaks import read_all_peaks
@@ -68,7 +69,7 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.get("/<song_id>/pieces/<part>/<number>")
     def serve_fragment(song_id: str, part: str, number: str) -> Response:
         job_id = find(song_id).job_id
-        mp3 = read_fragment(job_id, part, number, queue=queue, song_store=song_store)
-        return Response(mp3, mimetype="audio/mpeg", headers={"Cache-Control": "no-store"})
+        mp3 = open_fragment(job_id, part, number, queue=queue, song_store=song_store)
+        return send_object(mp3, media_type="audio/mpeg")
 
     return blueprint

@@ -6,7 +6,6 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from msaas.logs import get_logger
-from msaas.storage.protocol import OpenObject
 from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
@@ -18,6 +17,7 @@ from msaas_rest.api.jobs.peaks import open_peaks
 from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.http.downloads import send_object
 
 log = get_logger()
 
@@ -67,19 +67,16 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.get("/job/<job_id>/pieces/<part>/<number>")
     def serve_fragment(job_id: str, part: str, number: str) -> Response:
         mp3 = open_fragment(job_id, part, number, queue=queue, song_store=song_store)
-        response = _send(mp3, media_type="audio/mpeg")
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return send_object(mp3, media_type="audio/mpeg")
 
     @blueprint.get("/job/<job_id>/peaks/<part>")
     def serve_peaks(job_id: str, part: str) -> Response:
         peaks, sha256 = open_peaks(job_id, part, queue=queue, song_store=song_store)
-        response = _send(peaks, media_type="application/octet-stream")
-        if not sha256:
-            response.headers["Cache-Control"] = "no-store"
-            return response
-        response.set_etag(sha256)
-        response.make_conditional(request)
+        response = send_object(peaks, media_type="application/octet-stream")
+        if sha256:
+            response.headers.pop("Cache-Control")
+            response.set_etag(sha256)
+            response.make_conditional(request)
         return response
 
     @blueprint.get("/job/<job_id>/callbacks")
@@ -94,10 +91,3 @@ def routes(deps: Dependencies) -> Blueprint:
         return describe_delivery(delivery)
 
     return blueprint
-
-
-def _send(content: OpenObject, *, media_type: str) -> Response:
-    """Return a response that is read from the store while it is sent."""
-    response = Response(content.chunks, mimetype=media_type, direct_passthrough=True)
-    response.content_length = content.size_bytes
-    return response
