@@ -31,7 +31,7 @@ SERVICES: dict[str, type[Environment]] = {
     "logs": LogsSettings,
     "local": LocalSettings,
 }
-MAX_SETTINGS = 45
+MAX_SETTINGS = 46
 DOCUMENTS = [
     path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
 ]
