@@ -21,7 +21,7 @@ _UNSUITABLE = "positive_data_acceptance"
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_replies_to_generated_requests_are_described(start: Start, tmp_path: Path) -> None:
-    service = start(DEBUG_ENDPOINTS="1")
+    service = start(DEBUG_ENDPOINTS="1", DATABASE_URL=f"sqlite:///{tmp_path / 'catalogue.db'}")
     done = subprocess.run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "run", f"{service.url}/openapi.json"),
