@@ -159,7 +159,7 @@ def running_services(
 
 @contextmanager
 def _running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
-    """Yield the URL of a real API on a directory store. A worker and the keeper of the history are threads."""
+    """Yield the URL of a real API on a directory store. A worker and a keeper are threads."""
     service = start_service(
         folder,
         STORE_DIR=str(folder / "store"),
