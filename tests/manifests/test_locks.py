@@ -14,8 +14,6 @@ from packaging.utils import canonicalize_name
 from tests.manifests.rendering import ROOT
 
 LOCKS = sorted(path.stem for path in (ROOT / "locks").glob("*.txt") if path.stem != "overrides")
-#: Services that use the database.
-_WITH_CATALOGUE = {"keeper"}
 _ENTRY = re.compile(r"^(\S+)==(\S+?)(?: ; (.+?))?(?: \\)?$", flags=re.MULTILINE)
 compile_lock = runpy.run_path(str(ROOT / "locks" / "compile.py"))
 
@@ -114,7 +112,8 @@ def test_image_installs_its_lock_and_nothing_else(service: str) -> None:
     *locked, parts = installs
     assert all(each.startswith("--require-hashes --only-binary :all: ") for each in locked)
     assert f"/src/locks/{service}.txt" in locked[-1]
-    ours = ["common", "catalogue", service] if service in _WITH_CATALOGUE else ["common", service]
+    has_catalogue = "msaas-catalogue" in (ROOT / service / "pyproject.toml").read_text()
+    ours = ["common", *(["catalogue"] if has_catalogue else []), service]
     assert parts == f"--no-build-isolation {' '.join(f'/src/{each}' for each in ours)}"
 
 

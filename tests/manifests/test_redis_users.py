@@ -23,12 +23,13 @@ from redis.retry import Retry
 from common.tests.backends import POLICY, QueueBench, shift_times
 from msaas.jobs import Job, JobState
 from msaas.queue.idempotency import IdempotentRequest
-from msaas.queue.protocol import JobQueue, Request
+from msaas.queue.protocol import JobQueue, Request, Visibility
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.removal import Removal
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.song_store import SongStore
 from tests.faults.songs import song
@@ -42,6 +43,7 @@ USERS = ("rest", "worker", "keeper", "logs", "client", "operator")
 _OF_KEEPER = {
     *("reap", "referenced_songs", "acquire_lock", "extend_lock", "stale_fragments", "forget_fragments"),
     *("begin_deletion", "end_deletion", "forget", "read_history", "trim_history"),
+    *("removals", "forget_removal", "has_private_marks", "restore_private_marks"),
 }
 _OF_SENDERS = {"receive", "complete", "retry_later"}
 
@@ -284,6 +286,22 @@ def test_every_key_of_the_queue_has_its_users() -> None:
         if not any(re.fullmatch(pattern.replace("*", ".*"), each) for pattern in patterns)
     ]
     assert unknown == []
+
+
+@pytest.mark.parametrize("user", ["rest", "keeper"])
+def test_both_services_remove_a_private_song(server: ServerWithUsers, user: str, tmp_path: Path) -> None:
+    queue, song_hash = RedisQueue(server.address_of(user), policy=POLICY), "a" * 64
+    song_store = SongStore(DirectoryStore(tmp_path))
+    song_store.prepare()
+    rest = RedisQueue(server.address_of("rest"), policy=POLICY)
+    rest.request_song(song_hash, visibility=Visibility.PRIVATE)
+    rest.enqueue(Job(job_id=song_hash))
+    removal = Removal(queue=queue, song_store=song_store, is_referenced=lambda _: False)
+    assert removal.remove(song_hash, job_ids=[song_hash])
+    assert rest.waiting() == []
+    removal.repeat()
+    removal_of_a_referenced = Removal(queue=queue, song_store=song_store, is_referenced=lambda _: True)
+    assert not removal_of_a_referenced.remove(song_hash)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def _upsert(rows: list[dict[str, Any]], *, kind: str) -> Insert:
     )
 
 
-def _page(query: HistoryQuery) -> Select[tuple[SeparationRow]]:
+def _page(query: HistoryQuery) -> Select[SeparationRow]:
     """Return the statement of a page and one row more. Raises `InvalidFields`."""
     if not 1 <= query.limit <= MAX_LIMIT:
         raise InvalidFields(fields={"limit": [f"Field `limit` must be from 1 to {MAX_LIMIT}."]})

@@ -1,5 +1,7 @@
 """`GET /apiv1/history`."""
 
+from typing import Any
+
 from openapi_pydantic import PathItem, Schema
 
 from msaas import errors
@@ -8,7 +10,7 @@ from msaas_rest.openapi.fields import EXAMPLE_HASH
 from msaas_rest.openapi.messages import History
 from msaas_rest.openapi.operations import AUTHORISED, Reply, in_query, operation, schema_of
 
-_SEPARATION = {
+_SEPARATION: dict[str, Any] = {
     "songhash": EXAMPLE_HASH,
     "state": "done",
     "error": None,

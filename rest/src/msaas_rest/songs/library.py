@@ -102,9 +102,10 @@ def _read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
         raise MissingSong("The song is missing. Send it in the field `file` of a multipart form.")
     open_body(request, max_bytes=max_bytes + EXTRA_BYTES, copies=2, client=g.visitor.owner)
     fields, files = request.form, request.files
-    for name, values in [*fields.lists(), *files.lists()]:
-        if len(values) > 1:
-            raise InvalidFields(fields={name[:64]: [f"Field {name[:64]!r} stands {len(values)} times."]})
+    counts = {name: len(values) for each in (fields, files) for name, values in each.lists()}
+    for name, count in counts.items():
+        if count > 1:
+            raise InvalidFields(fields={name[:64]: [f"Field {name[:64]!r} stands {count} times."]})
     for name in files.keys() - {"file"}:
         raise InvalidFields(
             fields={name[:64]: [f"Field {name[:64]!r} is no file of this form. Send `file`."]}
@@ -112,7 +113,7 @@ def _read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
     if "file" not in files:
         raise MissingSong("The song is missing. Send it in the field `file` of the form.")
     file = files["file"]
-    song: Any = stack.enter_context(file.stream)  # type: ignore[arg-type]
+    song: Any = stack.enter_context(file.stream)
     return Upload(
         song=song,
         size_bytes=check_size(song, max_bytes),
