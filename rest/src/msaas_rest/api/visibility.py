@@ -53,7 +53,7 @@ def check_visible(arguments: dict[str, Any], *, caller: Caller, queue: JobQueue)
     the route. So the route gets another id, which no song has. Return the replacement.
 
     Raises:
-        JobNotFound: the caller sees the songs of its name only, and this is none of them.
+        JobNotFound: the caller sees the songs of its name only, and this is the song of another one.
     """
     job_id = _job_of_route(arguments)
     if job_id is None or visible_jobs([job_id], caller=caller, queue=queue):
