@@ -1,5 +1,6 @@
 """Settings: each service reads the environment once, into one frozen object."""
 
+import json
 import re
 from argparse import ArgumentParser, Namespace
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from msaas.errors import InvalidCallback, MalformedSettings, UnknownModel
 from msaas.models import MODELS, parse_model
+from msaas.queue.rabbitmq.address import BrokerAddress
 from msaas.webhook_secrets import parse_webhook_secret
 from msaas.webhooks.networks import Network, parse_networks
 
@@ -41,6 +43,18 @@ def _signing(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("Input should be a JSON object") from None
+
+
+def _broker(addr: SecretStr) -> SecretStr:
+    BrokerAddress.parse(addr.get_secret_value())
+    return addr
+
+
 S = TypeVar("S", bound="Settings")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
 #: CIDRs with commas between, `1` for every network.
@@ -55,13 +69,6 @@ class Settings(BaseSettings):
         frozen=True, env_ignore_empty=True, extra="ignore", case_sensitive=False
     )
 
-    redis_host: str = "localhost"
-    redis_port: Port = 6379
-    redis_db: int = Field(default=0, ge=0)
-    #: User of an ACL of Redis. Without a password it is not sent.
-    redis_username: str | None = None
-    redis_password: SecretStr | None = None
-    redis_log_key: str = "logging"
     log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error)$")] = "info"
 
     @classmethod
@@ -84,7 +91,19 @@ class Settings(BaseSettings):
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
 
 
-class QueueSettings(Settings):
+class RedisSettings(Settings):
+    """The address of Redis, and the list of log lines in it."""
+
+    redis_host: str = "localhost"
+    redis_port: Port = 6379
+    redis_db: int = Field(default=0, ge=0)
+    #: User of an ACL of Redis. Without a password it is not sent.
+    redis_username: str | None = None
+    redis_password: SecretStr | None = None
+    redis_log_key: str = "logging"
+
+
+class QueueSettings(RedisSettings):
     """The job queue."""
 
     redis_queue_key: str = "toWorkers"
@@ -147,6 +166,19 @@ class WebhookSettings(Settings):
     @property
     def signing_secret(self) -> str | None:
         return self.webhook_secret.get_secret_value() if self.webhook_secret else None
+
+
+class BrokerSettings(Settings):
+    """The queue of songs in RabbitMQ."""
+
+    #: `host:port`, or `amqp[s]://user:password@host:port/vhost`.
+    broker_addr: Annotated[SecretStr, AfterValidator(_broker)]
+    #: Of a `BROKER_ADDR` without them.
+    broker_user: str = "guest"
+    broker_password: SecretStr = SecretStr("guest")
+    broker_queue: str = "vocalizer_queue"
+    #: Of the queue where it does not exist yet, as JSON: `{"x-queue-type": "quorum"}`.
+    broker_queue_arguments: Annotated[dict[str, bool | int | str], NoDecode, BeforeValidator(_json)] = {}
 
 
 class MetricsSettings(Settings):
