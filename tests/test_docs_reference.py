@@ -65,7 +65,7 @@ def list_routes() -> Iterator[tuple[str, str]]:
         "session_id": "<session>",
     }
     for rule in create_app(bootstrap(RestSettings(debug_endpoints=True))).url_map.iter_rules():
-        path = re.sub(r"<(\w+)>", lambda match: names.get(match[1], match[0]), rule.rule)
+        path = re.sub(r"<(?:int:)?(\w+)>", lambda match: names.get(match[1], match[0]), rule.rule)
         methods = set(rule.methods or ())
         # Flask answers HEAD wherever it answers GET.
         for method in methods - ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}):

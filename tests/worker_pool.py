@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.processes import KeeperProcess, ServiceProcess, WorkerProcess
-from tests.system import System
 
 #: A worker with a quick engine, in place of torch and a model.
 QUICK_WORKER = ("-m", "tests.faults.worker_process")
@@ -19,11 +18,17 @@ REAL_WORKER = ("-m", "msaas_worker")
 _LOOK_S = 0.1
 
 
+class Environment(Protocol):
+    """What a pool needs of a system."""
+
+    environment: dict[str, str]
+
+
 @dataclass
 class WorkerPool:
     """`command` runs a worker. Logs and scratch are in `folder`."""
 
-    system: System
+    system: Environment
     folder: Path
     command: tuple[str, ...] = QUICK_WORKER
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -116,7 +121,7 @@ class WorkerPool:
 
 @contextlib.contextmanager
 def open_pool(
-    system: System, folder: Path, *, command: tuple[str, ...] = QUICK_WORKER
+    system: Environment, folder: Path, *, command: tuple[str, ...] = QUICK_WORKER
 ) -> Iterator[WorkerPool]:
     """Yield a pool without processes; kill those that it has in the end."""
     folder.mkdir(parents=True, exist_ok=True)

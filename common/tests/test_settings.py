@@ -11,6 +11,7 @@ from msaas.errors import MalformedSettings
 from msaas.settings import (
     LeaseSettings,
     MetricsSettings,
+    RedisSettings,
     Settings,
     StoreSettings,
     WebhookSettings,
@@ -53,7 +54,7 @@ def test_defaults_find_redis_and_store_on_this_machine() -> None:
 )
 def test_redis_port_accepts_the_url_of_kubernetes(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("REDIS_PORT", value)
-    assert redis_address(Settings.from_env()).port == 6380
+    assert redis_address(RedisSettings.from_env()).port == 6380
 
 
 def test_redis_settings_reach_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +82,7 @@ def test_store_keys_have_two_names(monkeypatch: pytest.MonkeyPatch, user: str, p
 def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PORT", "")
     monkeypatch.setenv("MINIO_HOST", "")
-    settings = StoreSettings.from_env()
+    settings = EverySetting.from_env()
     assert (settings.redis_port, settings.minio_host) == (6379, "localhost:9000")
 
 
@@ -125,7 +126,7 @@ def test_every_invalid_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings.from_env().redis_host = "elsewhere"
+        RedisSettings.from_env().redis_host = "elsewhere"
 
 
 def test_check_config_prints_every_setting_and_no_secret(
@@ -169,9 +170,11 @@ def test_service_with_an_invalid_setting_exits_and_names_it(monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["service"])
     monkeypatch.setenv("REDIS_PORT", "x")
     with pytest.raises(SystemExit, match="REDIS_PORT"):
-        load(Settings)
+        load(RedisSettings)
 
 
 def test_service_with_valid_settings_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["service"])
-    assert load(Settings).redis_host == "localhost"
+    settings = load(RedisSettings)
+    assert isinstance(settings, RedisSettings)
+    assert settings.redis_host == "localhost"

@@ -1,5 +1,6 @@
 """Compares replies with the OpenAPI document: each test of the API checks it as well."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,7 @@ def url_map() -> Map:
 
 def path_of(rule: str) -> str:
     """Return the path of the document for a rule of Flask."""
-    return rule.replace("<", "{").replace(">", "}")
+    return re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule)
 
 
 def find_operation(method: str, path: str) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ SERVER = (str(ROOT / "rest" / "rest-server.py"),)
 SONG = min((ROOT / "data").glob("*.mp3"))
 #: MPEG-1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes, 1152 samples.
 FRAME = b"\xff\xfb\x90\x00" + bytes(413)
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
     *("API_", "RATE_", "LOG_", "FETCH_", "CORS_", "DATABASE_"),

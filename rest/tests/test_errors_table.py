@@ -15,6 +15,9 @@ _INTERNAL = {
     *(errors.MalformedJob, errors.ClaimRefused, errors.LeaseLost, errors.AttemptsExhausted),
     *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),
     errors.MalformedSettings,
+    # Of the queue of songs and its workers, which no route uses yet.
+    *(errors.MessageTooLarge, errors.MalformedStemTar, errors.StemTooLarge),
+    *(errors.ResultRefused, errors.BackendUnavailable),
 }
 #: Errors of accounts and of the songs API.
 _OF_SONGS = {

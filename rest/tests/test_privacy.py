@@ -51,7 +51,7 @@ class Route:
 
     @property
     def arguments(self) -> set[str]:
-        return set(re.findall(r"<(\w+)>", self.rule))
+        return set(re.findall(r"<(?:int:)?(\w+)>", self.rule))
 
     @property
     def takes_a_song(self) -> bool:
@@ -63,7 +63,7 @@ class Route:
 
     def path(self, song: str) -> str:
         values = {**_OTHERS, "job_id": song, "song": song, "song_id": song, "name": f"{song}-bass"}
-        return re.sub(r"<(\w+)>", lambda match: values[match[1]], self.rule)
+        return re.sub(r"<(?:int:)?(\w+)>", lambda match: values[match[1]], self.rule)
 
 
 def list_routes() -> list[Route]:

@@ -176,6 +176,44 @@ FAULTS: dict[str, Fault] = {
         "the jobs end and the keeper reaps as before, each end is one row after the restart",
         also=("keeper/tests/test_history.py::test_songs_go_on_while_the_database_is_killed",),
     ),
+    "B1": Fault(
+        "SIGKILL of workers of RabbitMQ at random instants, 3 workers, classic and quorum queues",
+        "every song is stored by the backend, every stem equals that of an undisturbed run, no dead letter",
+    ),
+    "B2": Fault(
+        "a broker that is killed, or a network that is cut, while songs are unacknowledged or held",
+        "the worker stops and uploads nothing, each song is done afterwards",
+        also=("common/tests/test_rabbitmq.py::test_song_survives_a_killed_broker",),
+    ),
+    "B3": Fault(
+        "`consumer_timeout` of 5 s, songs of 15 s of work",
+        "done at the first attempt if they are held, at the second one if the time must be learned",
+        also=("common/tests/test_rabbitmq.py::test_held_song_outlives_the_time_of_the_broker",),
+    ),
+    "B4": Fault(
+        "a message that kills its workers, messages without a valid song",
+        "in the dead-letter queue with a reason, after exactly 3 workers or at once, the others are done",
+    ),
+    "B5": Fault(
+        "a body above the limit of the broker",
+        "`message_too_large` before and at the publication, the next song passes",
+        also=(
+            "common/tests/test_song_queue.py::test_song_above_the_limit_is_refused",
+            "common/tests/test_rabbitmq.py::test_limit_of_the_broker_is_learned",
+        ),
+    ),
+    "B6": Fault(
+        "a heartbeat of 1 s under work of 8 s, a silent broker",
+        "the connection holds, no call of the publisher takes longer than stated",
+        also=(
+            "common/tests/test_rabbitmq.py::test_heartbeats_hold_while_the_song_is_worked_on",
+            "common/tests/test_rabbitmq.py::test_silent_broker_blocks_no_call_for_longer_than_stated",
+        ),
+    ),
+    "B7": Fault(
+        "a backend that is down, answers 500, cuts the upload, refuses the result",
+        "uploaded once it is back, a refused result is in the dead-letter queue",
+    ),
     "M": Fault(
         "state machine on a real server, beside its in-memory twin",
         "every job in one place, a stale token changes nothing, every job ends",

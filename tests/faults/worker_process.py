@@ -1,8 +1,8 @@
 """`python -m tests.faults.worker_process`: a real worker with a quick engine, a policy and planned faults.
 
 Environment: `ENGINE` (`real` for real models), `ENGINE_GAIN` and `ENGINE_PACE` (see `quick_engine`),
-`WORKER_POLICY` (its fields as JSON), `FAULTS` (injections with commas between), `FAULTS_MET` and `CLAIMS`
-(folders, see `fault_injector`).
+`WORKER_POLICY` and `SOURCE_POLICY` (their fields as JSON), `FAULTS` (injections with commas between),
+`FAULTS_MET` and `CLAIMS` (folders, see `fault_injector`).
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msaas_worker.__main__ import main
 from msaas_worker.job.policy import WorkerPolicy
+from msaas_worker.sources.policy import SourcePolicy
 from tests.faults.fault_injector import FaultInjector, Injection
 from tests.faults.quick_engine import QuickSeparators
 
@@ -23,6 +24,7 @@ def run() -> None:
     main(
         separators=None if os.environ.get("ENGINE") == "real" else quick,
         policy=WorkerPolicy(**json.loads(os.environ.get("WORKER_POLICY", "{}"))),
+        source_policy=SourcePolicy(**json.loads(os.environ.get("SOURCE_POLICY", "{}"))),
         on_step=FaultInjector(faults, met=_folder("FAULTS_MET"), claims=_folder("CLAIMS")),
     )
 

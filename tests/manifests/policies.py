@@ -9,7 +9,7 @@ from unittest.mock import patch
 from pydantic.fields import FieldInfo
 
 from msaas.errors import MalformedSettings
-from msaas.settings import Environment, StoreUsersSettings
+from msaas.settings import Settings, StoreUsersSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_logs.settings import LogsSettings
 from msaas_rest.settings import RestSettings
@@ -17,7 +17,7 @@ from msaas_worker.settings import WorkerSettings
 from tests.manifests.rendering import Manifest
 
 _TEMPLATED = {"Deployment", "StatefulSet", "Job"}
-SETTINGS: dict[str, type[Environment]] = {
+SETTINGS: dict[str, type[Settings]] = {
     "rest": RestSettings,
     "worker": WorkerSettings,
     "keeper": KeeperSettings,
@@ -130,7 +130,7 @@ def images_are_pinned(manifests: list[Manifest]) -> list[str]:
     return [complaint for complaint in found if complaint]
 
 
-def names_of_settings(service: type[Environment]) -> set[str]:
+def names_of_settings(service: type[Settings]) -> set[str]:
     return {alias.upper() for name, field in service.model_fields.items() for alias in _aliases(name, field)}
 
 
@@ -171,7 +171,7 @@ def environment_is_valid(manifests: list[Manifest]) -> list[str]:
     return complaints
 
 
-def _errors(service: type[Environment]) -> list[str]:
+def _errors(service: type[Settings]) -> list[str]:
     try:
         service.from_env()
     except MalformedSettings as error:

@@ -109,7 +109,7 @@ class Mixed:
 def is_up(url: str) -> bool:
     try:
         return requests.get(f"{url}/healthz", timeout=2).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

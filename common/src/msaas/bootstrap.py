@@ -4,16 +4,20 @@ from msaas.errors import MalformedSettings
 from msaas.logs import configure_logging, get_logger
 from msaas.metrics import serve_metrics
 from msaas.queue.protocol import QueuePolicy
+from msaas.queue.rabbitmq.address import BrokerAddress
 from msaas.queue.redis.clients import RedisAddress
 from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.log_list import RedisLogHandler
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.queue.songs import SongConsumer, SongQueue
 from msaas.settings import (
+    BrokerSettings,
     LeaseSettings,
     MetricsSettings,
     QueueSettings,
+    RedisSettings,
     Settings,
     StoreSettings,
     StoreUsersSettings,
@@ -23,7 +27,7 @@ from msaas.storage.protocol import ObjectStore, PublicStore
 from msaas.storage.song_store import SongStore
 
 
-def redis_address(settings: Settings) -> RedisAddress:
+def redis_address(settings: RedisSettings) -> RedisAddress:
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
     return RedisAddress(
         settings.redis_host,
@@ -55,6 +59,40 @@ def open_outbox(settings: QueueSettings) -> RedisOutbox:
 
 def open_idempotency(settings: QueueSettings) -> RedisIdempotency:
     return RedisIdempotency(redis_address(settings), keys=redis_keys(settings))
+
+
+def open_song_queue(settings: BrokerSettings, *, max_message_bytes: int | None = None) -> SongQueue:
+    """`max_message_bytes` is the limit of the broker; None is the default of its version."""
+    # The SDK is imported by the services that use RabbitMQ only.
+    from msaas.queue.rabbitmq.songs import RabbitSongQueue
+    from msaas.queue.rabbitmq.topology import Topology
+
+    return RabbitSongQueue(
+        broker_address(settings),
+        topology=Topology(queue=settings.broker_queue, arguments=settings.broker_queue_arguments),
+        max_message_bytes=max_message_bytes,
+    )
+
+
+def open_song_consumer(settings: BrokerSettings, *, worker: str, hold_every_s: float) -> SongConsumer:
+    """`worker` is a name that no other process ever has."""
+    from msaas.queue.rabbitmq.consumer import RabbitSongConsumer
+    from msaas.queue.rabbitmq.topology import Topology
+
+    return RabbitSongConsumer(
+        broker_address(settings),
+        worker=worker,
+        topology=Topology(queue=settings.broker_queue, arguments=settings.broker_queue_arguments),
+        hold_every_s=hold_every_s,
+    )
+
+
+def broker_address(settings: BrokerSettings) -> BrokerAddress:
+    return BrokerAddress.parse(
+        settings.broker_addr.get_secret_value(),
+        user=settings.broker_user,
+        password=settings.broker_password.get_secret_value(),
+    )
 
 
 def open_song_store(settings: StoreSettings, *, read_timeout_s: float | None = None) -> SongStore:
@@ -125,6 +163,9 @@ def start_metrics(settings: MetricsSettings, *, service: str) -> None:
 
 
 def start_logging(settings: Settings, *, service: str, node: str | None = None, **fields: str) -> None:
-    """Log to stdout and to the Redis list. `fields` stand in every line."""
-    handler = RedisLogHandler(redis_address(settings), key=settings.redis_log_key, service=service, node=node)
-    configure_logging(service=service, level=settings.log_level, handlers=[handler], **fields)
+    """Log to stdout, and to the Redis list if the service has Redis. `fields` stand in every line."""
+    handlers = []
+    if isinstance(settings, RedisSettings):
+        address = redis_address(settings)
+        handlers = [RedisLogHandler(address, key=settings.redis_log_key, service=service, node=node)]
+    configure_logging(service=service, level=settings.log_level, handlers=handlers, **fields)

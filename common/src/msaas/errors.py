@@ -92,6 +92,10 @@ class NotYourRequest(MsaasError):
     """No request of yours waits for the job."""
 
 
+class MalformedStemTar(MalformedRequest):
+    """The archive of stems is malformed."""
+
+
 class UnsupportedEncoding(MsaasError):
     """The content encoding is not supported."""
 
@@ -134,6 +138,17 @@ class FormatUnavailable(UnknownFormat):
 
 class SongTooLarge(MsaasError):
     """The song has too many bytes."""
+
+
+class MessageTooLarge(SongTooLarge):
+    """The song is too large for a message of the broker."""
+
+    #: That of the broker, 0 if it is not known.
+    limit_bytes = 0
+
+
+class StemTooLarge(SongTooLarge):
+    """The archive of stems is too large."""
 
 
 class SongTooLong(MsaasError):
@@ -273,6 +288,10 @@ class DatabaseUnavailable(Unavailable):
     """The database is unavailable."""
 
 
+class BackendUnavailable(Unavailable):
+    """The backend is unavailable."""
+
+
 class TooBusy(Unavailable):
     """The service is busy."""
 
@@ -298,6 +317,10 @@ class LeaseLost(MsaasError):
 
 class AttemptsExhausted(MsaasError):
     """The job used up its attempts."""
+
+
+class ResultRefused(MsaasError):
+    """The backend refused the result."""
 
 
 # Separation

@@ -1,5 +1,6 @@
 """Settings: each service reads the environment once, into one frozen object."""
 
+import json
 import re
 from argparse import ArgumentParser, Namespace
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from msaas.errors import InvalidCallback, MalformedSettings, UnknownModel
 from msaas.models import MODELS, parse_model
+from msaas.queue.rabbitmq.address import BrokerAddress
 from msaas.webhook_secrets import parse_webhook_secret
 from msaas.webhooks.networks import Network, parse_networks
 
@@ -41,14 +43,26 @@ def _signing(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
-S = TypeVar("S", bound="Environment")
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("Input should be a JSON object") from None
+
+
+def _broker(addr: SecretStr) -> SecretStr:
+    BrokerAddress.parse(addr.get_secret_value())
+    return addr
+
+
+S = TypeVar("S", bound="Settings")
 Port = Annotated[int, BeforeValidator(_port), Field(ge=0, le=65535)]
 #: CIDRs with commas between, `1` for every network.
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 ModelName = Annotated[str, BeforeValidator(_model)]
 
 
-class Environment(BaseSettings):
+class Settings(BaseSettings):
     """The environment of a process. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
@@ -77,8 +91,8 @@ class Environment(BaseSettings):
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
 
 
-class Settings(Environment):
-    """The settings of every service."""
+class RedisSettings(Settings):
+    """The address of Redis, and the list of log lines in it."""
 
     redis_host: str = "localhost"
     redis_port: Port = 6379
@@ -89,14 +103,14 @@ class Settings(Environment):
     redis_log_key: str = "logging"
 
 
-class DatabaseSettings(Environment):
+class DatabaseSettings(Settings):
     """The SQL database."""
 
     #: Without it there is no database. The URL may have a password.
     database_url: SecretStr | None = None
 
 
-class QueueSettings(Settings):
+class QueueSettings(RedisSettings):
     """The job queue."""
 
     redis_queue_key: str = "toWorkers"
@@ -159,6 +173,19 @@ class WebhookSettings(Settings):
     @property
     def signing_secret(self) -> str | None:
         return self.webhook_secret.get_secret_value() if self.webhook_secret else None
+
+
+class BrokerSettings(Settings):
+    """The queue of songs in RabbitMQ."""
+
+    #: `host:port`, or `amqp[s]://user:password@host:port/vhost`.
+    broker_addr: Annotated[SecretStr, AfterValidator(_broker)]
+    #: Of a `BROKER_ADDR` without them.
+    broker_user: str = "guest"
+    broker_password: SecretStr = SecretStr("guest")
+    broker_queue: str = "vocalizer_queue"
+    #: Of the queue where it does not exist yet, as JSON: `{"x-queue-type": "quorum"}`.
+    broker_queue_arguments: Annotated[dict[str, bool | int | str], NoDecode, BeforeValidator(_json)] = {}
 
 
 class MetricsSettings(Settings):

@@ -1,7 +1,7 @@
 """Settings of the logs service."""
 
-from msaas.settings import Settings
+from msaas.settings import RedisSettings
 
 
-class LogsSettings(Settings):
+class LogsSettings(RedisSettings):
     """The shared settings are all it needs: the address of Redis and the name of the list."""

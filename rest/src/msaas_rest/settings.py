@@ -84,7 +84,12 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
 
     @property
     def _least_in_flight_mb(self) -> int:
-        return _UPLOADS_IN_FLIGHT * max(self.max_upload_mb, self.max_song_upload_mb)
+        return _UPLOADS_IN_FLIGHT * max(self.max_upload_mb, self._max_song_mb)
+
+    @property
+    def _max_song_mb(self) -> int:
+        """The limit of the songs API, which does not exist without a database."""
+        return self.max_song_upload_mb if self.database_url else 0
 
     @property
     def max_in_flight_bytes(self) -> int:
@@ -95,6 +100,6 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
     def _check_in_flight(self) -> "RestSettings":
         least_mb = self._least_in_flight_mb
         if self.max_in_flight_mb is not None and self.max_in_flight_mb < least_mb:
-            name = "MAX_UPLOAD_MB" if self.max_upload_mb >= self.max_song_upload_mb else "MAX_SONG_UPLOAD_MB"
+            name = "MAX_UPLOAD_MB" if self.max_upload_mb >= self._max_song_mb else "MAX_SONG_UPLOAD_MB"
             raise ValueError(f"MAX_IN_FLIGHT_MB is less than {_UPLOADS_IN_FLIGHT} × {name} = {least_mb}")
         return self

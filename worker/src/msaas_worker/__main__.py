@@ -11,6 +11,7 @@ from msaas.background import Tasks, spawn
 from msaas.bootstrap import (
     open_outbox,
     open_queue,
+    open_song_consumer,
     open_song_store,
     queue_policy,
     start_logging,
@@ -30,6 +31,7 @@ from msaas.queue.abilities import FFMPEG, Abilities
 from msaas.queue.consumer import Consumer
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
+from msaas.queue.songs import SongConsumer
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
 from msaas.webhooks.dispatcher import Dispatcher, Send
@@ -45,12 +47,23 @@ from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import ModelPending, Separators
 from msaas_worker.separators.library import Library, open_library
-from msaas_worker.settings import WorkerSettings
+from msaas_worker.settings import (
+    BrokerWorkerSettings,
+    SeparationSettings,
+    WorkerSettings,
+    settings_kind,
+)
+from msaas_worker.sources.backend import Backend
+from msaas_worker.sources.handler import SongHandler
+from msaas_worker.sources.policy import SourcePolicy
+from msaas_worker.sources.runner import SongRunner
 
 #: The end of each job wakes the dispatcher. The keeper delivers everything else.
 _WEBHOOKS_EVERY_S = 60.0
 #: The abilities are announced again in case the queue lost its data.
 _ANNOUNCE_EVERY_S = 60.0
+
+Runner = JobRunner | SongRunner
 
 log = get_logger()
 
@@ -59,22 +72,35 @@ def main(
     *,
     separators: Separators | None = None,
     policy: WorkerPolicy = WorkerPolicy(),
+    source_policy: SourcePolicy = SourcePolicy(),
     on_step: OnStep = ignore_step,
 ) -> None:
-    """Run a worker; tests bring their own separators and policy, and observe its steps."""
+    """Run a worker; tests bring their own separators and policies, and observe its steps."""
     # Before any thread starts: a thread keeps its malloc arena.
     keep_freed_memory()
     settings = load_or_exit(
-        WorkerSettings, program="msaas_worker", description="Separates the songs of the queue."
+        settings_kind(), program="msaas_worker", description="Separates the songs of the queue."
     )
     stopping, name = stop_on_signals(), incarnation()
     start_logging(settings, service="worker", worker=name)
     start_metrics(settings, service="worker")
     _check_confinement()
     scratch = Scratch()
-    runner = bootstrap(
-        settings, scratch, stopping, name=name, separators=separators, policy=policy, on_step=on_step
-    )
+    runner: Runner
+    if isinstance(settings, BrokerWorkerSettings):
+        runner = bootstrap_source(
+            settings,
+            scratch,
+            stopping,
+            name=name,
+            separators=separators,
+            policy=source_policy,
+            on_step=on_step,
+        )
+    else:
+        runner = bootstrap(
+            settings, scratch, stopping, name=name, separators=separators, policy=policy, on_step=on_step
+        )
     thread = spawn(run, runner, name="runner")
     stopping.wait()
     wind_down(runner, thread, drain_s=settings.drain_seconds)
@@ -101,7 +127,7 @@ def bootstrap(
     tasks = Tasks(stopping)
     consumer = (queue or open_queue(settings)).consumer(name)
     song_store = song_store or open_song_store(settings)
-    separators = separators or _open_separators(settings, tasks, policy=policy)
+    separators = separators or _open_separators(settings, tasks, retry_s=policy.model_retry_s)
     _load(separators, settings.demucs_model)
     if isinstance(separators, Library):
         _start_announcing(separators, consumer, tasks)
@@ -135,6 +161,46 @@ def bootstrap(
     return runner
 
 
+def bootstrap_source(
+    settings: BrokerWorkerSettings,
+    scratch: Scratch,
+    stopping: threading.Event,
+    *,
+    name: str,
+    consumer: SongConsumer | None = None,
+    backend: Backend | None = None,
+    separators: Separators | None = None,
+    policy: SourcePolicy = SourcePolicy(),
+    on_step: OnStep = ignore_step,
+) -> SongRunner:
+    """Build a worker without Redis and without a store. Exits when the device is absent."""
+    tasks = Tasks(stopping)
+    separators = separators or _open_separators(settings, tasks, retry_s=policy.model_retry_s)
+    _load(separators, settings.demucs_model)
+    token = settings.worker_token.get_secret_value() if settings.worker_token else None
+    handler = SongHandler(
+        separators=separators,
+        scratch=scratch,
+        model=settings.demucs_model,
+        max_duration_s=settings.max_duration_s,
+        backend=backend or Backend.at(settings.backend_addr.get_secret_value(), token=token, policy=policy),
+    )
+    runner = SongRunner(
+        consumer=consumer
+        or open_song_consumer(settings, worker=name, hold_every_s=settings.broker_hold_seconds),
+        handle=handler.handle,
+        separators=separators,
+        model=settings.demucs_model,
+        max_attempts=settings.max_attempts,
+        stopping=stopping,
+        policy=policy,
+        heartbeat=tasks.guard(Heartbeat(scratch.heartbeat)),
+        on_step=on_step,
+    )
+    log.info("worker_started")
+    return runner
+
+
 def incarnation() -> str:
     """Return a name that no other process ever has."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -147,7 +213,7 @@ def _check_confinement() -> None:
         hide_memory()
 
 
-def _open_separators(settings: WorkerSettings, tasks: Tasks, *, policy: WorkerPolicy) -> Library:
+def _open_separators(settings: SeparationSettings, tasks: Tasks, *, retry_s: float) -> Library:
     try:
         return open_library(
             default=settings.demucs_model,
@@ -156,7 +222,7 @@ def _open_separators(settings: WorkerSettings, tasks: Tasks, *, policy: WorkerPo
             device=settings.device,
             precision=settings.precision,
             tasks=tasks,
-            model_retry_s=policy.model_retry_s,
+            model_retry_s=retry_s,
         )
     except DeviceUnavailable as error:
         log.error("worker_not_started", reason=str(error))
@@ -193,7 +259,7 @@ def _prepare(song_store: SongStore) -> None:
         log.warning("store_unavailable", reason=str(error))
 
 
-def run(runner: JobRunner) -> None:
+def run(runner: Runner) -> None:
     """Run the loop. If it breaks, the whole worker ends and is restarted."""
     try:
         runner.run()

@@ -15,6 +15,7 @@ class Step(StrEnum):
     SONG_SEPARATED = "song_separated"
     STEM_STORED = "stem_stored"
     MANIFEST_STORED = "manifest_stored"
+    RESULT_UPLOADED = "result_uploaded"
     FINISHED = "finished"
     WEBHOOK_DELIVERED = "webhook_delivered"
 

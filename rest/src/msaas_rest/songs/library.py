@@ -14,7 +14,7 @@ from msaas_rest.http.envelope import envelope
 from msaas_rest.http.text_fields import read_texts
 from msaas_rest.http.uploads import check_content_encoding
 from msaas_rest.songs.description import Describer, parse_fields
-from msaas_rest.songs.ids import parse_number, parse_song_id
+from msaas_rest.songs.ids import parse_number
 from msaas_rest.songs.upload import Upload, check_options
 from msaas_rest.songs.use_cases import deletions_of, uploader_of
 
@@ -46,21 +46,19 @@ def routes(deps: Dependencies) -> Blueprint:
             upload = _read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
             return describe(uploader.upload(upload, visitor=g.visitor))
 
-    @blueprint.get("/<song_id>")
-    def show_song(song_id: str) -> Response:
-        number = parse_song_id(song_id)
-        return describe(deps.catalogue.open().songs.get(number, user_id=g.visitor.user_id))
+    @blueprint.get("/<int:song_id>")
+    def show_song(song_id: int) -> Response:
+        return describe(deps.catalogue.open().songs.get(song_id, user_id=g.visitor.user_id))
 
-    @blueprint.patch("/<song_id>")
-    def rename_song(song_id: str) -> Response:
-        number = parse_song_id(song_id)
+    @blueprint.patch("/<int:song_id>")
+    def rename_song(song_id: int) -> Response:
         title = read_texts(request, ("title",), client=g.visitor.owner)["title"]
         songs = deps.catalogue.open().songs
-        return describe(songs.rename(number, title=title, user_id=g.visitor.user_id))
+        return describe(songs.rename(song_id, title=title, user_id=g.visitor.user_id))
 
-    @blueprint.delete("/<song_id>")
-    def delete_song(song_id: str) -> Response:
-        deletions.delete_song(parse_song_id(song_id), visitor=g.visitor)
+    @blueprint.delete("/<int:song_id>")
+    def delete_song(song_id: int) -> Response:
+        deletions.delete_song(song_id, visitor=g.visitor)
         return envelope()
 
     return blueprint

@@ -13,7 +13,6 @@ from msaas_rest.api.tracks.track_ref import parse_track
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.downloads import send_object
 from msaas_rest.http.envelope import envelope
-from msaas_rest.songs.ids import parse_song_id
 from msaas_rest.songs.peaks import read_all_peaks
 
 if TYPE_CHECKING:
@@ -27,37 +26,37 @@ def routes(deps: Dependencies) -> Blueprint:
     blueprint = Blueprint("results", __name__)
     queue, song_store = deps.queue, deps.song_store
 
-    def find(song_id: str) -> "Song":
+    def find(song_id: int) -> "Song":
         """Raises `SongNotFound`, also for a song that the caller may not see."""
-        return deps.catalogue.open().songs.get(parse_song_id(song_id), user_id=g.visitor.user_id)
+        return deps.catalogue.open().songs.get(song_id, user_id=g.visitor.user_id)
 
-    @blueprint.get("/<song_id>/<file>")
-    def serve_part(song_id: str, file: str) -> Response:
+    @blueprint.get("/<int:song_id>/<file>")
+    def serve_part(song_id: int, file: str) -> Response:
         song = find(song_id)
         if file.partition(".")[0] == _SONG:
             return send_song(song.song_hash, song_store, title=song.title)
         return send_stem(parse_track(song.job_id, file), song_store, title=song.title)
 
-    @blueprint.get("/<song_id>/stems.zip")
-    def serve_stems(song_id: str) -> Response:
+    @blueprint.get("/<int:song_id>/stems.zip")
+    def serve_stems(song_id: int) -> Response:
         song = find(song_id)
         return send_archive(song.job_id, request.args.get("stems"), song_store, title=song.title)
 
-    @blueprint.get("/<song_id>/peaks.json")
-    def serve_peaks(song_id: str) -> Response:
+    @blueprint.get("/<int:song_id>/peaks.json")
+    def serve_peaks(song_id: int) -> Response:
         song = find(song_id)
         stems, is_whole = read_all_peaks(song.job_id, queue=queue, song_store=song_store)
         if not stems:
             raise PeaksNotFound(f"Song {song.id} has no peaks yet.")
         return jsonify({"samples_per_pair": 512, "is_whole": is_whole, "stems": stems})
 
-    @blueprint.get("/<song_id>/events")
-    def follow_song(song_id: str) -> Response:
+    @blueprint.get("/<int:song_id>/events")
+    def follow_song(song_id: int) -> Response:
         status = find_status(find(song_id).job_id, queue=queue, song_store=song_store)
         return follow(status, events=deps.events, client=g.visitor.owner)
 
-    @blueprint.get("/<song_id>/pieces")
-    def show_fragments(song_id: str) -> Response:
+    @blueprint.get("/<int:song_id>/pieces")
+    def show_fragments(song_id: int) -> Response:
         fragments = find_fragments(find(song_id).job_id, queue=queue)
         facts: dict[str, Any] = {
             "playable_until_s": fragments.until_s,
@@ -66,8 +65,8 @@ def routes(deps: Dependencies) -> Blueprint:
         }
         return envelope(facts)
 
-    @blueprint.get("/<song_id>/pieces/<part>/<number>")
-    def serve_fragment(song_id: str, part: str, number: str) -> Response:
+    @blueprint.get("/<int:song_id>/pieces/<part>/<number>")
+    def serve_fragment(song_id: int, part: str, number: str) -> Response:
         job_id = find(song_id).job_id
         mp3 = open_fragment(job_id, part, number, queue=queue, song_store=song_store)
         return send_object(mp3, media_type="audio/mpeg")

@@ -1,0 +1,285 @@
+"""The archive of a result: a tar of four MP3 stems, as workers without a store upload it.
+
+The reader trusts nothing. It does without `tarfile.open`, which reads extended headers of any size into
+memory.
+"""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from msaas.errors import MalformedStemTar, StemTooLarge
+from msaas.mpeg.walk import walk
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+#: The stems of an archive, in the order of their files.
+TAR_STEMS = ("bass", "drums", "other", "vocals")
+_NAMES = {f"{stem}.mp3": stem for stem in TAR_STEMS}
+
+_BLOCK_BYTES = 512
+_CHUNK_BYTES = 256 * 1024
+#: Two blocks of zeros end an archive.
+_END = bytes(2 * _BLOCK_BYTES)
+#: Writers fill the last record, of at most so many bytes, with zeros.
+_MAX_FILL_BYTES = 1024 * 1024
+#: Python's `tarfile` writes such a header for the time of each file, with fewer bytes than this.
+_MAX_PAX_BYTES = 16 * 1024
+#: Fields of extended headers that change neither the name nor the size of a file.
+_HARMLESS_FIELDS = {"mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "comment"}
+_LAYER_III = 3
+#: Frames must be at least this share of a stem. The rest is tags and cover.
+_LEAST_SHARE_OF_FRAMES = 0.5
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarLimits:
+    """`stem_bytes` is the size of the largest stem, `duration_s` the length of the longest one."""
+
+    stem_bytes: int = 512 * 1024 * 1024
+    duration_s: float = 7200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedStem:
+    """A stem of an archive, in a file."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+def read_stem_tar(
+    stream: Readable, folder: Path, *, limits: TarLimits = TarLimits()
+) -> dict[str, ReceivedStem]:
+    """Write the stems of an archive into `folder`, which must be empty, and check them.
+
+    `stream` is read to its end, in blocks. No name of the archive becomes a path.
+
+    Raises:
+        MalformedStemTar: the archive is not a tar of exactly the four files, or a stem is not an MP3.
+        StemTooLarge: a stem has too many bytes, or is too long.
+    """
+    stems: dict[str, ReceivedStem] = {}
+    reader = _BlockReader(stream)
+    while header := _read_header(reader):
+        stem = _stem_of(header)
+        if stem in stems:
+            raise MalformedStemTar(f"The archive has two files for the stem {stem!r}.")
+        if header.size > limits.stem_bytes:
+            raise StemTooLarge(
+                f"The stem {stem!r} has {header.size} bytes. A stem may have {limits.stem_bytes}."
+            )
+        stems[stem] = _spool(reader, folder / f"{stem}.mp3", size_bytes=header.size)
+    if missing := [stem for stem in TAR_STEMS if stem not in stems]:
+        raise MalformedStemTar(f"The archive has no file for the stems {', '.join(missing)}.")
+    for stem, received in stems.items():
+        _check_mp3(stem, received, max_duration_s=limits.duration_s)
+    return stems
+
+
+class _BlockReader:
+    """Reads exact numbers of bytes."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def exactly(self, size: int) -> bytes:
+        """Return `size` bytes. Raises `MalformedStemTar` at an earlier end."""
+        data = self.at_most(size)
+        if len(data) < size:
+            raise MalformedStemTar("The archive ends before its end mark. Send all of it.")
+        return data
+
+    def at_most(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing and (part := self._stream.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+
+def _read_header(reader: _BlockReader) -> tarfile.TarInfo | None:
+    """Return the header of the next file, None at the end of the archive."""
+    has_fields = False
+    while True:
+        block = reader.exactly(_BLOCK_BYTES)
+        if not any(block):
+            if has_fields:
+                raise MalformedStemTar("The archive ends after an extended header, before its file.")
+            _skip_fill(reader)
+            return None
+        header = _parse_header(block)
+        if header.type != tarfile.XHDTYPE:
+            return header
+        if has_fields:
+            raise MalformedStemTar("A file of the archive has two extended headers.")
+        _check_fields(reader, header)
+        has_fields = True
+
+
+def _parse_header(block: bytes) -> tarfile.TarInfo:
+    if block.startswith(b"\x1f\x8b"):
+        raise MalformedStemTar("The archive is compressed by gzip. Send it uncompressed.")
+    try:
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        raise MalformedStemTar("The archive is not a tar, or one of its headers is damaged.") from None
+    if header.size < 0:
+        raise MalformedStemTar("A file of the archive has a negative size.")
+    return header
+
+
+def _skip_fill(reader: _BlockReader) -> None:
+    """Read the rest of the stream. Raises `MalformedStemTar` if it is not the fill of the last record."""
+    fill = reader.at_most(_MAX_FILL_BYTES + 1)
+    if len(fill) > _MAX_FILL_BYTES or any(fill):
+        raise MalformedStemTar("Bytes follow the end mark of the archive.")
+
+
+def _check_fields(reader: _BlockReader, header: tarfile.TarInfo) -> None:
+    """Raise `MalformedStemTar` if an extended header changes the name, the size or the kind of its file."""
+    if header.size > _MAX_PAX_BYTES:
+        raise MalformedStemTar(f"An extended header of the archive has {header.size} bytes.")
+    records = reader.exactly(_padded(header.size))[: header.size]
+    for name in _field_names(records):
+        if name not in _HARMLESS_FIELDS:
+            raise MalformedStemTar(f"The archive has the extended field {name[:64]!r}. Leave it out.")
+
+
+def _field_names(records: bytes) -> Iterator[str]:
+    """Yield the name of each record `<length> <name>=<value>\\n` (POSIX.1-2001, pax)."""
+    at = 0
+    while at < len(records):
+        digits, space, _ = records[at : at + 8].partition(b" ")
+        length = int(digits) if space and digits.isdigit() else 0
+        record = records[at + len(digits) + 1 : at + length]
+        name, equals, _ = record.partition(b"=")
+        if length <= len(digits) + 1 or at + length > len(records) or not equals or record[-1:] != b"\n":
+            raise MalformedStemTar("An extended header of the archive is damaged.")
+        yield name.decode("utf-8", "replace")
+        at += length
+
+
+def _stem_of(header: tarfile.TarInfo) -> str:
+    """Return the stem of a file. Raises `MalformedStemTar` if it is not one of the four regular files."""
+    if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        raise MalformedStemTar(
+            f"The archive has an entry that is not a regular file: {header.name[:64]!r}. "
+            f"It must have exactly {', '.join(_NAMES)}."
+        )
+    stem = _NAMES.get(header.name.removeprefix("./"))
+    if stem is None:
+        raise MalformedStemTar(
+            f"The archive has the file {header.name[:64]!r}. It must have exactly {', '.join(_NAMES)}."
+        )
+    return stem
+
+
+def _spool(reader: _BlockReader, path: Path, *, size_bytes: int) -> ReceivedStem:
+    digest, missing = hashlib.sha256(), size_bytes
+    with open(path, "xb") as file:
+        while missing:
+            chunk = reader.exactly(min(_CHUNK_BYTES, missing))
+            digest.update(chunk)
+            file.write(chunk)
+            missing -= len(chunk)
+    reader.exactly(_padded(size_bytes) - size_bytes)
+    return ReceivedStem(path=path, size_bytes=size_bytes, sha256=digest.hexdigest())
+
+
+def _padded(size_bytes: int) -> int:
+    return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+
+
+def _check_mp3(stem: str, received: ReceivedStem, *, max_duration_s: float) -> None:
+    """Raise `MalformedStemTar` if the file is not an MP3, `StemTooLarge` if it is too long."""
+    frames_bytes, seconds = 0, 0.0
+    for header_bytes, frame_s in _frames(received):
+        frames_bytes += header_bytes
+        seconds += frame_s
+        if seconds > max_duration_s:
+            raise StemTooLarge(f"The stem {stem!r} is longer than {max_duration_s:g} s.")
+    if not frames_bytes or frames_bytes < _LEAST_SHARE_OF_FRAMES * received.size_bytes:
+        raise MalformedStemTar(f"The file of the stem {stem!r} is not an MP3.")
+
+
+def _frames(received: ReceivedStem) -> Iterator[tuple[int, float]]:
+    """Yield the size in bytes and the length in s of each frame of layer III."""
+    if not received.size_bytes:
+        return
+    with open(received.path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        for frame in walk(data):
+            stream = frame.header.stream
+            if stream.layer == _LAYER_III:
+                yield frame.size_bytes, stream.samples / stream.rate_hz
+
+
+class StemTar(io.RawIOBase):
+    """The archive of four files as a stream that is as long as `len` says.
+
+    Its bytes depend on the files only. `check` is called before each read: an error of it ends the upload.
+    """
+
+    def __init__(self, files: Mapping[str, Path], *, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+        self._chunks = self._read_files({stem: files[stem] for stem in TAR_STEMS})
+        self._sizes = {stem: files[stem].stat().st_size for stem in TAR_STEMS}
+        self._rest = memoryview(b"")
+        self._position = 0
+
+    def __len__(self) -> int:
+        return sum(_BLOCK_BYTES + _padded(size) for size in self._sizes.values()) + len(_END)
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        self._check()
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._rest))
+        target[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        self._position += size
+        return size
+
+    def _read_files(self, files: Mapping[str, Path]) -> Generator[bytes, None, None]:
+        for stem, path in files.items():
+            size = self._sizes[stem]
+            yield _header_of(stem, size_bytes=size)
+            with open(path, "rb") as file:
+                yield from _read_chunks(file)
+            if fill := _padded(size) - size:
+                yield bytes(fill)
+        yield _END
+
+    def close(self) -> None:
+        self._chunks.close()
+        super().close()
+
+
+def _read_chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _header_of(stem: str, *, size_bytes: int) -> bytes:
+    header = tarfile.TarInfo(f"{stem}.mp3")
+    header.size = size_bytes
+    return header.tobuf(format=tarfile.USTAR_FORMAT)
