@@ -1,21 +1,19 @@
 """Routes of accounts."""
 
-from openapi_pydantic import Header, MediaType, Operation, PathItem, RequestBody, Schema
-from openapi_pydantic.util import PydanticSchema
-from pydantic import BaseModel
+from openapi_pydantic import Header, Operation, PathItem, Schema
 
 from msaas import errors
-from msaas_rest.openapi.messages import (
+from msaas_rest.openapi.messages.accounts import (
     Credentials,
-    Envelope,
     NewPassword,
     Password,
     Registration,
     SessionsReply,
     UserReply,
 )
-from msaas_rest.openapi.operations import Reply, in_path, schema_of
-from msaas_rest.openapi.songs import BODY, CHANGING, LOGGED_IN, OPEN, describe, success
+from msaas_rest.openapi.messages.base import Envelope
+from msaas_rest.openapi.operations import CHANGING, Reply, in_path, schema_of
+from msaas_rest.openapi.songs import BODY, LOGGED_IN, OPEN, body_of, describe, success
 
 TAG = "accounts"
 #: Errors of routes that compute the hash of a password.
@@ -44,16 +42,6 @@ def paths() -> dict[str, PathItem]:
     }
 
 
-def _body(model: type[BaseModel]) -> RequestBody:
-    schema: PydanticSchema[BaseModel] = PydanticSchema(schema_class=model)
-    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-    return RequestBody(
-        description="The fields",
-        content={each: MediaType(media_type_schema=schema) for each in kinds},
-        required=True,
-    )
-
-
 def _done(description: str, *, sets_cookie: bool = False) -> dict[int, Reply]:
     headers = _COOKIE if sets_cookie else {}
     return {200: Reply(description=description, model=Envelope, example=success(), headers=headers)}
@@ -64,7 +52,7 @@ def _register() -> Operation:
         TAG,
         "Register, and log in",
         name="register",
-        body=_body(Registration),
+        body=body_of(Registration),
         replies=_done("Registered", sets_cookie=True),
         raises=(*OPEN, *CHANGING, *BODY, *_HASHING, errors.UsernameTaken),
     )
@@ -75,7 +63,7 @@ def _login() -> Operation:
         TAG,
         "Log in",
         name="log_in",
-        body=_body(Credentials),
+        body=body_of(Credentials),
         replies=_done("Logged in", sets_cookie=True),
         raises=(*OPEN, *CHANGING, *BODY, *_HASHING, errors.LoginFailed),
     )
@@ -107,7 +95,7 @@ def _delete() -> Operation:
         TAG,
         "Delete the account, with its songs",
         name="delete_account",
-        body=_body(Password),
+        body=body_of(Password),
         replies=_done("Deleted", sets_cookie=True),
         raises=(*LOGGED_IN, *CHANGING, *BODY, *_HASHING, errors.UserNotFound),
     )
@@ -118,7 +106,7 @@ def _password() -> Operation:
         TAG,
         "Change the password, and end all other sessions",
         name="change_password",
-        body=_body(NewPassword),
+        body=body_of(NewPassword),
         replies=_done("Changed", sets_cookie=True),
         raises=(*LOGGED_IN, *CHANGING, *BODY, *_HASHING, errors.UserNotFound),
     )

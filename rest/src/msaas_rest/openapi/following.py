@@ -1,7 +1,6 @@
 """Routes of the queue and of jobs."""
 
-import json
-from typing import Any
+from functools import partial
 
 from openapi_pydantic import Operation, Parameter, PathItem, Schema
 
@@ -9,8 +8,15 @@ from msaas import errors
 from msaas.jobs import JobState
 from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import DELIVERY_ID
-from msaas_rest.openapi.fields import EXAMPLE_HASH, NAME, PART, JobId
-from msaas_rest.openapi.messages import (
+from msaas_rest.openapi.downloads import (
+    EXAMPLE_FRAGMENTS,
+    EXAMPLE_JOB,
+    events_operation,
+    fragment_operation,
+    stem,
+)
+from msaas_rest.openapi.fields import EXAMPLE_HASH, PART, JobId
+from msaas_rest.openapi.messages.following import (
     Cancelled,
     Deliveries,
     Delivery,
@@ -26,33 +32,13 @@ from msaas_rest.openapi.operations import (
     STORED,
     Reply,
     bytes_of,
-    in_header,
     in_path,
     in_query,
     operation,
     schema_of,
-    text_of,
 )
 
-TAG = "jobs"
-EXAMPLE_JOB: dict[str, Any] = {
-    "songhash": EXAMPLE_HASH,
-    "state": "done",
-    "progress": 1.0,
-    "position": None,
-    "duration_s": 19.04,
-    "playable_until_s": None,
-    "model": "htdemucs",
-    "requested_model": "htdemucs",
-    "device": "cpu",
-    "attempts": 1,
-    "stems": ["drums", "bass", "other", "vocals"],
-    "error": None,
-    "created_at": "2026-11-29T19:44:33.398Z",
-    "started_at": "2026-11-29T19:44:33.431Z",
-    "finished_at": "2026-11-29T19:44:36.522Z",
-    "eta_s": None,
-}
+_operation = partial(operation, "jobs")
 _LINKS = {
     "stems": {"vocals": f"/apiv1/track/{EXAMPLE_HASH}/vocals.mp3"},
     "archive": f"/apiv1/archive/{EXAMPLE_HASH}.zip",
@@ -101,8 +87,7 @@ def _limit(default: int, most: int) -> Parameter:
 
 def _queue() -> Operation:
     cursor = Schema(type="string", pattern="^([0-9]{1,9})?$")
-    return operation(
-        TAG,
+    return _operation(
         "List waiting jobs, next first",
         name="list_queue",
         parameters=[
@@ -117,8 +102,7 @@ def _queue() -> Operation:
 def _jobs() -> Operation:
     state = Schema(type="string", pattern=f"^(({_STATES})(,({_STATES}))*)?$")
     cursor = Schema(type="string", pattern=f"^({listing.CURSOR_PATTERN})?$")
-    return operation(
-        TAG,
+    return _operation(
         "List the latest jobs, newest first",
         name="list_jobs",
         parameters=[
@@ -134,8 +118,7 @@ def _jobs() -> Operation:
 
 
 def _show() -> Operation:
-    return operation(
-        TAG,
+    return _operation(
         "Show the status of a job",
         name="show_job",
         parameters=[job_id()],
@@ -154,8 +137,7 @@ def _cancel() -> Operation:
         "requests": 0,
         "reason": "Job cancelled",
     }
-    return operation(
-        TAG,
+    return _operation(
         "Cancel a job",
         name="cancel_job",
         description="Cancels the requests of the caller, or those that the query names. The job ends when "
@@ -171,33 +153,19 @@ def _cancel() -> Operation:
 
 
 def _events() -> Operation:
-    stream = f"retry: 2000\n\nid: 5e1c1f6a5b1c0d2f\ndata: {json.dumps(EXAMPLE_JOB)}\n\n"
-    return operation(
-        TAG,
+    return events_operation(
+        _operation,
         "Follow a job by server-sent events",
         name="follow_job",
         description="Each event has the job object, at most one second old. The stream ends with the job.",
-        parameters=[
-            job_id(),
-            in_header("Last-Event-ID", "The last event that the client has", example="5e1c1f6a5b1c0d2f"),
-        ],
-        replies={
-            200: Reply(description="The stream", content=text_of("text/event-stream", stream)),
-            204: Reply(description="The job has ended, and the client has its last event."),
-        },
-        raises=(*OF_A_JOB, *STORED, errors.TooBusy),
+        of=job_id(),
+        raises=(*OF_A_JOB, *STORED),
     )
 
 
 def _fragments() -> Operation:
-    example = {
-        "songhash": EXAMPLE_HASH,
-        "playable_until_s": 10.24,
-        "stems": ["drums", "bass", "other", "vocals"],
-        "pieces": 2,
-    }
-    return operation(
-        TAG,
+    example = {"songhash": EXAMPLE_HASH, **EXAMPLE_FRAGMENTS}
+    return _operation(
         "List the fragments of a running job",
         name="list_fragments",
         parameters=[job_id()],
@@ -207,27 +175,22 @@ def _fragments() -> Operation:
 
 
 def _fragment() -> Operation:
-    number = in_path("number", "From 1 on", Schema(type="integer", minimum=1, maximum=999_999), example=1)
-    stem = Schema(type="string", pattern=f"^{NAME}$")
-    return operation(
-        TAG,
+    return fragment_operation(
+        _operation,
         "Download a fragment of a running job",
         name="download_fragment",
-        parameters=[job_id(), in_path("part", "A stem", stem, example="vocals"), number],
-        replies={200: Reply(description="The fragment", content=bytes_of("audio/mpeg"))},
-        raises=(*OF_A_JOB, *STORED, errors.UnknownStem, errors.FragmentNotFound),
+        of=job_id(),
+        raises=(*OF_A_JOB, *STORED),
     )
 
 
 def _peaks() -> Operation:
-    stem = Schema(type="string", pattern=f"^{NAME}$")
-    return operation(
-        TAG,
+    return _operation(
         "Download the peaks of a stem",
         name="download_peaks",
         description="Pairs of signed bytes: the lowest and the highest of 512 samples of both channels. "
         "Full scale is 127. While the job runs, they cover its fragments.",
-        parameters=[job_id(), in_path("part", "A stem", stem, example="vocals")],
+        parameters=[job_id(), stem()],
         replies={
             200: Reply(description="The peaks", content=bytes_of("application/octet-stream")),
             304: Reply(description="The client has them."),
@@ -238,8 +201,7 @@ def _peaks() -> Operation:
 
 def _callbacks() -> Operation:
     example = {"callbacks": [_DELIVERY]}
-    return operation(
-        TAG,
+    return _operation(
         "List the callbacks of a job",
         name="list_callbacks",
         parameters=[job_id()],
@@ -250,8 +212,7 @@ def _callbacks() -> Operation:
 
 def _redeliver() -> Operation:
     delivery = Schema(type="string", pattern=f"^{DELIVERY_ID.pattern}$")
-    return operation(
-        TAG,
+    return _operation(
         "Send a callback again",
         name="redeliver_callback",
         parameters=[

@@ -7,7 +7,7 @@ from openapi_pydantic import PathItem, Schema
 from msaas import errors
 from msaas_rest.api.history import DEFAULT_LIMIT, MAX_LIMIT
 from msaas_rest.openapi.fields import EXAMPLE_HASH
-from msaas_rest.openapi.messages import History
+from msaas_rest.openapi.messages.following import History
 from msaas_rest.openapi.operations import AUTHORISED, Reply, in_query, operation, schema_of
 
 _SEPARATION: dict[str, Any] = {

@@ -4,19 +4,19 @@ from openapi_pydantic import MediaType, Operation, Parameter, PathItem, RequestB
 from openapi_pydantic.util import PydanticSchema
 
 from msaas import errors
-from msaas_rest.openapi.messages import Envelope, SongReply, SongsReply, SongUpload, Title
-from msaas_rest.openapi.operations import Reply, in_query
+from msaas_rest.openapi.messages.base import Envelope
+from msaas_rest.openapi.messages.library import SongReply, SongsReply, SongUpload, Title
+from msaas_rest.openapi.operations import CHANGING, Reply, in_query, schema_of
 from msaas_rest.openapi.songs import (
     BODY,
-    CHANGING,
     IDENTIFIED,
     OF_A_SONG,
     SONG,
     STATED,
+    body_of,
     describe,
     song_id,
     success,
-    text,
 )
 from msaas_rest.songs.description import FIELDS
 from msaas_rest.songs.library import MAX_LIMIT
@@ -43,7 +43,7 @@ def _fields() -> Parameter:
     return in_query(
         "fields",
         f"Further fields, with commas between: {', '.join(FIELDS)}",
-        text(),
+        schema_of(str),
         example="error,progress",
     )
 
@@ -58,14 +58,14 @@ def _list() -> Operation:
         "List the songs of the user, and anonymous ones",
         name="list_songs",
         parameters=[
-            in_query("search", "A part of the title", text(), example="morning"),
+            in_query("search", "A part of the title", schema_of(str), example="morning"),
             in_query("sort", "The order", Schema(type="string", enum=list(_SORTS), default=_SORTS[0])),
             in_query(
                 "limit",
                 "Length of a page. All by default",
                 Schema(type="integer", minimum=1, maximum=MAX_LIMIT),
             ),
-            in_query("cursor", "`next` of the page before", text()),
+            in_query("cursor", "`next` of the page before", schema_of(str)),
             _fields(),
         ],
         replies={200: Reply(description="The songs", model=SongsReply, example=success({"songs": [SONG]}))},
@@ -103,17 +103,12 @@ def _show() -> Operation:
 
 
 def _rename() -> Operation:
-    schema: PydanticSchema[Title] = PydanticSchema(schema_class=Title)
-    content = {
-        each: MediaType(media_type_schema=schema)
-        for each in ("application/json", "application/x-www-form-urlencoded")
-    }
     return describe(
         TAG,
         "Rename a song of the user",
         name="rename_song",
         parameters=[song_id(), _fields()],
-        body=RequestBody(description="The title", content=content, required=True),
+        body=body_of(Title, "The title"),
         replies=_song(),
         raises=(*OF_A_SONG, *CHANGING, *STATED, *BODY),
     )

@@ -21,7 +21,7 @@ from msaas import errors
 from msaas_rest.http.envelope import render_texts
 from msaas_rest.http.problems import PROBLEM_TYPE
 from msaas_rest.http.statuses import status_of
-from msaas_rest.openapi.messages import EnvelopeOfErrors, Problem
+from msaas_rest.openapi.messages.base import EnvelopeOfErrors, Problem
 
 Errors = tuple[type[errors.MsaasError], ...]
 

@@ -6,7 +6,7 @@ from openapi_pydantic import Operation, PathItem, Schema
 from pydantic import BaseModel
 
 from msaas import errors
-from msaas_rest.openapi.messages import Alive, Home, Ready
+from msaas_rest.openapi.messages.service import Alive, Home, Ready
 from msaas_rest.openapi.operations import GUARDED, Reply, bytes_of, in_path, operation, schema_of, text_of
 
 TAG = "pages and probes"

@@ -8,7 +8,7 @@ from openapi_pydantic.util import PydanticSchema
 from msaas import errors
 from msaas.formats import FORMATS
 from msaas_rest.openapi.fields import EXAMPLE_HASH, JobId
-from msaas_rest.openapi.messages import Accepted, Options, SongAsForm, SongAsJson, SongByName
+from msaas_rest.openapi.messages.sending import Accepted, Options, SongAsForm, SongAsJson, SongByName
 from msaas_rest.openapi.operations import (
     AUTHORISED,
     CHANGING,

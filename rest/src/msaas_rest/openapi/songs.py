@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from openapi_pydantic import Operation, Parameter, Schema
+from openapi_pydantic import MediaType, Operation, Parameter, RequestBody, Schema
+from openapi_pydantic.util import PydanticSchema
+from pydantic import BaseModel
 
 from msaas import errors
 from msaas_rest.openapi.fields import EXAMPLE_HASH
-from msaas_rest.openapi.operations import ENVELOPES, GUARDED, Errors, in_path, operation, schema_of
+from msaas_rest.openapi.operations import ENVELOPES, GUARDED, Errors, in_path, operation
 
 SONG: dict[str, Any] = {
     "id": 7,
@@ -21,7 +23,6 @@ OPEN: Errors = (*GUARDED, errors.DatabaseUnavailable)
 IDENTIFIED: Errors = (*OPEN, errors.SessionUnknown)
 #: Errors of routes that need a session.
 LOGGED_IN: Errors = (*IDENTIFIED, errors.LoginRequired)
-CHANGING: Errors = (errors.CrossSiteRequest,)
 #: Errors of small bodies.
 BODY: Errors = (
     *(errors.MalformedRequest, errors.InvalidFields, errors.UnsupportedEncoding),
@@ -45,5 +46,12 @@ def song_id() -> Parameter:
     return in_path("song_id", "Id of the song", Schema(type="string", pattern="^[1-9][0-9]*$"), example="7")
 
 
-def text() -> Schema:
-    return schema_of(str)
+def body_of(model: type[BaseModel], description: str = "The fields") -> RequestBody:
+    """Return a body that `msaas_rest.http.text_fields` reads."""
+    schema: PydanticSchema[BaseModel] = PydanticSchema(schema_class=model)
+    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    return RequestBody(
+        description=description,
+        content={each: MediaType(media_type_schema=schema) for each in kinds},
+        required=True,
+    )

@@ -4,7 +4,7 @@ from openapi_pydantic import Operation, PathItem
 
 from msaas.models import DEFAULT_MODEL, STARTER
 from msaas_rest.openapi.fields import EXAMPLE_HASH
-from msaas_rest.openapi.messages import Buckets, Limits, Models, Reason
+from msaas_rest.openapi.messages.service import Buckets, Limits, Models, Reason
 from msaas_rest.openapi.operations import AUTHORISED, CHANGING, STORED, Reply, operation
 
 TAG = "service"

@@ -1,0 +1,1 @@
+"""Requests and replies as pydantic models, by feature. They describe and do not parse."""
