@@ -15,7 +15,7 @@ from msaas.storage.names import FRAGMENT_SUFFIX, PEAKS_SUFFIX
 from msaas.storage.song_store import SongStore
 from msaas_worker.job.lease import LeasedAttempt
 from msaas_worker.job.policy import WorkerPolicy
-from msaas_worker.job.watchdog import OnStall, end_stalled
+from msaas_worker.supervision.watchdog import OnStall, end_stalled
 
 #: No test takes as long as this lease.
 POLICY = QueuePolicy(lease_s=600.0)

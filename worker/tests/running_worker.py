@@ -15,7 +15,7 @@ from msaas.storage.song_store import SongStore
 from msaas_worker.attempt import Attempt
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.runner import Handle, JobRunner
-from msaas_worker.job.shutdown import wind_down
+from msaas_worker.supervision.shutdown import wind_down
 from tests.servers import wait_until
 
 ID = "a" * 64

@@ -15,7 +15,7 @@ from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
 from msaas_worker.attempt import Attempt
 from msaas_worker.job.lease import LeasedAttempt
-from msaas_worker.job.shutdown import wind_down
+from msaas_worker.supervision.shutdown import wind_down
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ from msaas.queue.memory.songs import InMemorySongQueue
 from msaas.queue.songs import SongMessage
 from msaas.songs import song_hash
 from msaas_worker.attempt import Attempt
-from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
 from msaas_worker.sources.attempt import DeliveryAttempt
 from msaas_worker.sources.backend import Backend as Client
 from msaas_worker.sources.handler import SongHandler
 from msaas_worker.sources.policy import SourcePolicy
 from msaas_worker.sources.runner import Handle, SongRunner
+from msaas_worker.supervision.shutdown import wind_down
 from tests.backend import TOKEN, Backend
 from tests.faults.quick_engine import QuickSeparator, QuickSeparators
 from tests.faults.songs import song

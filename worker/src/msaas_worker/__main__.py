@@ -43,7 +43,6 @@ from msaas_worker.confinement.check import find_missing_protections, hide_memory
 from msaas_worker.job.handler import JobHandler
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.job.runner import JobRunner
-from msaas_worker.job.shutdown import wind_down
 from msaas_worker.scratch import Scratch
 from msaas_worker.separators import ModelPending, Separators
 from msaas_worker.separators.library import Library, open_library
@@ -57,6 +56,7 @@ from msaas_worker.sources.backend import Backend
 from msaas_worker.sources.handler import SongHandler
 from msaas_worker.sources.policy import SourcePolicy
 from msaas_worker.sources.runner import SongRunner
+from msaas_worker.supervision.shutdown import wind_down
 
 #: The end of each job wakes the dispatcher. The keeper delivers everything else.
 _WEBHOOKS_EVERY_S = 60.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from msaas.logs import get_logger
+from msaas.metrics import REAL_TIME_FACTOR, SEPARATION
 from msaas.recipe import Recipe
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
@@ -57,6 +58,11 @@ class SeparatedSong:
     @property
     def duration_s(self) -> float:
         return self.samples / self.samplerate
+
+    def observe(self, *, model: str, seconds: float) -> None:
+        """Add the time that the separation took to the metrics."""
+        SEPARATION.labels(model).observe(seconds)
+        REAL_TIME_FACTOR.labels(model).observe(self.duration_s / seconds)
 
 
 def separate_song(

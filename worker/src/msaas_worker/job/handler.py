@@ -9,7 +9,6 @@ from msaas.formats import FORMATS
 from msaas.jobs import Job
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
-from msaas.metrics import REAL_TIME_FACTOR, SEPARATION
 from msaas.queue.consumer import Result
 from msaas.recipe import Recipe
 from msaas.storage.song_store import SongStore
@@ -119,7 +118,7 @@ class JobHandler:
         separated = separate_song(song, recipe, separator, sink, attempt, max_duration_s=self.max_duration_s)
         attempt.verify()
         self.song_store.put_manifest(_manifest(job, recipe, separator, separated, sink))
-        _count(separator.model, separated, time.monotonic() - started)
+        separated.observe(model=separator.model, seconds=time.monotonic() - started)
         log.info("manifest_stored")
         attempt.reach(Step.MANIFEST_STORED)
         return separated.stems
@@ -163,8 +162,3 @@ def _manifest(
         options=recipe.options(),
         title=separated.title,
     )
-
-
-def _count(model: str, separated: SeparatedSong, seconds: float) -> None:
-    SEPARATION.labels(model).observe(seconds)
-    REAL_TIME_FACTOR.labels(model).observe(separated.duration_s / seconds)

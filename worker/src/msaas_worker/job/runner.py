@@ -25,7 +25,6 @@ from msaas.errors import (
     UnknownOption,
     UnknownStem,
 )
-from msaas.heartbeat import Beat, no_heartbeat
 from msaas.jobs import Job
 from msaas.logs import get_logger, log_context
 from msaas.metrics import JOBS, QUEUE_WAIT
@@ -33,13 +32,13 @@ from msaas.queue.consumer import Claim, Consumer, Result
 from msaas.queue.protocol import QueuePolicy
 from msaas.songs import source_of
 from msaas.storage.song_store import SongStore
-from msaas_worker.attempt import Attempt, OnStep, Step, ignore_step
-from msaas_worker.job.endings import Ending, Outcome, as_client_error, describe, job_error
+from msaas_worker.attempt import Attempt, Step
 from msaas_worker.job.lease import LeasedAttempt
-from msaas_worker.job.outcome_log import OutcomeLog
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.scratch import ScratchGone
 from msaas_worker.separators import ModelPending
+from msaas_worker.supervision.endings import Ending, Outcome, as_client_error, describe, job_error
+from msaas_worker.supervision.loop import WorkerLoop
 
 #: A further attempt would end in the same way.
 _FINAL = (
@@ -55,48 +54,31 @@ log = get_logger()
 
 
 @dataclass(kw_only=True)
-class JobRunner:
-    """Runs until `stopping` is set. `attempt` is the running one: shutdown reads it from another thread."""
+class JobRunner(WorkerLoop[LeasedAttempt]):
+    """Does the jobs of the queue."""
 
     consumer: Consumer
     song_store: SongStore
     handle: Handle
     queue_policy: QueuePolicy
-    stopping: threading.Event
     policy: WorkerPolicy = WorkerPolicy()
-    heartbeat: Beat = no_heartbeat
-    on_step: OnStep = ignore_step
-    attempt: LeasedAttempt | None = None
-    exit_code: int = 0
     #: Set after each job: its callbacks are due.
     job_ended: threading.Event = field(default_factory=threading.Event)
-    _log: OutcomeLog = field(init=False)
     _store_failures: int = field(default=0, init=False)
-    _is_queue_away: bool = field(default=False, init=False)
 
-    def __post_init__(self) -> None:
-        self._log = OutcomeLog(max_attempts=self.queue_policy.max_attempts)
+    @property
+    def _max_attempts(self) -> int:
+        return self.queue_policy.max_attempts
 
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            self.heartbeat()
-            try:
-                payload = self.consumer.take(timeout_s=self.policy.take_s)
-                self._note_queue(is_away=False)
-                if payload is not None:
-                    self.work(payload)
-            except QueueUnavailable as error:
-                self._note_queue(is_away=True, reason=error.detail)
-                self.stopping.wait(self.policy.queue_retry_s)
+    def _take_and_work(self) -> None:
+        payload = self.consumer.take(timeout_s=self.policy.take_s)
+        self._note_answer()
+        if payload is not None:
+            self.work(payload)
+
+    def _leave(self) -> None:
         with suppress(QueueUnavailable):
             self.consumer.deregister()
-
-    def _note_queue(self, *, is_away: bool, reason: str = "") -> None:
-        if is_away and not self._is_queue_away:
-            log.warning("queue_unavailable", reason=reason)
-        elif self._is_queue_away and not is_away:
-            log.info("queue_available")
-        self._is_queue_away = is_away
 
     def work(self, payload: bytes) -> None:
         """Do the job of an entry that was taken, and report how it ended. Raises `QueueUnavailable`."""
@@ -133,18 +115,9 @@ class JobRunner:
         log.warning("entry_dead_lettered", reason=reason, exc_info=None if is_expected else error)
 
     def _work_on(self, claim: Claim) -> None:
-        log.info("job_claimed", attempt=claim.attempt)
         if claim.is_first:
             QUEUE_WAIT.observe(claim.waited_s)
-        with self._attempt_at(claim) as self.attempt:
-            ending = self._do(claim, self.attempt)
-            # Before the report: the lease may be lost, or the worker may stop while the queue is unavailable.
-            self._log.log_failure(claim, ending)
-            ending = self._report(claim, ending)
-            self._log.log_ending(self.attempt, ending)
-        self.attempt = None
-        if ending.outcome is Outcome.DONE:
-            self.on_step(Step.FINISHED, job_id=claim.job.job_id)
+        ending = self._attend(self._attempt_at(claim))
         self.job_ended.set()
         if isinstance(ending.error, StoreUnavailable):
             # While the store is away every other job fails as well.
@@ -161,7 +134,8 @@ class JobRunner:
             on_step=self.on_step,
         )
 
-    def _do(self, claim: Claim, attempt: LeasedAttempt) -> Ending:
+    def _do(self, attempt: LeasedAttempt) -> Ending:
+        claim = attempt.claim
         attempt.reach(Step.CLAIMED)
         if self.stopping.is_set():  # The entry came in the moment of the signal.
             return Ending(outcome=Outcome.RELEASED)
@@ -200,30 +174,14 @@ class JobRunner:
         self._store_failures = min(self._store_failures + 1, 10)
         return Ending(outcome=Outcome.RELEASED, error=error, delay_s=delay_s)
 
-    def _report(self, claim: Claim, ending: Ending) -> Ending:
-        """Report the ending until the queue acknowledges it. Return it, or a lost one.
-
-        Each step is idempotent. Raises `QueueUnavailable` when the worker stops meanwhile.
-        """
-        while True:
-            self.heartbeat()
-            try:
-                self._report_once(claim, ending)
-                return ending
-            except LeaseLost:
-                return Ending(outcome=Outcome.LOST)
-            except QueueUnavailable:
-                if self.stopping.wait(self.policy.queue_retry_s):
-                    raise
-
-    def _report_once(self, claim: Claim, ending: Ending) -> None:
-        consumer, error = self.consumer, job_error(ending.error)
+    def _report_once(self, attempt: LeasedAttempt, ending: Ending) -> None:
+        claim, error = attempt.claim, job_error(ending.error)
         match ending.outcome:
             case Outcome.DONE if ending.result:
-                consumer.finish(claim, ending.result)
+                self.consumer.finish(claim, ending.result)
             case Outcome.FAILED if error:
-                consumer.fail(claim, error)
+                self.consumer.fail(claim, error)
             case Outcome.RETRIED if error:
-                consumer.retry(claim, error)
+                self.consumer.retry(claim, error)
             case Outcome.RELEASED:
-                consumer.release(claim, delay_s=ending.delay_s, error=error)
+                self.consumer.release(claim, delay_s=ending.delay_s, error=error)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from msaas.errors import SongDamaged
 from msaas.logs import get_logger
-from msaas.metrics import REAL_TIME_FACTOR, SEPARATION
 from msaas.queue.songs import SongMessage
 from msaas.recipe import Recipe
 from msaas.songs import parse_song_hash, song_hash
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.scratch import Scratch
-from msaas_worker.separation import SeparatedSong, separate_song
+from msaas_worker.separation import separate_song
 from msaas_worker.separators import Separators
 from msaas_worker.sources.backend import Backend
 
@@ -63,12 +62,7 @@ class SongHandler:
             separated = separate_song(
                 song, Recipe(), separator, sink, attempt, max_duration_s=self.max_duration_s
             )
-            _count(separator.model, separated, time.monotonic() - started)
+            separated.observe(model=separator.model, seconds=time.monotonic() - started)
             self.backend.upload(name, sink.stems, attempt)
         log.info("result_uploaded", backend=self.backend.url)
         attempt.reach(Step.RESULT_UPLOADED)
-
-
-def _count(model: str, separated: SeparatedSong, seconds: float) -> None:
-    SEPARATION.labels(model).observe(seconds)
-    REAL_TIME_FACTOR.labels(model).observe(separated.duration_s / seconds)

@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass
 
+from msaas_worker.supervision.policy import LoopPolicy
+
 
 @dataclass(frozen=True, kw_only=True)
-class SourcePolicy:
+class SourcePolicy(LoopPolicy):
     """Times are seconds."""
 
-    #: Longest wait for a song, and interval of the heartbeat without one.
-    take_s: float = 1.0
-    #: Pause while the broker is unreachable.
-    queue_retry_s: float = 0.5
-    #: The model is looked for again after this pause. No song is taken meanwhile.
-    model_delay_s: float = 5.0
-    #: A model that was not found is looked for again, in the background, after this pause.
-    model_retry_s: float = 300.0
     #: Interval of the look at the delivery during the work.
     look_s: float = 0.5
     #: A hold that failed is tried again after this pause, at most a fifth of its interval.
@@ -31,7 +25,5 @@ class SourcePolicy:
     connect_s: float = 30.0
     #: The backend reads and stores the stems before it answers.
     answer_s: float = 300.0
-    #: A song that was given back this often is finished before the worker stops.
-    max_releases: int = 5
-    #: On SIGTERM, time for the current segment and for the message that gives the song back.
+    #: The broker gets the message that gives the song back within this time as well.
     unwind_s: float = 3.0

@@ -5,7 +5,6 @@ delivered before, never how often. A song that was delivered before is therefore
 counts the attempt. The copy is in the broker before the work begins, in every kind of queue.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,16 +20,15 @@ from msaas.errors import (
     SongTooLong,
     UndecodableSong,
 )
-from msaas.heartbeat import Beat, no_heartbeat
 from msaas.logs import get_logger, log_context
-from msaas.metrics import JOBS
 from msaas.queue.songs import Delivery, SongConsumer, SongMessage
-from msaas_worker.attempt import Attempt, OnStep, Step, ignore_step
-from msaas_worker.job.endings import Ending, Outcome, as_client_error, describe
+from msaas_worker.attempt import Attempt, Step
 from msaas_worker.scratch import ScratchGone
 from msaas_worker.separators import ModelPending, Separators
 from msaas_worker.sources.attempt import DeliveryAttempt
 from msaas_worker.sources.policy import SourcePolicy
+from msaas_worker.supervision.endings import Ending, Outcome, as_client_error
+from msaas_worker.supervision.loop import WorkerLoop
 
 #: A further attempt would end in the same way.
 _FINAL = (InvalidId, SongDamaged, SongTooLong, UndecodableSong, ResultRefused)
@@ -41,30 +39,31 @@ log = get_logger()
 
 
 @dataclass(kw_only=True)
-class SongRunner:
-    """Runs until `stopping` is set. `attempt` is the running one: shutdown reads it from another thread."""
+class SongRunner(WorkerLoop[DeliveryAttempt]):
+    """Separates the songs of a broker."""
 
     consumer: SongConsumer
     handle: Handle
     separators: Separators
     model: str
     max_attempts: int
-    stopping: threading.Event
     policy: SourcePolicy = SourcePolicy()
-    heartbeat: Beat = no_heartbeat
-    on_step: OnStep = ignore_step
-    attempt: DeliveryAttempt | None = None
-    exit_code: int = 0
-    _is_queue_away: bool = field(default=False, init=False)
     _is_model_away: bool = field(default=False, init=False)
 
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            self.heartbeat()
-            if self._has_model():
-                self._take_and_work()
-            else:
-                self.stopping.wait(self.policy.model_delay_s)
+    @property
+    def _max_attempts(self) -> int:
+        return self.max_attempts
+
+    def _take_and_work(self) -> None:
+        if not self._has_model():
+            self.stopping.wait(self.policy.model_delay_s)
+            return
+        delivery = self.consumer.take(timeout_s=self.policy.take_s)
+        self._note_answer()
+        if delivery is not None:
+            self.work(delivery)
+
+    def _leave(self) -> None:
         self.consumer.close()
 
     def _has_model(self) -> bool:
@@ -80,44 +79,18 @@ class SongRunner:
         self._is_model_away = False
         return True
 
-    def _take_and_work(self) -> None:
-        try:
-            delivery = self.consumer.take(timeout_s=self.policy.take_s)
-            self._note_queue(is_away=False)
-            if delivery is not None:
-                self.work(delivery)
-        except QueueUnavailable as error:
-            self._note_queue(is_away=True, reason=error.detail)
-            self.stopping.wait(self.policy.queue_retry_s)
-
-    def _note_queue(self, *, is_away: bool, reason: str = "") -> None:
-        if is_away and not self._is_queue_away:
-            log.warning("queue_unavailable", reason=reason)
-        elif self._is_queue_away and not is_away:
-            log.info("queue_available")
-        self._is_queue_away = is_away
-
     def work(self, delivery: Delivery) -> None:
         """Work on a song that was taken, and settle its delivery. Raises `QueueUnavailable`."""
         with log_context(job_id=delivery.message.message_id):
-            log.info("job_claimed", attempt=delivery.attempt)
-            attempt = DeliveryAttempt(
-                delivery, policy=self.policy, heartbeat=self.heartbeat, on_step=self.on_step
+            ending = self._attend(
+                DeliveryAttempt(delivery, policy=self.policy, heartbeat=self.heartbeat, on_step=self.on_step)
             )
-            with attempt as self.attempt:
-                ending = self._do(delivery, attempt)
-                # Before the report: the delivery may be lost, or the worker may stop meanwhile.
-                self._log_failure(delivery, ending)
-                ending = self._report(delivery, ending)
-                self._log_ending(attempt, ending)
-            self.attempt = None
-        if ending.outcome is Outcome.DONE:
-            self.on_step(Step.FINISHED, job_id=delivery.message.message_id)
         if isinstance(ending.error, BackendUnavailable):
             # While the backend is away every other song would be separated for nothing.
             self.stopping.wait(self.policy.max_upload_delay_s)
 
-    def _do(self, delivery: Delivery, attempt: DeliveryAttempt) -> Ending:
+    def _do(self, attempt: DeliveryAttempt) -> Ending:
+        delivery = attempt.delivery
         if delivery.attempt > self.max_attempts:
             return Ending(outcome=Outcome.FAILED, error=_exhausted(delivery.attempt - 1))
         try:
@@ -139,58 +112,22 @@ class SongRunner:
             # Every other song would fail here as well: the process ends, its successor has a new scratch.
             raise
         except Exception as error:
-            is_last = delivery.attempt >= self.max_attempts
-            outcome = Outcome.FAILED if is_last else Outcome.RETRIED
-            return Ending(outcome=outcome, error=as_client_error(error), cause=error)
+            return Ending(outcome=Outcome.RETRIED, error=as_client_error(error), cause=error)
         return Ending(outcome=Outcome.DONE)
 
-    def _report(self, delivery: Delivery, ending: Ending) -> Ending:
-        """Settle the delivery. Return the ending, or a lost one. Raises `QueueUnavailable` on a stop."""
-        while True:
-            self.heartbeat()
-            try:
-                self._report_once(delivery, ending)
-                return ending
-            except LeaseLost:
-                return Ending(outcome=Outcome.LOST)
-            except QueueUnavailable:
-                if self.stopping.wait(self.policy.queue_retry_s):
-                    raise
-
-    def _report_once(self, delivery: Delivery, ending: Ending) -> None:
+    def _report_once(self, attempt: DeliveryAttempt, ending: Ending) -> None:
+        delivery, error = attempt.delivery, ending.error
         match ending.outcome:
             case Outcome.DONE:
                 delivery.complete()
-            case Outcome.FAILED if ending.error:
-                delivery.dead_letter(f"{ending.error.code}: {ending.error}")
+            case Outcome.FAILED if error:
+                delivery.dead_letter(f"{error.code}: {error}")
+            case Outcome.RETRIED if error and attempt.number >= self.max_attempts:
+                delivery.dead_letter(f"{error.code}: {error}")
             case Outcome.RETRIED:
                 delivery.retry()
             case Outcome.RELEASED:
                 delivery.release()
-
-    def _log_failure(self, delivery: Delivery, ending: Ending) -> None:
-        """Log an unexpected error with its traceback."""
-        if ending.cause:
-            event = "job_failed" if ending.outcome is Outcome.FAILED else "attempt_failed"
-            log.error(event, attempt=delivery.attempt, reason=describe(ending.cause), exc_info=ending.cause)
-
-    def _log_ending(self, attempt: DeliveryAttempt, ending: Ending) -> None:
-        """Log and count the outcome. An unexpected error is logged already."""
-        outcome = ending.outcome
-        match outcome:
-            case Outcome.DONE:
-                log.info("job_finished", model=attempt.model)
-            case Outcome.FAILED if not ending.cause:
-                log.warning("job_failed", attempt=attempt.delivery.attempt, reason=str(ending.error))
-            case Outcome.RELEASED if ending.error:
-                log.warning("job_released", reason=str(ending.error))
-            case Outcome.RELEASED:
-                log.info("job_released", reason="The worker stops.")
-            case Outcome.LOST if attempt.is_released:
-                outcome = Outcome.RELEASED  # By the shutdown, which logged it.
-            case Outcome.LOST:
-                log.warning("lease_lost")
-        JOBS.labels(outcome, attempt.model).inc()
 
 
 def _exhausted(attempts: int) -> AttemptsExhausted:

@@ -2,44 +2,17 @@
 
 import threading
 from contextlib import suppress
-from typing import Protocol
+from typing import Any
 
 from msaas.errors import LeaseLost, QueueUnavailable
 from msaas.logs import get_logger
+from msaas_worker.supervision.loop import WorkerLoop
+from msaas_worker.supervision.watched_attempt import WatchedAttempt
 
 log = get_logger()
 
 
-class Releasable(Protocol):
-    """The attempt that runs."""
-
-    @property
-    def job_id(self) -> str: ...
-
-    def eta_s(self) -> float: ...
-
-    def must_finish(self) -> bool: ...
-
-    def release(self) -> None: ...
-
-
-class StopPolicy(Protocol):
-    @property
-    def unwind_s(self) -> float:
-        """On SIGTERM, time for the current segment in s."""
-
-
-class Stoppable(Protocol):
-    """A runner, of jobs or of songs."""
-
-    @property
-    def attempt(self) -> Releasable | None: ...
-
-    @property
-    def policy(self) -> StopPolicy: ...
-
-
-def wind_down(runner: Stoppable, thread: threading.Thread, *, drain_s: float) -> None:
+def wind_down(runner: WorkerLoop[Any], thread: threading.Thread, *, drain_s: float) -> None:
     """Let the runner end by itself, or give its job back, so that the process can end without a loss."""
     # Another thread clears `runner.attempt`: each look at it is one read.
     attempt = runner.attempt
@@ -53,11 +26,11 @@ def wind_down(runner: Stoppable, thread: threading.Thread, *, drain_s: float) ->
     thread.join(timeout=runner.policy.unwind_s)
 
 
-def _is_worth_finishing(attempt: Releasable, drain_s: float) -> bool:
+def _is_worth_finishing(attempt: WatchedAttempt, drain_s: float) -> bool:
     return attempt.must_finish() or attempt.eta_s() <= drain_s
 
 
-def _release(attempt: Releasable) -> None:
+def _release(attempt: WatchedAttempt) -> None:
     with suppress(LeaseLost, QueueUnavailable):  # Without a queue the reaper finds the job.
         attempt.release()
         log.info("job_released", job_id=attempt.job_id, reason="The worker stops.")

@@ -1,0 +1,1 @@
+"""Supervision of work from any source: the loop, the attempt, its ending, the watchdog, the shutdown."""
