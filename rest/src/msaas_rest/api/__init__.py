@@ -9,7 +9,8 @@ from msaas_rest.api.tracks import routes as tracks
 from msaas_rest.api.visibility import check_visible
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.api_keys import Scope
-from msaas_rest.http.clients import caller_of
+from msaas_rest.http.caller import Caller
+from msaas_rest.http.clients import address_of, caller_of
 from msaas_rest.http.failures import present_failures
 from msaas_rest.http.problems import render_problem
 from msaas_rest.http.rate_limit import RateLimit
@@ -40,16 +41,23 @@ def machine_api(deps: Dependencies) -> Blueprint:
 def _guard(api: Blueprint, deps: Dependencies) -> None:
     """Count, identify and authorise the caller, on paths without a route as well: those have no blueprint."""
     settings, keys = deps.settings, deps.settings.api_keys
-    rate_limit = None
-    if settings.rate_limit:
-        rate_limit = RateLimit(settings.rate_limit, limiter=deps.limiter, keys=keys)
+    rate_limit = RateLimit(settings.rate_limit, limiter=deps.limiter) if settings.rate_limit else None
+
+    def identify() -> Caller:
+        """Return the caller. A request with a wrong key counts for its address."""
+        client = address_of(request)
+        try:
+            caller = caller_of(request, keys=keys)
+            client = caller.owner
+            return caller
+        finally:
+            if rate_limit:
+                rate_limit.check(request, client=client)
 
     @api.before_app_request
     def check_caller() -> None:
         if request.path.startswith(PREFIX):
-            if rate_limit:
-                rate_limit.check(request)
-            g.caller = caller_of(request, keys=keys)
+            g.caller = identify()
             g.caller.require(Scope.READ if request.method in _READING else Scope.WRITE)
             g.mask = check_visible(request.view_args or {}, caller=g.caller, queue=deps.queue)
 

@@ -1,11 +1,9 @@
 """The client of a request: its key or its address. Each client has its own limits and its own turns."""
 
 import ipaddress
-from contextlib import suppress
 
 from flask import Request
 
-from msaas.errors import Unauthorized
 from msaas_rest.http.api_keys import ApiKeys
 from msaas_rest.http.caller import Caller
 
@@ -25,13 +23,6 @@ def caller_of(request: Request, *, keys: ApiKeys) -> Caller:
         return Caller(owner=address_of(request))
     key = keys.check(request.headers.get("Authorization"))
     return Caller(owner=key.name or key.digest.hex(), name=key.name, scope=key.scope)
-
-
-def client_of(request: Request, *, keys: ApiKeys) -> str:
-    """Return the owner of the caller. Requests with a wrong key count for the address."""
-    with suppress(Unauthorized):
-        return caller_of(request, keys=keys).owner
-    return address_of(request)
 
 
 def address_of(request: Request) -> str:

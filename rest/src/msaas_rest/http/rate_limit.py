@@ -13,8 +13,6 @@ from msaas.bootstrap import redis_address, redis_keys
 from msaas.errors import QueueUnavailable, TooManyRequests
 from msaas.queue.redis.clients import connect
 from msaas.settings import QueueSettings
-from msaas_rest.http.api_keys import ApiKeys
-from msaas_rest.http.clients import client_of
 
 #: Key of the environment of a request that is counted already. A request with a body runs twice.
 _COUNTED = "msaas.counted"
@@ -69,17 +67,16 @@ class Limiter:
 class RateLimit:
     """The limit of each client's requests, as in `100/minute; 1000/hour`."""
 
-    def __init__(self, rates: str, *, limiter: Limiter, keys: ApiKeys) -> None:
-        self._keys = keys
+    def __init__(self, rates: str, *, limiter: Limiter) -> None:
         self._rates = parse_rates(rates)
         self._limiter = limiter
 
-    def check(self, request: Request) -> None:
-        """Count the request. Raises as `Limiter.count` does."""
+    def check(self, request: Request, *, client: str) -> None:
+        """Count the request of the client. Raises as `Limiter.count` does."""
         if request.environ.get(_COUNTED):
             return
         request.environ[_COUNTED] = True
-        self._limiter.count(self._rates, client_of(request, keys=self._keys))
+        self._limiter.count(self._rates, client)
 
 
 def _set_retry_after(seconds: int) -> None:
