@@ -1,12 +1,12 @@
 """Routes of the results of a song: its parts, all stems in a ZIP, peaks, events, fragments."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from msaas.errors import PeaksNotFound
 from msaas_rest.api.jobs.following import follow
-from msaas_rest.api.jobs.fragments import find_fragments, open_fragment
+from msaas_rest.api.jobs.fragments import describe_fragments, find_fragments, open_fragment
 from msaas_rest.api.jobs.status import find_status
 from msaas_rest.api.tracks.serving import send_archive, send_song, send_stem
 from msaas_rest.api.tracks.track_ref import parse_track
@@ -57,13 +57,7 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/<int:song_id>/pieces")
     def show_fragments(song_id: int) -> Response:
-        fragments = find_fragments(find(song_id).job_id, queue=queue)
-        facts: dict[str, Any] = {
-            "playable_until_s": fragments.until_s,
-            "stems": list(fragments.stems),
-            "pieces": fragments.count,
-        }
-        return envelope(facts)
+        return envelope(describe_fragments(find_fragments(find(song_id).job_id, queue=queue)))
 
     @blueprint.get("/<int:song_id>/pieces/<part>/<number>")
     def serve_fragment(song_id: int, part: str, number: str) -> Response:

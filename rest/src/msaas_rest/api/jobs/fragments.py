@@ -1,6 +1,7 @@
 """Fragments of the stems of a running job, by number."""
 
 import re
+from typing import Any
 
 from msaas.errors import FragmentNotFound
 from msaas.fragments import Fragments
@@ -21,6 +22,14 @@ def find_fragments(job_id: str, *, queue: JobQueue) -> Fragments:
             f"Job {job_id} has no fragments now: it has not made one yet, or has ended. Ask for its status."
         )
     return status.fragments
+
+
+def describe_fragments(fragments: Fragments) -> dict[str, Any]:
+    return {
+        "playable_until_s": fragments.until_s,
+        "stems": list(fragments.stems),
+        "pieces": fragments.count,
+    }
 
 
 def open_fragment(

@@ -10,7 +10,7 @@ from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
 from msaas_rest.api.jobs.following import follow
-from msaas_rest.api.jobs.fragments import find_fragments, open_fragment
+from msaas_rest.api.jobs.fragments import describe_fragments, find_fragments, open_fragment
 from msaas_rest.api.jobs.links import links_of
 from msaas_rest.api.jobs.listing import list_jobs
 from msaas_rest.api.jobs.peaks import open_peaks
@@ -57,12 +57,7 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.get("/job/<job_id>/pieces")
     def show_fragments(job_id: str) -> dict[str, Any]:
         fragments = find_fragments(job_id, queue=queue)
-        return {
-            "songhash": fragments.job_id,
-            "playable_until_s": fragments.until_s,
-            "stems": list(fragments.stems),
-            "pieces": fragments.count,
-        }
+        return {"songhash": fragments.job_id, **describe_fragments(fragments)}
 
     @blueprint.get("/job/<job_id>/pieces/<part>/<number>")
     def serve_fragment(job_id: str, part: str, number: str) -> Response:
