@@ -4,8 +4,6 @@ A private song, which only accounts sent by the songs API, is hidden from all ca
 a name sees the songs that keys of this name sent. Sending the same bytes makes a song visible.
 """
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,16 +15,14 @@ from msaas_rest.http.caller import Caller
 
 #: Names of the arguments of routes that name a job.
 _NAMING = ("job_id", "name")
-#: Clients cannot compute the id that replaces a hidden one.
-_SECRET = secrets.token_bytes(32)
 
 
 class Mask:
-    """Replaces the hash of a hidden song by one that no song has, and back."""
+    """Replaces the hash of a hidden song by a random one, which no song has, and back."""
 
     def __init__(self, song_hash: str) -> None:
         self._hidden = song_hash
-        self._shown = hmac.new(_SECRET, song_hash.encode(), hashlib.sha256).hexdigest()
+        self._shown = secrets.token_hex(32)
 
     def hide(self, text: str) -> str:
         return text.replace(self._hidden, self._shown)
