@@ -1,8 +1,10 @@
 """Deletion of songs: references of users, of anonymous clients and of the machine API."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from rest.tests.conftest import Start
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import PASSWORD, SongsClient
 
@@ -10,6 +12,7 @@ from msaas.jobs import JobState
 from msaas.recipe import Recipe
 from msaas.removal import Removal
 from msaas.songs import song_hash
+from tests.servers import redis_running, wait_until
 
 Visit = Callable[..., SongsClient]
 MP3 = FRAME * 100
@@ -160,6 +163,21 @@ def test_running_job_of_a_deleted_song_stops(visit: Visit, songs_service: Servic
     with pytest.raises(LeaseLost):
         consumer.renew(claim, progress=0.5)
     assert consumer.begin_cleanup(claim.job.job_id)
+
+
+def test_song_is_not_deleted_without_redis(start: Start, database_url: str, tmp_path: Path) -> None:
+    """The removal could not be recorded: nothing would repeat it."""
+    with redis_running(tmp_path / "redis") as redis:
+        service = start(DATABASE_URL=database_url, REDIS_PORT=str(redis.address.port))
+        ann = SongsClient(service=service)
+        ann.register("ann")
+        song = ann.upload(MP3)
+        redis.kill()
+        assert ann.delete(song["id"]).status_code == 503
+        redis.start()
+        wait_until(lambda: ann.get("/songs/").status_code == 200)
+        assert [each["id"] for each in ann.list()] == [song["id"]]
+        assert {each.key for each in service.song_store.songs()} == {f"{HASH}.mp3"}
 
 
 def test_late_stem_of_a_deleted_song_is_removed_by_the_keeper(visit: Visit, songs_service: Service) -> None:

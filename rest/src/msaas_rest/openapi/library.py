@@ -122,5 +122,5 @@ def _delete() -> Operation:
         description="If nothing else refers to its hash, the song and its stems leave the store.",
         parameters=[song_id()],
         replies={200: Reply(description="Deleted", model=Envelope, example=success())},
-        raises=(*OF_A_SONG, *CHANGING),
+        raises=(*OF_A_SONG, *CHANGING, errors.QueueUnavailable),
     )

@@ -27,7 +27,15 @@ class Deletions:
     removal: Callable[[], Removal]
 
     def delete_song(self, song_id: int, *, visitor: Visitor) -> None:
-        """Raises `SongNotFound` for a song that the caller did not upload with a login."""
+        """Delete a song with its references.
+
+        Without the queue nothing is deleted: a removal could not be recorded for the keeper.
+
+        Raises:
+            SongNotFound: the caller did not upload the song with a login.
+            QueueUnavailable: the queue does not answer.
+        """
+        self.queue.ping()
         removed = self.catalogue().songs.delete(song_id, user_id=visitor.user_id)
         self._release(removed)
         log.info("song_deleted", song_id=song_id, references=removed.left.to_song)
