@@ -248,6 +248,15 @@ def test_limit_counts_a_login_once(visit: Visit) -> None:
     assert [visit().login("ann").status_code for _ in range(6)] == [200] * 5 + [429]
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/auth/password"), ("DELETE", "/auth/account")])
+def test_guesses_of_the_present_password_are_limited(visit: Visit, method: str, path: str) -> None:
+    client = visit("ann")
+    fields = {"password": "wrong", "password1": "battery staple", "password2": "battery staple"}
+    statuses = [client.call(method, path, json=fields).status_code for _ in range(6)]
+    assert statuses == [400] * 5 + [429]
+    assert client.get("/auth/account").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/auth/login"), ("POST", "/auth/logout"), ("DELETE", "/auth/account")]
 )
@@ -256,6 +265,18 @@ def test_pages_of_other_sites_change_nothing(visit: Visit, method: str, path: st
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
         answer = client.call(method, path, headers=headers)
         assert (answer.status_code, texts_of(answer).keys()) == (403, {"general"})
+    assert client.get("/auth/account").status_code == 200
+
+
+def test_pages_of_cors_origins_change_nothing_by_a_session(shared: Start, database_url: str) -> None:
+    """They may call `/apiv1`, which knows no cookies."""
+    page = "https://songs.example"
+    client = SongsClient(service=shared(DATABASE_URL=database_url, CORS_ORIGINS=page))
+    client.register("ann")
+    for path in ("/auth/logout", "/songs/upload"):
+        answer = client.call("POST", path, headers={"Origin": page})
+        assert (answer.status_code, texts_of(answer).keys()) == (403, {"general"})
+        assert "Access-Control-Allow-Origin" not in answer.headers
     assert client.get("/auth/account").status_code == 200
 
 

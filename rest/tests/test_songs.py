@@ -1,19 +1,27 @@
 """`/songs`: upload, list, show, rename, delete, and the status of songs."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from rest.tests.conftest import Start
+from rest.tests.in_memory import client_on
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import SongsClient, texts_of
 
-from msaas.jobs import JobError
+from msaas.errors import QueueFull
+from msaas.jobs import Job, JobError, JobState
 from msaas.queue.consumer import Result
+from msaas.queue.memory import InMemoryQueue
 from msaas.recipe import Recipe
 from msaas.songs import song_hash
-from msaas_catalogue import prepare
+from msaas.storage.memory import InMemoryStore
+from msaas.storage.song_store import SongStore
+from msaas_catalogue import open_catalogue, prepare
+from msaas_rest.http.body import BODY, ReceivedBody
 from tests.servers import RedisServer, wait_until
 
 Visit = Callable[..., SongsClient]
@@ -325,8 +333,43 @@ def test_database_may_come_later(start: Start, tmp_path: Path) -> None:
     assert prepare(url)
 
 
-def test_songs_answer_503_without_redis_and_without_the_store(start: Start, database_url: str) -> None:
+def test_songs_answer_503_without_redis(start: Start, database_url: str) -> None:
     client = SongsClient(service=start(DATABASE_URL=database_url, REDIS_PORT="1"))
     for answer in (client.login("ann"), client.send(MP3)):
         assert (answer.status_code, texts_of(answer).keys()) == (503, {"general"})
     assert client.get("/songs/").status_code == 200
+
+
+def test_upload_without_the_store_leaves_nothing(start: Start, database_url: str) -> None:
+    client = SongsClient(service=start(DATABASE_URL=database_url, STORE_DIR="", MINIO_HOST="127.0.0.1:1"))
+    client.register("ann")
+    answer = client.send(MP3)
+    assert (answer.status_code, texts_of(answer).keys()) == (503, {"general"})
+    assert client.list() == []
+    assert client.service.queue.waiting() == []
+
+
+class FullQueue(InMemoryQueue):
+    """Has room for a song until its job is enqueued."""
+
+    def enqueue(self, job: Job, **facts: Any) -> JobState:
+        raise QueueFull("The queue is full.")
+
+
+def test_upload_that_cannot_be_queued_leaves_no_song(database_url: str) -> None:
+    store, catalogue = InMemoryStore(), open_catalogue(database_url)
+    app = client_on(store=store, queue=FullQueue(), catalogue=catalogue)
+    login = catalogue.accounts.register("ann", password="correct horse", repeated="correct horse")
+    app.set_cookie("msaas", login.token)
+    form = requests.Request("POST", "http://localhost", files={"file": ("song.mp3", MP3)}).prepare()
+    assert isinstance(form.body, bytes)
+    answer = app.post(
+        "/songs/upload",
+        data=form.body,
+        content_type=form.headers["Content-Type"],
+        environ_overrides={BODY: ReceivedBody(io.BytesIO(form.body))},
+    )
+    assert answer.status_code == 503
+    assert app.get("/songs/").json == {**DONE, "data": {"songs": []}}
+    assert list(SongStore(store).songs()) == []
+    catalogue.close()
