@@ -13,6 +13,7 @@ from msaas.manifest import Manifest
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.queue.redis.song_registry import RedisSongRegistry
 from msaas.songs import song_hash
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.names import FRAGMENT_SUFFIX
@@ -47,6 +48,7 @@ class System:
     redis: RedisServer
     song_store: SongStore
     queue: RedisQueue
+    registry: RedisSongRegistry
     outbox: RedisOutbox
     environment: dict[str, str]
 
@@ -159,6 +161,7 @@ def open_system(folder: Path, redis: RedisServer, **settings: str) -> System:
         redis=redis,
         song_store=song_store,
         queue=RedisQueue(address, policy=POLICY),
+        registry=RedisSongRegistry(address),
         outbox=RedisOutbox(address, policy=POLICY),
         environment=environment,
     )

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msaas.queue.history import HistoryQueue
 from msaas.queue.memory import InMemoryQueue
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue, QueuePolicy
+from msaas.queue.redis.history import RedisHistory
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.queue.redis.song_registry import RedisSongRegistry
+from msaas.queue.song_registry import SongRegistry
 from tests.servers import RedisServer
 
 #: No test waits for a lease; `pass_time` moves the times instead.
@@ -22,6 +26,8 @@ class QueueBench:
     """A queue and the actions of a test from outside."""
 
     queue: JobQueue
+    registry: SongRegistry
+    history: HistoryQueue
     outbox: Outbox
     #: Push an entry by hand.
     push: Callable[[bytes], Any]
@@ -35,6 +41,8 @@ def redis_bench(server: RedisServer, *, policy: QueuePolicy = POLICY) -> QueueBe
     client, keys = server.client(), Keys()
     return QueueBench(
         RedisQueue(server.address, policy=policy),
+        RedisSongRegistry(server.address),
+        RedisHistory(server.address),
         RedisOutbox(server.address, policy=policy),
         push=lambda payload: client.lpush(keys.waiting, payload),
         pass_time=lambda seconds: shift_times(client, keys, seconds),
@@ -61,6 +69,8 @@ def memory_bench(*, policy: QueuePolicy = POLICY) -> QueueBench:
     queue = InMemoryQueue(policy=policy, clock=clock)
     return QueueBench(
         queue,
+        queue.registry,
+        queue.history,
         queue.outbox,
         push=queue.push,
         pass_time=clock.advance,

@@ -8,7 +8,9 @@ import pytest
 
 from common.tests.backends import QueueBench, memory_bench, redis_bench
 from common.tests.stores import WatchedStore
+from msaas.queue.history import HistoryQueue
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore
@@ -36,6 +38,16 @@ def bench(request: pytest.FixtureRequest) -> QueueBench:
 @pytest.fixture
 def queue(bench: QueueBench) -> JobQueue:
     return bench.queue
+
+
+@pytest.fixture
+def registry(bench: QueueBench) -> SongRegistry:
+    return bench.registry
+
+
+@pytest.fixture
+def history(bench: QueueBench) -> HistoryQueue:
+    return bench.history
 
 
 @pytest.fixture(params=["memory", "directory", "rclone", "swift"])

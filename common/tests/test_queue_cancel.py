@@ -9,6 +9,7 @@ from common.tests.steps import OTHER, RESULT, SONG, claim_next, state
 from msaas.errors import ClaimRefused, JobEnded, JobNotFound, LeaseLost, NotYourRequest
 from msaas.jobs import Callback, Job, JobState
 from msaas.queue.protocol import MAX_REQUESTS, Cancellation, JobQueue, Request
+from msaas.queue.song_registry import SongRegistry
 from msaas.songs import source_of
 
 ANN, BOB = Request(id="r1", owner="ann"), Request(id="r2", owner="bob")
@@ -205,13 +206,15 @@ def test_callback_of_a_cancelled_request_is_sent_though_the_job_goes_on(
     assert bench.outbox.receive(visibility_s=60) is None
 
 
-def test_cleanup_is_for_cancelled_jobs_and_keeps_new_requests_waiting(queue: JobQueue) -> None:
+def test_cleanup_is_for_cancelled_jobs_and_keeps_new_requests_waiting(
+    queue: JobQueue, registry: SongRegistry
+) -> None:
     worker = queue.consumer("w1")
     queue.enqueue(Job(job_id=SONG), request=ANN)
     assert not worker.begin_cleanup(SONG)
     queue.cancel(SONG, BY_ANN)
     assert worker.begin_cleanup(SONG)
     assert not worker.begin_cleanup(SONG)
-    assert not queue.request_song(source_of(SONG))
+    assert not registry.request_song(source_of(SONG))
     worker.end_cleanup(SONG)
-    assert queue.request_song(source_of(SONG))
+    assert registry.request_song(source_of(SONG))

@@ -4,6 +4,7 @@ from common.tests.backends import QueueBench
 from common.tests.steps import OTHER, SONG, THIRD, claim_next
 from msaas.jobs import Job
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 
 
 def test_jobs_are_listed_newest_first_page_by_page(queue: JobQueue) -> None:
@@ -28,12 +29,12 @@ def test_job_pushed_by_hand_is_listed_once_a_worker_has_it(queue: JobQueue, benc
     assert [each.job_id for each in queue.list_jobs(limit=10)] == [SONG]
 
 
-def test_owner_knows_the_songs_that_it_asked_for(queue: JobQueue) -> None:
-    queue.request_song(SONG, owner="ann")
-    queue.request_song(OTHER)
-    assert queue.known_songs("ann", [SONG, OTHER]) == {SONG}
-    assert queue.known_songs("bob", [SONG, OTHER]) == set()
-    assert queue.known_songs("ann", []) == set()
+def test_owner_knows_the_songs_that_it_asked_for(registry: SongRegistry) -> None:
+    registry.request_song(SONG, owner="ann")
+    registry.request_song(OTHER)
+    assert registry.known_songs("ann", [SONG, OTHER]) == {SONG}
+    assert registry.known_songs("bob", [SONG, OTHER]) == set()
+    assert registry.known_songs("ann", []) == set()
 
 
 def test_duration_stands_in_the_status(queue: JobQueue) -> None:

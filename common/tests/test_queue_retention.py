@@ -9,56 +9,57 @@ from common.tests.steps import OOPS, OTHER, RESULT, SONG, claim_next
 from msaas.errors import QueueFull
 from msaas.jobs import Job, JobState
 from msaas.queue.consumer import Consumer
-from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import DELETION_S, REQUESTED_S, JobQueue
+from msaas.queue.memory import InMemorySongRegistry
+from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import DELETION_S, REQUESTED_S, SongRegistry
 from tests.servers import wait_until
 
 
 def test_requested_song_is_not_deleted_for_a_while(bench: QueueBench) -> None:
-    assert bench.queue.request_song(SONG)
-    assert not bench.queue.begin_deletion(SONG)
-    assert bench.queue.begin_deletion(OTHER)
+    assert bench.registry.request_song(SONG)
+    assert not bench.registry.begin_deletion(SONG)
+    assert bench.registry.begin_deletion(OTHER)
     bench.pass_time(REQUESTED_S - 5)
-    assert not bench.queue.begin_deletion(SONG)
+    assert not bench.registry.begin_deletion(SONG)
     bench.pass_time(10)
-    wait_until(lambda: bench.queue.begin_deletion(SONG), timeout_s=5)
+    wait_until(lambda: bench.registry.begin_deletion(SONG), timeout_s=5)
 
 
 def test_second_request_extends_the_first(bench: QueueBench) -> None:
     for _ in range(2):
-        assert bench.queue.request_song(SONG)
+        assert bench.registry.request_song(SONG)
         bench.pass_time(REQUESTED_S - 5)
-    assert not bench.queue.begin_deletion(SONG)
+    assert not bench.registry.begin_deletion(SONG)
 
 
 def test_song_is_not_requested_during_its_deletion(bench: QueueBench) -> None:
-    assert bench.queue.begin_deletion(SONG)
-    assert not bench.queue.request_song(SONG)
-    assert bench.queue.request_song(OTHER)
-    bench.queue.end_deletion(SONG)
+    assert bench.registry.begin_deletion(SONG)
+    assert not bench.registry.request_song(SONG)
+    assert bench.registry.request_song(OTHER)
+    bench.registry.end_deletion(SONG)
     # The refused request was not recorded.
-    assert bench.queue.begin_deletion(SONG)
-    bench.queue.end_deletion(SONG)
-    assert bench.queue.request_song(SONG)
+    assert bench.registry.begin_deletion(SONG)
+    bench.registry.end_deletion(SONG)
+    assert bench.registry.request_song(SONG)
 
 
-def test_two_keepers_do_not_delete_the_same_song_at_once(queue: JobQueue) -> None:
-    assert queue.begin_deletion(SONG)
-    assert not queue.begin_deletion(SONG)
+def test_two_keepers_do_not_delete_the_same_song_at_once(registry: SongRegistry) -> None:
+    assert registry.begin_deletion(SONG)
+    assert not registry.begin_deletion(SONG)
 
 
 def test_deletion_that_never_ends_expires(bench: QueueBench) -> None:
-    assert bench.queue.begin_deletion(SONG)
+    assert bench.registry.begin_deletion(SONG)
     bench.pass_time(DELETION_S - 5)
-    assert not bench.queue.request_song(SONG)
+    assert not bench.registry.request_song(SONG)
     bench.pass_time(10)
-    wait_until(lambda: bench.queue.request_song(SONG), timeout_s=5)
+    wait_until(lambda: bench.registry.request_song(SONG), timeout_s=5)
 
 
 def test_full_queue_takes_no_request_and_begins_no_deletion() -> None:
-    queue = InMemoryQueue()
-    queue.full = True
-    for call in (queue.request_song, queue.begin_deletion):
+    registry = InMemorySongRegistry()
+    registry.full = True
+    for call in (registry.request_song, registry.begin_deletion):
         with pytest.raises(QueueFull):
             call(SONG)
 

@@ -11,7 +11,8 @@ from common.tests.steps import claim_next
 from msaas.errors import DatabaseUnavailable, LeaseLost
 from msaas.jobs import Job, JobState
 from msaas.manifest import Manifest
-from msaas.queue.protocol import Request, Visibility
+from msaas.queue.protocol import Request
+from msaas.queue.song_registry import Visibility
 from msaas.recipe import Recipe
 from msaas.removal import Removal
 from msaas.songs import song_hash
@@ -32,9 +33,15 @@ def make(bench: QueueBench, song_store: SongStore) -> Callable[..., Removal]:
     """Return a function that makes a removal of the private song, which is stored with two results."""
 
     def make_one(*, is_referenced: Callable[[str], bool] = no_reference, wait_s: float = 0.2) -> Removal:
-        return Removal(queue=bench.queue, song_store=song_store, is_referenced=is_referenced, wait_s=wait_s)
+        return Removal(
+            queue=bench.queue,
+            registry=bench.registry,
+            song_store=song_store,
+            is_referenced=is_referenced,
+            wait_s=wait_s,
+        )
 
-    bench.queue.request_song(HASH, visibility=Visibility.PRIVATE)
+    bench.registry.request_song(HASH, visibility=Visibility.PRIVATE)
     store_everything(song_store)
     return make_one
 
@@ -68,8 +75,8 @@ def test_removed_song_stays_private_and_can_be_sent_again(
     make: Callable[..., Removal], bench: QueueBench
 ) -> None:
     make().remove(HASH)
-    assert bench.queue.private_songs([HASH]) == {HASH}
-    assert bench.queue.request_song(HASH, visibility=Visibility.PRIVATE)
+    assert bench.registry.private_songs([HASH]) == {HASH}
+    assert bench.registry.request_song(HASH, visibility=Visibility.PRIVATE)
 
 
 def test_song_with_a_reference_stays(
@@ -78,14 +85,14 @@ def test_song_with_a_reference_stays(
     before = keys(song_store)
     assert not make(is_referenced=lambda song: song == HASH).remove(HASH)
     assert keys(song_store) == before
-    assert bench.queue.removals() == []
-    assert bench.queue.request_song(HASH)
+    assert bench.registry.removals() == []
+    assert bench.registry.request_song(HASH)
 
 
 def test_song_of_the_machine_api_stays(
     make: Callable[..., Removal], song_store: SongStore, bench: QueueBench
 ) -> None:
-    bench.queue.request_song(HASH, visibility=Visibility.PUBLIC)
+    bench.registry.request_song(HASH, visibility=Visibility.PUBLIC)
     before = keys(song_store)
     assert not make().remove(HASH)
     assert keys(song_store) == before
@@ -96,7 +103,7 @@ def test_references_are_counted_while_requests_wait(make: Callable[..., Removal]
     requests = []
 
     def count(song: str) -> bool:
-        requests.append(bench.queue.request_song(song, visibility=Visibility.PRIVATE))
+        requests.append(bench.registry.request_song(song, visibility=Visibility.PRIVATE))
         return True
 
     assert not make(is_referenced=count).remove(HASH)
@@ -128,9 +135,9 @@ def test_records_of_finished_jobs_are_forgotten(make: Callable[..., Removal], be
 
 
 def test_removal_waits_for_the_cleanup_of_a_worker(make: Callable[..., Removal], bench: QueueBench) -> None:
-    bench.queue.begin_removal(HASH)
+    bench.registry.begin_removal(HASH)
     assert not make(wait_s=0.1).remove(HASH)
-    bench.queue.end_deletion(HASH)
+    bench.registry.end_deletion(HASH)
     assert make(wait_s=0.1).remove(HASH)
 
 
@@ -142,13 +149,13 @@ def test_outage_leaves_the_removal_to_the_keeper(
 
     with pytest.raises(DatabaseUnavailable):
         make(is_referenced=fail).remove(HASH)
-    assert bench.queue.removals() == [HASH]
+    assert bench.registry.removals() == [HASH]
     make().repeat()
     assert song_store.knows(HASH)
     bench.pass_time(61)
     make().repeat()
     assert not song_store.knows(HASH)
-    assert bench.queue.removals() == []
+    assert bench.registry.removals() == []
 
 
 def test_object_that_a_worker_stored_late_is_removed(
@@ -169,4 +176,4 @@ def test_song_that_was_sent_again_is_not_removed_later(
     bench.pass_time(61)
     make(is_referenced=lambda song: song == HASH).repeat()
     assert song_store.knows(HASH)
-    assert bench.queue.removals() == []
+    assert bench.registry.removals() == []

@@ -35,10 +35,12 @@ from msaas.errors import (
 from msaas.jobs import Callback, Job, JobError
 from msaas.queue.consumer import Claim, Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Cancellation, QueuePolicy, Request, Visibility
+from msaas.queue.protocol import Cancellation, QueuePolicy, Request
 from msaas.queue.redis.clients import RedisAddress, connect
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
+from msaas.queue.redis.song_registry import RedisSongRegistry
+from msaas.queue.song_registry import Visibility
 from msaas.separations import Separation
 from tests.servers import RedisServer
 from tests.tcp_proxy import LoseReply, TcpProxy
@@ -97,6 +99,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     wires: ClassVar["Wires"]
     real: ClassVar[RedisQueue]
+    real_registry: ClassVar[RedisSongRegistry]
     raw: ClassVar[Any]
 
     leases = Bundle("leases")
@@ -155,18 +158,18 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def request_song(self, song: str, visibility: Visibility | None, is_stored: bool, lost: bool) -> None:
         facts: dict[str, Any] = {"visibility": visibility, "is_stored": is_stored}
-        real = self.ask(lambda: self.real.request_song(song, **facts), lost=lost)
-        twin = outcome(lambda: self.twin.request_song(song, **facts))
+        real = self.ask(lambda: self.real_registry.request_song(song, **facts), lost=lost)
+        twin = outcome(lambda: self.twin.registry.request_song(song, **facts))
         assert real in (twin, LOST)
 
     @rule(song=st.sampled_from(SONGS), ends=st.booleans(), lost=st.booleans())
     def remove_song(self, song: str, ends: bool, lost: bool) -> None:
-        real = self.ask(lambda: self.real.begin_removal(song), lost=lost)
-        twin = outcome(lambda: self.twin.begin_removal(song))
+        real = self.ask(lambda: self.real_registry.begin_removal(song), lost=lost)
+        twin = outcome(lambda: self.twin.registry.begin_removal(song))
         assert real in (twin, LOST)
         if ends and twin == ("answered", True):
-            self.real.end_deletion(song)
-            self.twin.end_deletion(song)
+            self.real_registry.end_deletion(song)
+            self.twin.registry.end_deletion(song)
 
     # Steps of workers
 
@@ -309,9 +312,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert [(letter["payload"], letter["reason"]) for letter in map(json.loads, real["dead"])] == [
             (letter["payload"], letter["reason"]) for letter in twin.dead_letters
         ]
-        assert ends_of(real["history"]) == ends_of(twin.history)
-        assert real["private"] == twin.private
-        assert set(real["removals"]) == set(twin.removal_times)
+        assert ends_of(real["history"]) == ends_of(twin.history.entries)
+        assert real["private"] == twin.registry.private
+        assert set(real["removals"]) == set(twin.registry.removal_times)
         assert {song: facts_of(job) for song, job in real["jobs"].items() if job} == {
             song: (
                 record.status.state.value,
@@ -494,6 +497,7 @@ def run(server: RedisServer, *, sequences: int) -> None:
 
     Machine.wires, Machine.raw = wires, server.client()
     Machine.real = RedisQueue(server.address, policy=POLICY, connect=wires.connect)
+    Machine.real_registry = RedisSongRegistry(server.address, connect=wires.connect)
     try:
         run_state_machine_as_test(
             Machine,

@@ -79,6 +79,13 @@ def test_unregistered_fragments_are_deleted_by_retention(running: Running) -> No
     """For example after the queue lost its data."""
     running.publish(count=1, stored=1)
     running.queue.fragments.clear()
-    assert Retention(queue=running.queue, song_store=running.song_store, age_s=3600.0, spared=[]).sweep() == 0
-    assert Retention(queue=running.queue, song_store=running.song_store, age_s=-1.0, spared=[]).sweep() == 2
+    for age_s, deleted in ((3600.0, 0), (-1.0, 2)):
+        retention = Retention(
+            queue=running.queue,
+            registry=running.queue.registry,
+            song_store=running.song_store,
+            age_s=age_s,
+            spared=[],
+        )
+        assert retention.sweep() == deleted
     assert running.stored() == []

@@ -10,9 +10,10 @@ import pytest
 from common.tests.steps import OOPS, RESULT, claim_next
 from msaas.errors import DatabaseUnavailable, QueueUnavailable
 from msaas.jobs import Job, JobState
-from msaas.queue.history import HistoryBatch
-from msaas.queue.memory import InMemoryQueue
+from msaas.queue.history import HistoryBatch, HistoryQueue
+from msaas.queue.memory import InMemoryHistory, InMemoryOutbox, InMemoryQueue, InMemorySongRegistry
 from msaas.queue.protocol import JobQueue
+from msaas.queue.redis.history import RedisHistory
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.recipe import Recipe
 from msaas.storage.memory import InMemoryStore
@@ -61,45 +62,46 @@ def stored(catalogue: Catalogue) -> list[str]:
 def test_ends_of_jobs_are_moved(catalogue: Catalogue) -> None:
     queue = InMemoryQueue()
     job_ids = end_jobs(queue, *range(7))
-    move_history(queue, catalogue.history, batch=3)
-    assert queue.history == []
+    move_history(queue.history, catalogue.history, batch=3)
+    assert queue.history.entries == []
     assert stored(catalogue) == job_ids
     (last, *_, first) = catalogue.history.list_page().separations
     assert (first.state, first.error_code) == (JobState.FAILED, OOPS.code)
     assert (last.state, last.error_code) == (JobState.FAILED, OOPS.code)
-    move_history(queue, catalogue.history)
+    move_history(queue.history, catalogue.history)
     assert len(stored(catalogue)) == 7
 
 
-class Dying(InMemoryQueue):
+class Dying(InMemoryHistory):
     """The keeper dies after it has stored a batch."""
 
-    def trim_history(self, batch: HistoryBatch) -> None:
+    def trim(self, batch: HistoryBatch) -> None:
         raise QueueUnavailable("The keeper has died.")
 
 
 def test_keeper_that_dies_between_two_steps_stores_no_row_twice(catalogue: Catalogue) -> None:
-    queue = Dying()
+    queue = InMemoryQueue()
+    queue.history = Dying()
     job_ids = end_jobs(queue, *range(5))
     for _ in range(2):
         with pytest.raises(QueueUnavailable):
-            move_history(queue, catalogue.history)
-    assert len(queue.history) == 5
+            move_history(queue.history, catalogue.history)
+    assert len(queue.history.entries) == 5
     assert stored(catalogue) == job_ids
 
 
 def test_two_keepers_at_once_store_each_end_once(catalogue: Catalogue, redis_server: RedisServer) -> None:
-    queues = [RedisQueue(redis_server.address) for _ in range(3)]
-    job_ids = end_jobs(queues[0], *range(60))
+    histories = [RedisHistory(redis_server.address) for _ in range(3)]
+    job_ids = end_jobs(RedisQueue(redis_server.address), *range(60))
     threads = [
-        threading.Thread(target=move_history, args=(queue, catalogue.history), kwargs={"batch": 7})
-        for queue in queues
+        threading.Thread(target=move_history, args=(history, catalogue.history), kwargs={"batch": 7})
+        for history in histories
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert queues[0].read_history(limit=1).entries == ()
+    assert histories[0].read(limit=1).entries == ()
     assert stored(catalogue) == job_ids
 
 
@@ -107,10 +109,10 @@ def test_entry_that_cannot_be_read_blocks_no_other(
     catalogue: Catalogue, log_lines: list[dict[str, object]]
 ) -> None:
     queue = InMemoryQueue()
-    queue.history.append(b"{broken")
+    queue.history.entries.append(b"{broken")
     [job_id] = end_jobs(queue, 1)
-    move_history(queue, catalogue.history)
-    assert (queue.history, stored(catalogue)) == ([], [job_id])
+    move_history(queue.history, catalogue.history)
+    assert (queue.history.entries, stored(catalogue)) == ([], [job_id])
     [line] = [each for each in log_lines if each["event"] == "history_entries_dropped"]
     assert (line["log_level"], line["count"]) == ("error", 1)
 
@@ -120,35 +122,39 @@ def test_database_without_tables_keeps_the_entries(tmp_path: Path) -> None:
     end_jobs(queue, 1)
     catalogue = open_catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(DatabaseUnavailable):
-        move_history(queue, catalogue.history)
-    assert len(queue.history) == 1
+        move_history(queue.history, catalogue.history)
+    assert len(queue.history.entries) == 1
 
 
-def start_keeper(queue: JobQueue, stopping: threading.Event, *, url: str | None, **settings: float) -> None:
+def start_keeper(
+    queue: JobQueue, history: HistoryQueue, stopping: threading.Event, *, url: str | None
+) -> None:
     song_store = SongStore(InMemoryStore())
     song_store.prepare()
     bootstrap(
-        KeeperSettings(lease_seconds=0.1, database_url=url, **settings),  # type: ignore[arg-type]
+        KeeperSettings(lease_seconds=0.1, database_url=url),  # type: ignore[arg-type]
         stopping,
         queue=queue,
-        outbox=InMemoryQueue().outbox,
+        registry=InMemorySongRegistry(),
+        history=history,
+        outbox=InMemoryOutbox(),
         song_store=song_store,
     )
 
 
 def test_keeper_moves_the_history(url: str, catalogue: Catalogue, stopping: threading.Event) -> None:
     queue = InMemoryQueue()
-    start_keeper(queue, stopping, url=url)
+    start_keeper(queue, queue.history, stopping, url=url)
     job_ids = end_jobs(queue, 1, 2)
     wait_until(lambda: stored(catalogue) == job_ids)
 
 
 def test_keeper_without_a_database_keeps_the_history_in_the_queue(stopping: threading.Event) -> None:
     queue = InMemoryQueue()
-    start_keeper(queue, stopping, url=None)
+    start_keeper(queue, queue.history, stopping, url=None)
     end_jobs(queue, 1)
     assert not stopping.wait(0.3)
-    assert len(queue.history) == 1
+    assert len(queue.history.entries) == 1
 
 
 def test_retention_spares_the_songs_of_the_catalogue(
@@ -164,6 +170,8 @@ def test_retention_spares_the_songs_of_the_catalogue(
         KeeperSettings(database_url=url, retention_hours=1e-9),  # type: ignore[arg-type]
         stopping,
         queue=queue,
+        registry=queue.registry,
+        history=queue.history,
         outbox=queue.outbox,
         song_store=song_store,
     )
@@ -184,14 +192,15 @@ def test_songs_go_on_while_the_database_is_killed(
 ) -> None:
     url = own_server.make_database()
     prepare(url)
-    catalogue, queue = open_catalogue(url), RedisQueue(redis_server.address)
-    start_keeper(queue, stopping, url=url)
+    catalogue = open_catalogue(url)
+    queue, history = RedisQueue(redis_server.address), RedisHistory(redis_server.address)
+    start_keeper(queue, history, stopping, url=url)
     before = end_jobs(queue, *range(20))
     wait_until(lambda: stored(catalogue) == before)
     own_server.kill()
     during = end_jobs(queue, *range(20, 120))
     wait_until(lambda: "task_delayed" in {each["event"] for each in log_lines})
-    assert len(queue.read_history(limit=1000).entries) == 100
+    assert len(history.read(limit=1000).entries) == 100
     # The other tasks of the keeper run: it returns the job of a dead worker.
     queue.enqueue(Job(job_id="f" * 64))
     claim_next(RedisQueue(redis_server.address).consumer("dead"))
@@ -199,6 +208,6 @@ def test_songs_go_on_while_the_database_is_killed(
     wait_until(lambda: queue.waiting() == ["f" * 64])
     own_server.start()
     wait_until(lambda: stored(catalogue) == during + before)
-    wait_until(lambda: queue.read_history(limit=1).entries == ())
+    wait_until(lambda: history.read(limit=1).entries == ())
     assert "task_failed" not in {each["event"] for each in log_lines}
     catalogue.close()

@@ -1,4 +1,4 @@
-"""Marks of private songs are restored after the queue lost its data, and removals are repeated."""
+"""Marks of private songs are restored after Redis lost its data, and removals are repeated."""
 
 import io
 import threading
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from msaas.errors import DatabaseUnavailable
-from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Visibility
-from msaas.queue.redis.jobs import RedisQueue
+from msaas.queue.memory import InMemorySongRegistry
+from msaas.queue.redis.song_registry import RedisSongRegistry
+from msaas.queue.song_registry import Visibility
 from msaas.recipe import Recipe
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
@@ -36,17 +36,17 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 def test_songs_of_accounts_alone_are_private_again(catalogue: Catalogue) -> None:
-    queue = InMemoryQueue()
-    restore_private_marks(queue, catalogue.songs)
-    assert queue.private_songs([ANN, SHARED, OTHER]) == {ANN}
+    registry = InMemorySongRegistry()
+    restore_private_marks(registry, catalogue.songs)
+    assert registry.private_songs([ANN, SHARED, OTHER]) == {ANN}
 
 
 def test_complete_marks_stay_as_they_are(catalogue: Catalogue) -> None:
-    queue = InMemoryQueue()
-    restore_private_marks(queue, catalogue.songs)
-    queue.request_song(ANN, visibility=Visibility.PUBLIC)
-    restore_private_marks(queue, catalogue.songs)
-    assert queue.private_songs([ANN]) == set()
+    registry = InMemorySongRegistry()
+    restore_private_marks(registry, catalogue.songs)
+    registry.request_song(ANN, visibility=Visibility.PUBLIC)
+    restore_private_marks(registry, catalogue.songs)
+    assert registry.private_songs([ANN]) == set()
 
 
 class AwayDatabase:
@@ -58,36 +58,38 @@ class AwayDatabase:
 
 
 def test_marks_stay_incomplete_while_the_database_is_away() -> None:
-    queue = InMemoryQueue()
+    registry = InMemorySongRegistry()
     with pytest.raises(DatabaseUnavailable):
-        restore_private_marks(queue, AwayDatabase())
-    assert not queue.has_private_marks()
+        restore_private_marks(registry, AwayDatabase())
+    assert not registry.has_private_marks()
 
 
 def test_keeper_hides_private_songs_after_a_flush(
     catalogue: Catalogue, redis_server: RedisServer, stopping: threading.Event
 ) -> None:
-    queue = RedisQueue(redis_server.address)
+    registry = RedisSongRegistry(redis_server.address)
     settings = KeeperSettings(redis_host=redis_server.address.host, redis_port=redis_server.address.port)
-    bootstrap(settings, stopping, queue=queue, song_store=SongStore(InMemoryStore()), catalogue=catalogue)
+    bootstrap(
+        settings, stopping, registry=registry, song_store=SongStore(InMemoryStore()), catalogue=catalogue
+    )
     for _ in range(2):
-        wait_until(queue.has_private_marks)
-        assert queue.private_songs([ANN, SHARED]) == {ANN}
+        wait_until(registry.has_private_marks)
+        assert registry.private_songs([ANN, SHARED]) == {ANN}
         redis_server.client().flushall()
-    wait_until(queue.has_private_marks)
+    wait_until(registry.has_private_marks)
 
 
 def test_keeper_repeats_removals(
     catalogue: Catalogue, redis_server: RedisServer, stopping: threading.Event
 ) -> None:
-    queue, song_store = RedisQueue(redis_server.address), SongStore(InMemoryStore())
+    registry, song_store = RedisSongRegistry(redis_server.address), SongStore(InMemoryStore())
     song_store.prepare()
     song_store.put_song(OTHER, io.BytesIO(b"song"), size_bytes=4)
-    queue.request_song(OTHER, visibility=Visibility.PRIVATE)
-    queue.begin_removal(OTHER)
-    queue.end_deletion(OTHER)
+    registry.request_song(OTHER, visibility=Visibility.PRIVATE)
+    registry.begin_removal(OTHER)
+    registry.end_deletion(OTHER)
     redis_server.client().zincrby("toWorkers:removals", -61, OTHER)
     settings = KeeperSettings(redis_host=redis_server.address.host, redis_port=redis_server.address.port)
-    bootstrap(settings, stopping, queue=queue, song_store=song_store, catalogue=catalogue)
+    bootstrap(settings, stopping, registry=registry, song_store=song_store, catalogue=catalogue)
     wait_until(lambda: not song_store.knows(OTHER))
-    wait_until(lambda: queue.removals() == [])
+    wait_until(lambda: registry.removals() == [])

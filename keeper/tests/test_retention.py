@@ -17,7 +17,7 @@ from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
 from msaas.queue.consumer import Result
 from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import DELETION_S, REQUESTED_S
+from msaas.queue.song_registry import DELETION_S, REQUESTED_S
 from msaas.recipe import Recipe
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
@@ -60,7 +60,12 @@ class Archive:
 
     def sparing(self, *spared: Callable[[], set[str]], batch: int = 100) -> Retention:
         return Retention(
-            queue=self.queue, song_store=self.song_store, age_s=AGE_S, spared=spared, batch=batch
+            queue=self.queue,
+            registry=self.queue.registry,
+            song_store=self.song_store,
+            age_s=AGE_S,
+            spared=spared,
+            batch=batch,
         )
 
     def add_song(self, song_hash: str, *, hours: float) -> None:
@@ -191,7 +196,13 @@ def test_song_whose_job_is_pushed_by_hand_during_the_sweep_stays(archive: Archiv
 def test_new_store_has_nothing_to_delete(tmp_path: Path) -> None:
     for store in (DirectoryStore(tmp_path / "none"), InMemoryStore()):
         song_store, queue = SongStore(store), InMemoryQueue()
-        retention = Retention(queue=queue, song_store=song_store, age_s=1.0, spared=[queue.referenced_songs])
+        retention = Retention(
+            queue=queue,
+            registry=queue.registry,
+            song_store=song_store,
+            age_s=1.0,
+            spared=[queue.referenced_songs],
+        )
         sweep_if_due(retention, queue)
 
 
@@ -357,7 +368,7 @@ def test_record_is_forgotten_by_the_next_sweep_if_a_keeper_died(archive: Archive
 def test_song_and_results_that_were_asked_for_stay(archive: Archive, job_id: str) -> None:
     archive.add_song(SONG, hours=25)
     archive.add_result(job_id, hours=25)
-    assert archive.queue.request_song(SONG)
+    assert archive.queue.registry.request_song(SONG)
     assert archive.retention.sweep() == 0
     archive.clock.advance(REQUESTED_S)
     assert archive.retention.sweep() == 1 + 5
@@ -374,10 +385,10 @@ def test_result_that_is_used_again_is_young_again(archive: Archive) -> None:
 def test_song_is_not_requested_while_it_is_deleted(archive: Archive) -> None:
     archive.add_song(SONG, hours=25)
     answers: list[bool] = []
-    archive.store.before_delete = lambda key: answers.append(archive.queue.request_song(SONG))
+    archive.store.before_delete = lambda key: answers.append(archive.queue.registry.request_song(SONG))
     assert archive.retention.sweep() == 1
     assert answers == [False]
-    assert archive.queue.request_song(SONG)
+    assert archive.queue.registry.request_song(SONG)
 
 
 def test_deletion_that_fails_keeps_requests_away_until_it_expires(archive: Archive) -> None:
@@ -390,9 +401,9 @@ def test_deletion_that_fails_keeps_requests_away_until_it_expires(archive: Archi
     archive.store.before_delete = fail
     with pytest.raises(StoreUnavailable):
         archive.retention.sweep()
-    assert not archive.queue.request_song(SONG)
+    assert not archive.queue.registry.request_song(SONG)
     archive.clock.advance(DELETION_S)
-    assert archive.queue.request_song(SONG)
+    assert archive.queue.registry.request_song(SONG)
 
 
 def test_keeper_that_was_stopped_deletes_nothing_more(
@@ -412,4 +423,4 @@ def test_keeper_that_was_stopped_deletes_nothing_more(
     archive.store.before_delete = stop
     assert archive.retention.sweep() == 1
     assert len(archive.store.deleted) == 1
-    assert not archive.queue.request_song(SONG)
+    assert not archive.queue.registry.request_song(SONG)

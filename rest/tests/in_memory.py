@@ -7,9 +7,10 @@ from flask.testing import FlaskClient
 from rest.tests.described import check_replies
 from werkzeug.test import TestResponse
 
-from msaas.queue.memory import InMemoryOutbox, InMemoryQueue
+from msaas.queue.memory import InMemoryOutbox, InMemoryQueue, InMemorySongRegistry
 from msaas.queue.memory.idempotency import InMemoryIdempotency
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.songs import ID_PATTERN
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore, StoredObject
@@ -27,6 +28,7 @@ def client_on(
     *,
     store: ObjectStore | None = None,
     queue: JobQueue | None = None,
+    registry: SongRegistry | None = None,
     catalogue: Catalogue | None = None,
     **settings: Any,
 ) -> FlaskClient:
@@ -35,6 +37,7 @@ def client_on(
     deps = bootstrap(
         RestSettings(**settings),
         queue=queue or InMemoryQueue(),
+        registry=registry or InMemorySongRegistry(),
         outbox=InMemoryOutbox(),
         song_store=in_memory,
         idempotency=InMemoryIdempotency(),

@@ -14,14 +14,23 @@ import psutil
 import requests
 from rest.tests.described import JSON, check_described
 
-from msaas.bootstrap import open_outbox, open_queue, open_song_store, redis_address
+from msaas.bootstrap import (
+    open_history_queue,
+    open_outbox,
+    open_queue,
+    open_song_registry,
+    open_song_store,
+    redis_address,
+)
 from msaas.jobs import Job
 from msaas.manifest import Manifest
 from msaas.models import FOUR_STEMS
 from msaas.queue.consumer import Claim, Consumer, Result
+from msaas.queue.history import HistoryQueue
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
 from msaas.queue.redis.clients import connect
+from msaas.queue.song_registry import SongRegistry
 from msaas.storage.song_store import SongStore
 from msaas_rest.settings import RestSettings
 from tests.servers import wait_until
@@ -81,6 +90,14 @@ class Service:
     @property
     def queue(self) -> JobQueue:
         return open_queue(self.settings)
+
+    @property
+    def registry(self) -> SongRegistry:
+        return open_song_registry(self.settings)
+
+    @property
+    def history(self) -> HistoryQueue:
+        return open_history_queue(self.settings)
 
     @property
     def outbox(self) -> Outbox:

@@ -11,8 +11,8 @@ from rest.tests.test_access import bearer
 from rest.tests.test_scopes import ANN, KEYS, PLAIN, ROOT
 
 from msaas.jobs import JobState
-from msaas.queue.memory import InMemoryQueue
-from msaas.queue.protocol import Visibility
+from msaas.queue.memory import InMemorySongRegistry
+from msaas.queue.song_registry import Visibility
 from msaas.separations import Separation
 from msaas_catalogue import Catalogue, open_catalogue, prepare
 
@@ -130,9 +130,9 @@ def test_invalid_filter_is_400(client: FlaskClient, query: str) -> None:
 
 
 def test_private_songs_are_left_out(catalogue: Catalogue) -> None:
-    queue = InMemoryQueue()
-    queue.request_song(SONGS[1], visibility=Visibility.PRIVATE)
-    assert found(client_on(catalogue=catalogue, queue=queue)) == [SONGS[2], SONGS[0]]
+    registry = InMemorySongRegistry()
+    registry.request_song(SONGS[1], visibility=Visibility.PRIVATE)
+    assert found(client_on(catalogue=catalogue, registry=registry)) == [SONGS[2], SONGS[0]]
 
 
 def test_history_needs_an_admin(catalogue: Catalogue) -> None:

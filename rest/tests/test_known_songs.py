@@ -49,7 +49,14 @@ def test_retention_spares_a_song_that_a_client_found(service: Service) -> None:
     service.send(MP3)
     service.work()
     service.redis.flushall()
-    sweep = Retention(queue=service.queue, song_store=service.song_store, age_s=-60, spared=()).sweep
+    retention = Retention(
+        queue=service.queue,
+        registry=service.registry,
+        song_store=service.song_store,
+        age_s=-60,
+        spared=(),
+    )
+    sweep = retention.sweep
     assert head(service) == 200
     sweep()
     assert service.send_as_json({"hash": HASH, "model": "mdx"}).status_code == 200

@@ -145,7 +145,7 @@ def fill(service: Service, database_url: str) -> None:
         # The next worker takes the next job.
         service.redis.rename("toWorkers:own:test-worker", f"toWorkers:own:of-{song[:8]}")
     catalogue = open_catalogue(database_url)
-    ends = service.queue.read_history(limit=100)
+    ends = service.history.read(limit=100)
     catalogue.history.add([Separation.decode(entry) for entry in ends.entries])
     catalogue.close()
 

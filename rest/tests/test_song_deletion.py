@@ -186,7 +186,12 @@ def test_late_stem_of_a_deleted_song_is_removed_by_the_keeper(visit: Visit, song
     ann.delete(song["id"])
     songs_service.store_stems(HASH)
     assert songs_service.get(f"/apiv1/track/{HASH}/bass").status_code == 404
-    queue = songs_service.queue
-    assert queue.removals() == [HASH]
-    Removal(queue=queue, song_store=songs_service.song_store, is_referenced=lambda _: False).remove(HASH)
+    assert songs_service.registry.removals() == [HASH]
+    removal = Removal(
+        queue=songs_service.queue,
+        registry=songs_service.registry,
+        song_store=songs_service.song_store,
+        is_referenced=lambda _: False,
+    )
+    removal.remove(HASH)
     assert stored(songs_service) == set()

@@ -55,6 +55,7 @@ class System:
         self.queue, self.outbox = RecordingQueue(self.song_store), InMemoryOutbox()
         self._submitter = Submitter(
             queue=self.queue,
+            registry=self.queue.registry,
             outbox=self.outbox,
             song_store=self.song_store,
             uploads=self.song_store,
@@ -231,29 +232,29 @@ def test_altered_song_is_stored_again(system: System, altered: bytes) -> None:
 
 def test_song_that_is_sent_is_spared_by_retention(system: System) -> None:
     system.send()
-    assert not system.queue.begin_deletion(HASH)
+    assert not system.queue.registry.begin_deletion(HASH)
 
 
 def test_finished_song_that_is_sent_again_is_spared_by_retention(system: System) -> None:
     store_stems(system.song_store, HASH)
     system.send()
     assert system.queue.waiting() == []
-    assert not system.queue.begin_deletion(HASH)
+    assert not system.queue.registry.begin_deletion(HASH)
 
 
 def test_variant_of_a_song_is_spared_with_it(system: System) -> None:
     system.send(model="mdx")
-    assert not system.queue.begin_deletion(HASH)
+    assert not system.queue.registry.begin_deletion(HASH)
 
 
 def test_result_that_is_deleted_meanwhile_is_made_again(system: System) -> None:
     """The request waits for the end of the deletion."""
     store_stems(system.song_store, HASH)
-    system.queue.begin_deletion(HASH)
+    system.queue.registry.begin_deletion(HASH)
 
     def delete() -> None:
         system.song_store.delete_contents()
-        system.queue.end_deletion(HASH)
+        system.queue.registry.end_deletion(HASH)
 
     deletion = threading.Timer(0.2, delete)
     deletion.start()
@@ -265,7 +266,7 @@ def test_result_that_is_deleted_meanwhile_is_made_again(system: System) -> None:
 
 def test_deletion_that_takes_long_is_503_and_nothing_is_stored(system: System) -> None:
     system.song_store.prepare()
-    system.queue.begin_deletion(HASH)
+    system.queue.registry.begin_deletion(HASH)
     with pytest.raises(TooBusy, match=HASH):
         system.send()
     assert system.queue.waiting() == []

@@ -58,6 +58,7 @@ def stepped(system: System, before_step: Callable[[int], object]) -> SongStore:
 def sweep(system: System, *, song_store: SongStore | None = None) -> int:
     retention = Retention(
         queue=system.queue,
+        registry=system.registry,
         song_store=song_store or system.song_store,
         age_s=NO_AGE_S,
         spared=[system.queue.referenced_songs],
@@ -69,6 +70,7 @@ def post(system: System, *, song_store: SongStore | None = None) -> None:
     songs = song_store or system.song_store
     submitter = Submitter(
         queue=system.queue,
+        registry=system.registry,
         outbox=system.outbox,
         song_store=songs,
         uploads=songs,

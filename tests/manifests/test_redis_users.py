@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,17 @@ from redis.retry import Retry
 
 from common.tests.backends import POLICY, QueueBench, shift_times
 from msaas.jobs import Job, JobState
+from msaas.queue.history import HistoryQueue
 from msaas.queue.idempotency import IdempotentRequest
-from msaas.queue.protocol import JobQueue, Request, Visibility
+from msaas.queue.protocol import JobQueue, Request
 from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.history import RedisHistory
 from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.queue.redis.song_registry import RedisSongRegistry
+from msaas.queue.song_registry import SongRegistry, Visibility
 from msaas.removal import Removal
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.song_store import SongStore
@@ -42,8 +47,11 @@ START = Path(__file__).parents[2] / "redis" / "k8s" / "start.sh"
 USERS = ("rest", "worker", "keeper", "logs", "client", "operator")
 _OF_KEEPER = {
     *("reap", "referenced_songs", "acquire_lock", "extend_lock", "stale_fragments", "forget_fragments"),
-    *("begin_deletion", "end_deletion", "forget", "read_history", "trim_history"),
-    *("removals", "forget_removal", "has_private_marks", "restore_private_marks"),
+    "forget",
+}
+_OF_DELETIONS = {
+    *("begin_deletion", "end_deletion", "removals", "forget_removal"),
+    *("has_private_marks", "restore_private_marks"),
 }
 _OF_SENDERS = {"receive", "complete", "retry_later"}
 
@@ -103,6 +111,16 @@ class SharedQueue:
         return getattr(self._queues[user], name)
 
 
+class SharedRegistry:
+    """A song registry whose deletions are done by the keeper, and all else by rest."""
+
+    def __init__(self, server: ServerWithUsers) -> None:
+        self._registries = {user: RedisSongRegistry(server.address_of(user)) for user in ("rest", "keeper")}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registries["keeper" if name in _OF_DELETIONS else "rest"], name)
+
+
 class SharedOutbox:
     """An outbox whose deliveries the keeper receives and the worker ends, and all else is done by rest."""
 
@@ -153,6 +171,8 @@ def bench(server: ServerWithUsers) -> QueueBench:
     client, keys = server.client(), Keys()
     return QueueBench(
         SharedQueue(server),  # type: ignore[arg-type]
+        SharedRegistry(server),  # type: ignore[arg-type]
+        RedisHistory(server.address_of("keeper")),
         SharedOutbox(server),  # type: ignore[arg-type]
         push=lambda payload: server.client("client").lpush(keys.waiting, payload),
         pass_time=lambda seconds: shift_times(client, keys, seconds),
@@ -165,13 +185,24 @@ def queue(bench: QueueBench) -> JobQueue:
     return bench.queue
 
 
+@pytest.fixture
+def registry(bench: QueueBench) -> SongRegistry:
+    return bench.registry
+
+
+@pytest.fixture
+def history(bench: QueueBench) -> HistoryQueue:
+    return bench.history
+
+
 def _tests_of_the_queue() -> dict[str, Callable[..., None]]:
     modules = [import_module(f"common.tests.{path.stem}") for path in _files()]
     return {
         f"{name}_of_{module.__name__.rpartition('.')[2]}": test
         for module in modules
         for name, test in vars(module).items()
-        if name.startswith("test_") and {"bench", "queue"} & inspect.signature(test).parameters.keys()
+        if name.startswith("test_")
+        and {"bench", "queue", "registry"} & inspect.signature(test).parameters.keys()
     }
 
 
@@ -293,15 +324,15 @@ def test_both_services_remove_a_private_song(server: ServerWithUsers, user: str,
     queue, song_hash = RedisQueue(server.address_of(user), policy=POLICY), "a" * 64
     song_store = SongStore(DirectoryStore(tmp_path))
     song_store.prepare()
+    RedisSongRegistry(server.address_of("rest")).request_song(song_hash, visibility=Visibility.PRIVATE)
     rest = RedisQueue(server.address_of("rest"), policy=POLICY)
-    rest.request_song(song_hash, visibility=Visibility.PRIVATE)
     rest.enqueue(Job(job_id=song_hash))
-    removal = Removal(queue=queue, song_store=song_store, is_referenced=lambda _: False)
+    registry = RedisSongRegistry(server.address_of(user))
+    removal = Removal(queue=queue, registry=registry, song_store=song_store, is_referenced=lambda _: False)
     assert removal.remove(song_hash, job_ids=[song_hash])
     assert rest.waiting() == []
     removal.repeat()
-    removal_of_a_referenced = Removal(queue=queue, song_store=song_store, is_referenced=lambda _: True)
-    assert not removal_of_a_referenced.remove(song_hash)
+    assert not replace(removal, is_referenced=lambda _: True).remove(song_hash)
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from msaas.metrics import serve_metrics
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.rabbitmq.address import BrokerAddress
 from msaas.queue.redis.clients import RedisAddress
+from msaas.queue.redis.history import RedisHistory
 from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.log_list import RedisLogHandler
 from msaas.queue.redis.outbox import RedisOutbox
+from msaas.queue.redis.song_registry import RedisSongRegistry
 from msaas.queue.songs import SongConsumer, SongQueue
 from msaas.settings import (
     BrokerSettings,
@@ -55,6 +57,14 @@ def open_queue(settings: QueueSettings) -> RedisQueue:
 
 def open_outbox(settings: QueueSettings) -> RedisOutbox:
     return RedisOutbox(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
+
+
+def open_song_registry(settings: QueueSettings) -> RedisSongRegistry:
+    return RedisSongRegistry(redis_address(settings), keys=redis_keys(settings))
+
+
+def open_history_queue(settings: QueueSettings) -> RedisHistory:
+    return RedisHistory(redis_address(settings), keys=redis_keys(settings))
 
 
 def open_idempotency(settings: QueueSettings) -> RedisIdempotency:

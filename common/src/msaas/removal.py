@@ -13,6 +13,7 @@ from msaas.errors import JobEnded, JobNotFound, NotYourRequest
 from msaas.jobs import JobState
 from msaas.logs import get_logger
 from msaas.queue.protocol import Cancellation, JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.storage.song_store import SongStore
 
 #: Interval of the question whether another deletion of the song has ended.
@@ -29,6 +30,7 @@ class Removal:
     """`is_referenced` returns whether an upload refers to a hash. It raises `Unavailable` if it cannot."""
 
     queue: JobQueue
+    registry: SongRegistry
     song_store: SongStore
     is_referenced: Callable[[str], bool]
     #: Longest wait for another deletion of the song, such as that of a worker that cleans up.
@@ -46,17 +48,17 @@ class Removal:
             return False
         try:
             if self.is_referenced(song_hash):
-                self.queue.forget_removal(song_hash)
+                self.registry.forget_removal(song_hash)
                 return False
             self._remove(song_hash, job_ids)
         finally:
-            self.queue.end_deletion(song_hash)
+            self.registry.end_deletion(song_hash)
         return True
 
     def _begin(self, song_hash: str) -> bool:
         until = time.monotonic() + self.wait_s
-        while not self.queue.begin_removal(song_hash):
-            if time.monotonic() > until or not self.queue.private_songs([song_hash]):
+        while not self.registry.begin_removal(song_hash):
+            if time.monotonic() > until or not self.registry.private_songs([song_hash]):
                 return False
             time.sleep(_LOOK_S)
         return True
@@ -75,6 +77,6 @@ class Removal:
 
     def repeat(self) -> None:
         """Repeat the removals that began a while ago. Raises `Unavailable`."""
-        for song_hash in self.queue.removals(older_than_s=_SETTLED_S):
+        for song_hash in self.registry.removals(older_than_s=_SETTLED_S):
             if self.remove(song_hash):
-                self.queue.forget_removal(song_hash)
+                self.registry.forget_removal(song_hash)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from msaas.background import Tasks
 from msaas.bootstrap import (
+    open_history_queue,
     open_outbox,
     open_queue,
+    open_song_registry,
     open_song_store,
     queue_policy,
     start_logging,
@@ -17,8 +19,10 @@ from msaas.bootstrap import (
 from msaas.heartbeat import Beat, Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
+from msaas.queue.history import HistoryQueue
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.removal import Removal
 from msaas.settings import load_or_exit
 from msaas.storage.song_store import SongStore
@@ -66,6 +70,8 @@ def bootstrap(
     stopping: threading.Event,
     *,
     queue: JobQueue | None = None,
+    registry: SongRegistry | None = None,
+    history: HistoryQueue | None = None,
     outbox: Outbox | None = None,
     song_store: SongStore | None = None,
     send: Send | None = None,
@@ -76,6 +82,8 @@ def bootstrap(
     Without a database the history stays in the queue.
     """
     queue = queue or open_queue(settings)
+    registry = registry or open_song_registry(settings)
+    history = history or open_history_queue(settings)
     outbox = outbox or open_outbox(settings)
     song_store = song_store or open_song_store(settings)
     if catalogue is None and settings.database_url:
@@ -92,15 +100,21 @@ def bootstrap(
     for number in range(_WEBHOOK_THREADS):
         tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name=f"webhooks-{number}")
     if catalogue:
-        tasks.every(_HISTORY_EVERY_S, partial(move_history, queue, catalogue.history), name="history")
+        tasks.every(_HISTORY_EVERY_S, partial(move_history, history, catalogue.history), name="history")
         tasks.every(_SESSIONS_EVERY_S, catalogue.sessions.remove_expired, name="sessions")
-        marks = partial(restore_private_marks, queue, catalogue.songs)
+        marks = partial(restore_private_marks, registry, catalogue.songs)
         tasks.every(_PRIVATE_MARKS_EVERY_S, marks, name="private_songs")
-        removal = Removal(queue=queue, song_store=song_store, is_referenced=catalogue.songs.is_referenced)
+        removal = Removal(
+            queue=queue,
+            registry=registry,
+            song_store=song_store,
+            is_referenced=catalogue.songs.is_referenced,
+        )
         tasks.every(_REMOVALS_EVERY_S, removal.repeat, name="removals")
     if settings.retention_hours:
         retention = Retention(
             queue=queue,
+            registry=registry,
             song_store=song_store,
             age_s=settings.retention_hours * 3600,
             spared=[queue.referenced_songs, *([catalogue.songs.referenced_songs] if catalogue else [])],

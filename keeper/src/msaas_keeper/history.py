@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from msaas.logs import get_logger
-from msaas.queue.protocol import JobQueue
+from msaas.queue.history import HistoryQueue
 from msaas.separations import Separation
 
 _BATCH = 500
@@ -19,17 +19,17 @@ class History(Protocol):
         """Add separations. Idempotent. Raises `Unavailable`."""
 
 
-def move_history(queue: JobQueue, history: History, *, batch: int = _BATCH) -> None:
+def move_history(queue: HistoryQueue, history: History, *, batch: int = _BATCH) -> None:
     """Move all entries. An entry leaves the queue after it is in the database. Raises `Unavailable`.
 
     An entry that cannot be read is dropped, because it would block the others.
     """
-    while entries := (found := queue.read_history(limit=batch)).entries:
+    while entries := (found := queue.read(limit=batch)).entries:
         separations = found.separations()
         if len(separations) < len(entries):
             log.error("history_entries_dropped", count=len(entries) - len(separations))
         history.add(separations)
-        queue.trim_history(found)
+        queue.trim(found)
         log.debug("history_moved", count=len(separations))
         if len(entries) < batch:
             return

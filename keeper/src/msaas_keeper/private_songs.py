@@ -1,10 +1,10 @@
-"""Private songs: the marks that hide them from the machine API, restored after the queue lost its data."""
+"""Private songs: the marks that hide them from the machine API, restored after Redis lost its data."""
 
 from collections.abc import Collection
 from typing import Protocol
 
 from msaas.logs import get_logger
-from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 
 log = get_logger()
 
@@ -17,14 +17,14 @@ class Songs(Protocol):
     def private_songs(self, song_hashes: Collection[str]) -> set[str]: ...
 
 
-def restore_private_marks(queue: JobQueue, songs: Songs) -> None:
+def restore_private_marks(registry: SongRegistry, songs: Songs) -> None:
     """Mark each song that only accounts sent, unless the marks are complete. Raises `Unavailable`.
 
-    A song that the machine API knew as well is hidden from it until its bytes are posted again: the queue was
-    the only place that knew.
+    A song that the machine API knew as well is hidden from it until its bytes are posted again: the
+    registry was the only place that knew.
     """
-    if queue.has_private_marks():
+    if registry.has_private_marks():
         return
     private = songs.private_songs(songs.referenced_songs())
-    queue.restore_private_marks(sorted(private))
+    registry.restore_private_marks(sorted(private))
     log.info("private_songs_restored", songs=len(private))

@@ -13,7 +13,8 @@ from functools import partial
 from msaas.errors import ObjectNotFound
 from msaas.jobs import JobState
 from msaas.logs import get_logger
-from msaas.queue.protocol import DELETION_S, JobQueue
+from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import DELETION_S, SongRegistry
 from msaas.songs import source_of
 from msaas.storage.names import is_output, job_of, manifest_file, song_of
 from msaas.storage.protocol import StoredObject
@@ -50,6 +51,7 @@ class Retention:
     """
 
     queue: JobQueue
+    registry: SongRegistry
     song_store: SongStore
     age_s: float
     spared: Sequence[Callable[[], set[str]]]
@@ -79,12 +81,12 @@ class Retention:
         After an outage, or when the time is over, the announcement stays until it expires: the last deletion
         may still be on its way to the store.
         """
-        if not self.queue.begin_deletion(candidate.song):
+        if not self.registry.begin_deletion(candidate.song):
             return 0
         until = time.monotonic() + DELETION_S / 2
         deleted = candidate.delete(until)
         if time.monotonic() < until:
-            self.queue.end_deletion(candidate.song)
+            self.registry.end_deletion(candidate.song)
         return deleted
 
     def _old_results(self, before: float) -> Iterator[_Candidate]:

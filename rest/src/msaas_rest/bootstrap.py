@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msaas.bootstrap import open_idempotency, open_outbox, open_public_store, open_queue, open_song_store
+from msaas.bootstrap import (
+    open_idempotency,
+    open_outbox,
+    open_public_store,
+    open_queue,
+    open_song_registry,
+    open_song_store,
+)
 from msaas.queue.idempotency import Idempotency
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
 from msaas_rest.catalogue_gate import CatalogueGate
@@ -32,6 +40,7 @@ class Dependencies:
 
     settings: RestSettings
     queue: JobQueue
+    registry: SongRegistry
     outbox: Outbox
     song_store: SongStore
     uploads: SongStore
@@ -48,6 +57,7 @@ def bootstrap(
     settings: RestSettings,
     *,
     queue: JobQueue | None = None,
+    registry: SongRegistry | None = None,
     outbox: Outbox | None = None,
     song_store: SongStore | None = None,
     idempotency: Idempotency | None = None,
@@ -59,6 +69,7 @@ def bootstrap(
     return Dependencies(
         settings=settings,
         queue=queue,
+        registry=registry or open_song_registry(settings),
         events=JobEvents(queue),
         outbox=outbox or open_outbox(settings),
         song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),

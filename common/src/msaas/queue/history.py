@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from msaas.separations import Separation
 
+#: Ends of jobs that wait for the database, 57 MiB. Beyond them the oldest are dropped.
+MAX_HISTORY = 100_000
 #: The options of a recipe have a few hundred characters. Longer ones, of a job pushed by hand, are left out.
 _MAX_OPTIONS_CHARS = 2000
 
@@ -20,6 +22,16 @@ class HistoryBatch:
     def separations(self) -> list[Separation]:
         """Return the separations in the entries. One that cannot be read is left out."""
         return [each for each in map(_separation_or_none, self.entries) if each]
+
+
+class HistoryQueue(Protocol):
+    """The ends of jobs, oldest first: each end adds an entry. Every method raises `QueueUnavailable`."""
+
+    def read(self, *, limit: int) -> HistoryBatch:
+        """Return the oldest entries."""
+
+    def trim(self, batch: HistoryBatch) -> None:
+        """Drop the entries of the batch, unless another keeper did. They are in the database."""
 
 
 def _separation_or_none(entry: bytes) -> Separation | None:

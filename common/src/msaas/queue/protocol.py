@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Protocol
 
 from msaas.errors import (
@@ -22,26 +21,19 @@ from msaas.fragments import Fragments
 from msaas.jobs import Job, JobError, JobState, JobStatus
 from msaas.queue.abilities import Fleet
 from msaas.queue.consumer import Consumer
-from msaas.queue.history import HistoryBatch
 
 #: A dead letter keeps this much of an entry, enough to see its origin.
 DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
 #: The reaper remembers a worker this long after its lease: a BLMOVE in flight may still fill its list.
 FORGET_WORKER_S = 3600
-#: Retention spares a song, and its results, this long after a client asked for it.
-REQUESTED_S = 600
 #: The owner of requests that name no client.
 ANONYMOUS = "anonymous"
 #: Requests of a job that are kept apart. Beyond them a job can only be cancelled as a whole.
 MAX_REQUESTS = 1000
 #: Jobs in the list of the latest ones.
 MAX_LISTED_JOBS = 100_000
-#: Ends of jobs that wait for the database, 57 MiB. Beyond them the oldest are dropped.
-MAX_HISTORY = 100_000
 #: A job behind more entries has no position: it costs time to count them.
 MAX_POSITION = 10_000
-#: Nothing asks for a song while it is deleted, for this long at most. The deletion ends in half of it.
-DELETION_S = 60
 EXHAUSTED = JobError(
     "attempts_exhausted",
     AttemptsExhausted().title,
@@ -108,13 +100,6 @@ class Cancellation:
         return request.id == self.request_id and (self.any_owner or request.owner == self.owner)
 
 
-class Visibility(StrEnum):
-    """Which clients of the machine API may see a song: all of them, or none because only accounts sent it."""
-
-    PUBLIC = "public"
-    PRIVATE = "private"
-
-
 @dataclass(frozen=True)
 class Listed:
     """A job in the list of the latest ones. `at` is the Unix time of its latest request."""
@@ -143,7 +128,7 @@ class Memory:
 
 
 class JobQueue(Protocol):
-    """The queue, except for the worker's side. Every method raises `QueueUnavailable`."""
+    """The jobs, except for the worker's side. Every method raises `QueueUnavailable`."""
 
     def ping(self) -> None: ...
 
@@ -208,59 +193,6 @@ class JobQueue(Protocol):
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all songs that waiting and running jobs need."""
 
-    def request_song(
-        self,
-        song_hash: str,
-        *,
-        owner: str = "",
-        visibility: Visibility | None = None,
-        is_stored: bool = False,
-    ) -> bool:
-        """Record that a client asks for the song: retention spares it for `REQUESTED_S`.
-
-        An owner with a name knows the song from now on. With `PUBLIC` the song is not private any more. With
-        `PRIVATE` it becomes private unless another client knows it: it `is_stored` and was not private, or it
-        was requested a moment ago and was not private.
-
-        Return False, and record nothing, while it is being deleted. Raises `QueueFull`.
-        """
-
-    def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
-        """Return those of the songs that are private. A private song that was deleted remains one."""
-
-    def has_private_marks(self) -> bool:
-        """Return whether all private songs are known: the server has kept them since they were restored."""
-
-    def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
-        """Make these songs private, of a server that has lost its data."""
-
-    def begin_deletion(self, song_hash: str) -> bool:
-        """Let `request_song` wait while the song or a result of it is deleted, for `DELETION_S` at most.
-
-        Return False if it must stay: a client asked for it, or another keeper deletes it. Raises `QueueFull`.
-        """
-
-    def end_deletion(self, song_hash: str) -> None:
-        """End the deletion that this process began."""
-
-    def begin_removal(self, song_hash: str) -> bool:
-        """Let `request_song` wait while a private song is removed, for `DELETION_S` at most.
-
-        Unlike in `begin_deletion`, a client may have asked for the song a moment ago. The song stands among
-        `removals` from now on. `end_deletion` ends it.
-
-        Return False for a song that is not private, and for one that is being deleted.
-        """
-
-    def removals(self, *, older_than_s: float = 0.0) -> list[str]:
-        """Return the songs whose removal began so long ago, the oldest first."""
-
-    def forget_removal(self, song_hash: str) -> None:
-        """Take a song out of `removals`: nothing of it is left, or it was sent again."""
-
-    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
-        """Return those of the songs that this owner asked for."""
-
     def forget(self, job_id: str, *, state: JobState) -> None:
         """Forget the status of the job if it is in this state, which is an end."""
 
@@ -283,12 +215,6 @@ class JobQueue(Protocol):
 
     def reap(self) -> list[str]:
         """Requeue delayed jobs that are due and jobs of expired leases. Return the ids of the latter."""
-
-    def read_history(self, *, limit: int) -> HistoryBatch:
-        """Return the oldest entries of the history: each end of a job adds one."""
-
-    def trim_history(self, batch: HistoryBatch) -> None:
-        """Drop the entries of the batch, unless another keeper did. They are in the database."""
 
     def stale_fragments(self) -> list[Fragments]:
         """Return the fragments of ended attempts, which must be deleted from the store."""

@@ -59,7 +59,7 @@ def _guard(api: Blueprint, deps: Dependencies) -> None:
         if request.path.startswith(PREFIX):
             g.caller = identify()
             g.caller.require(Scope.READ if request.method in _READING else Scope.WRITE)
-            g.mask = check_visible(request.view_args or {}, caller=g.caller, queue=deps.queue)
+            g.mask = check_visible(request.view_args or {}, caller=g.caller, registry=deps.registry)
 
     @api.after_app_request
     def name_the_hidden_job(response: Response) -> Response:

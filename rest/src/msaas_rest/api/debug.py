@@ -23,7 +23,9 @@ def routes(deps: Dependencies) -> Blueprint:
         songs = [song.key for song in song_store.songs()]
         results = [result.key for result in song_store.results()]
         visible = set(
-            visible_jobs([*map(song_of, songs), *map(job_of, results)], caller=g.caller, queue=deps.queue)
+            visible_jobs(
+                [*map(song_of, songs), *map(job_of, results)], caller=g.caller, registry=deps.registry
+            )
         )
         return {
             "buckets": {

@@ -1,6 +1,5 @@
 """`GET /apiv1/history`: the separations that have ended, the latest first, page by page."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from msaas.errors import MalformedRequest
 from msaas.jobs import JobState, rfc3339
 from msaas.separations import Separation
 from msaas.songs import parse_id
+from msaas_rest.api.paging import parse_limit
 from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.api_keys import Scope
@@ -31,7 +31,7 @@ def routes(deps: Dependencies) -> Blueprint:
         g.caller.require(Scope.ADMIN)
         page = deps.catalogue.open().history.list_page(parse_query(request.args))
         visible = set(
-            visible_jobs([each.job_id for each in page.separations], caller=g.caller, queue=deps.queue)
+            visible_jobs([each.job_id for each in page.separations], caller=g.caller, registry=deps.registry)
         )
         shown = [_describe(each) for each in page.separations if each.job_id in visible]
         return {"separations": shown} | ({"next": page.next} if page.next else {})
@@ -57,7 +57,7 @@ def parse_query(query: Mapping[str, str]) -> "HistoryQuery":
         since=_time(query, "since"),
         until=_time(query, "until"),
         cursor=query.get("cursor", ""),
-        limit=_limit(query.get("limit", "")),
+        limit=parse_limit(query, default=DEFAULT_LIMIT, most=MAX_LIMIT),
     )
 
 
@@ -88,12 +88,6 @@ def _time(query: Mapping[str, str], name: str) -> float | None:
         raise MalformedRequest(
             f"Field `{name}` is not a time. Send RFC 3339, such as 2026-11-29T19:44:33Z."
         ) from None
-
-
-def _limit(text: str) -> int:
-    if text and (not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT):
-        raise MalformedRequest(f"Field `limit` must be a number from 1 to {MAX_LIMIT}.")
-    return int(text or DEFAULT_LIMIT)
 
 
 def _describe(each: Separation) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msaas.errors import JobNotFound
-from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.songs import source_of
 from msaas_rest.http.caller import Caller
 
@@ -31,18 +31,18 @@ class Mask:
         return body.replace(self._shown.encode(), self._hidden.encode())
 
 
-def visible_jobs(job_ids: Iterable[str], *, caller: Caller, queue: JobQueue) -> list[str]:
+def visible_jobs(job_ids: Iterable[str], *, caller: Caller, registry: SongRegistry) -> list[str]:
     """Return those of the jobs that the caller may see, in their order."""
     job_ids = list(job_ids)
-    private = queue.private_songs([source_of(job_id) for job_id in job_ids])
+    private = registry.private_songs([source_of(job_id) for job_id in job_ids])
     shown = [job_id for job_id in job_ids if source_of(job_id) not in private]
     if caller.sees_all:
         return shown
-    known = queue.known_songs(caller.name, [source_of(job_id) for job_id in shown])
+    known = registry.known_songs(caller.name, [source_of(job_id) for job_id in shown])
     return [job_id for job_id in shown if source_of(job_id) in known]
 
 
-def check_visible(arguments: dict[str, Any], *, caller: Caller, queue: JobQueue) -> Mask | None:
+def check_visible(arguments: dict[str, Any], *, caller: Caller, registry: SongRegistry) -> Mask | None:
     """Let a route answer for a job that the caller may not see as for one that does not exist.
 
     A caller that sees all songs but private ones could tell a hidden job from an unknown one by the error of
@@ -52,7 +52,7 @@ def check_visible(arguments: dict[str, Any], *, caller: Caller, queue: JobQueue)
         JobNotFound: the caller sees the songs of its name only, and this is the song of another one.
     """
     job_id = _job_of_route(arguments)
-    if job_id is None or visible_jobs([job_id], caller=caller, queue=queue):
+    if job_id is None or visible_jobs([job_id], caller=caller, registry=registry):
         return None
     if not caller.sees_all:
         raise JobNotFound(f"Job {job_id[:140]} is unknown. Send the song again.")

@@ -22,4 +22,9 @@ def deletions_of(deps: Dependencies) -> Deletions:
 def removal_of(deps: Dependencies) -> Removal:
     """Return the removal of private songs. Raises `DatabaseUnavailable`."""
     songs = deps.catalogue.open().songs
-    return Removal(queue=deps.queue, song_store=deps.uploads, is_referenced=songs.is_referenced)
+    return Removal(
+        queue=deps.queue,
+        registry=deps.registry,
+        song_store=deps.uploads,
+        is_referenced=songs.is_referenced,
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from msaas.errors import LoginRequired
-from msaas.queue.protocol import Visibility
+from msaas.queue.song_registry import Visibility
 
 if TYPE_CHECKING:
     from msaas_catalogue import Login

@@ -11,7 +11,7 @@ from msaas.queue.abilities import Abilities
 from msaas.queue.consumer import NEARLY_DONE, Claim, Result
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.outbox import delivery_id_of
-from msaas.queue.protocol import DELETION_S, EXHAUSTED
+from msaas.queue.protocol import EXHAUSTED
 from msaas.songs import source_of
 
 _LOOK_EVERY_S = 0.01
@@ -205,14 +205,11 @@ class InMemoryConsumer:
         queue.answer()
         record = queue.jobs.get(job_id)
         is_cancelled = record is not None and record.status.state is JobState.CANCELLED
-        if not is_cancelled or queue.deletions.get(song_hash, 0.0) > queue.clock():
-            return False
-        queue.deletions[song_hash] = queue.clock() + DELETION_S
-        return True
+        return is_cancelled and queue.registry.announce_deletion(song_hash)
 
     def end_cleanup(self, job_id: str) -> None:
         self._queue.answer()
-        self._queue.deletions.pop(source_of(job_id), None)
+        self._queue.registry.end_deletion(source_of(job_id))
 
     def deregister(self) -> None:
         queue, claims = self._queue, self._queue.claims[self._worker]

@@ -9,22 +9,18 @@ from msaas.errors import MalformedJob, QueueFull
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Fleet
-from msaas.queue.history import HistoryBatch
 from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.outbox import new_delivery_id
 from msaas.queue.protocol import (
-    DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
     MAX_REQUESTS,
-    REQUESTED_S,
     Cancellation,
     Depth,
     Listed,
     Memory,
     Request,
-    Visibility,
     anonymous_request,
     check_cancelled,
     payload_of,
@@ -159,79 +155,6 @@ class InMemoryQueue(Ledger):
         ]
         return {source_of(job_id) for job_id in map(_id_or_none, entries) if job_id}
 
-    def request_song(
-        self,
-        song_hash: str,
-        *,
-        owner: str = "",
-        visibility: Visibility | None = None,
-        is_stored: bool = False,
-    ) -> bool:
-        self.check_writable()
-        if self._lasts(self.deletions, song_hash):
-            return False
-        is_known = is_stored or self._lasts(self.requested, song_hash)
-        if visibility is Visibility.PUBLIC:
-            self.private.discard(song_hash)
-        if visibility is Visibility.PRIVATE and not is_known:
-            self.private.add(song_hash)
-        self.requested[song_hash] = self.clock() + REQUESTED_S
-        if owner:
-            self.songs[owner].add(song_hash)
-        return True
-
-    def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
-        self.answer()
-        return self.private.intersection(song_hashes)
-
-    def has_private_marks(self) -> bool:
-        self.answer()
-        return self.private_marks_are_complete
-
-    def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
-        self.check_writable()
-        self.private.update(song_hashes)
-        self.private_marks_are_complete = True
-
-    def begin_removal(self, song_hash: str) -> bool:
-        self.answer()
-        if song_hash not in self.private:
-            self.removal_times.pop(song_hash, None)
-            return False
-        self.removal_times.setdefault(song_hash, self.clock())
-        if self._lasts(self.deletions, song_hash):
-            return False
-        self.deletions[song_hash] = self.clock() + DELETION_S
-        return True
-
-    def removals(self, *, older_than_s: float = 0.0) -> list[str]:
-        self.answer()
-        latest = self.clock() - older_than_s
-        found = sorted((at, song_hash) for song_hash, at in self.removal_times.items() if at <= latest)
-        return [song_hash for _, song_hash in found]
-
-    def forget_removal(self, song_hash: str) -> None:
-        self.answer()
-        self.removal_times.pop(song_hash, None)
-
-    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
-        self.answer()
-        return self.songs[owner].intersection(song_hashes)
-
-    def begin_deletion(self, song_hash: str) -> bool:
-        self.check_writable()
-        if self._lasts(self.requested, song_hash) or self._lasts(self.deletions, song_hash):
-            return False
-        self.deletions[song_hash] = self.clock() + DELETION_S
-        return True
-
-    def _lasts(self, marks: dict[str, float], song_hash: str) -> bool:
-        return marks.get(song_hash, 0.0) > self.clock()
-
-    def end_deletion(self, song_hash: str) -> None:
-        self.answer()
-        self.deletions.pop(song_hash, None)
-
     def forget(self, job_id: str, *, state: JobState) -> None:
         self.answer()
         record = self.jobs.get(job_id)
@@ -279,15 +202,6 @@ class InMemoryQueue(Ledger):
             if until <= now - FORGET_WORKER_S:
                 del self.workers[worker]
         return returned
-
-    def read_history(self, *, limit: int) -> HistoryBatch:
-        self.answer()
-        return HistoryBatch(tuple(self.history[:limit]))
-
-    def trim_history(self, batch: HistoryBatch) -> None:
-        self.answer()
-        if batch.entries and self.history[:1] == [batch.entries[0]]:
-            del self.history[: len(batch.entries)]
 
     def stale_fragments(self) -> list[Fragments]:
         self.answer()

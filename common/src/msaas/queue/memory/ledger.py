@@ -13,8 +13,10 @@ from msaas.jobs import JobError, JobState, JobStatus
 from msaas.queue.abilities import Abilities
 from msaas.queue.history import options_json
 from msaas.queue.memory.fair_order import FairOrder
+from msaas.queue.memory.history import InMemoryHistory
 from msaas.queue.memory.outbox import InMemoryOutbox
-from msaas.queue.protocol import MAX_HISTORY, QueuePolicy, Request, encode_dead_letter
+from msaas.queue.memory.song_registry import InMemorySongRegistry
+from msaas.queue.protocol import QueuePolicy, Request, encode_dead_letter
 from msaas.separations import Separation
 
 
@@ -64,6 +66,8 @@ class Ledger:
         self.policy = policy
         self.clock = clock
         self.outbox = InMemoryOutbox(clock=clock, policy=policy)
+        self.registry = InMemorySongRegistry(clock=clock)
+        self.history = InMemoryHistory()
         self.line = FairOrder()
         self.delayed: dict[bytes, float] = {}
         self.jobs: dict[str, Record] = {}
@@ -73,24 +77,12 @@ class Ledger:
         self.workers: dict[str, float] = {}
         #: By task: when its lock expires.
         self.locks: dict[str, float] = {}
-        #: By song: until when it stays, and until when it is being deleted.
-        self.requested: dict[str, float] = {}
-        self.deletions: dict[str, float] = {}
-        #: By owner with a name: the songs it sent.
-        self.songs: defaultdict[str, set[str]] = defaultdict(set)
-        #: Songs that only accounts sent, and whether all of them are known.
-        self.private: set[str] = set()
-        self.private_marks_are_complete = False
-        #: By song without references: the time at which its removal began.
-        self.removal_times: dict[str, float] = {}
         #: By job: the time of its latest request.
         self.listed: dict[str, float] = {}
         #: By worker.
         self.abilities: dict[str, Abilities] = {}
         #: By tag of the attempt.
         self.fragments: dict[str, Fragments] = {}
-        #: Oldest first.
-        self.history: list[bytes] = []
         #: Newest first.
         self.dead_letters: list[dict[str, object]] = []
 
@@ -167,8 +159,7 @@ class Ledger:
             error_code=status.error.code if status.error else "",
             audio_s=status.duration_s,
         )
-        self.history.append(separation.encode())
-        del self.history[:-MAX_HISTORY]
+        self.history.add(separation)
 
     def push_dead_letter(self, payload: bytes, *, reason: str) -> None:
         self.dead_letters.insert(0, json.loads(encode_dead_letter(payload, reason)))

@@ -14,7 +14,7 @@ from msaas.queue.abilities import Abilities
 from msaas.queue.consumer import NEARLY_DONE, Claim, Result
 from msaas.queue.history import options_json
 from msaas.queue.outbox import delivery_id_of
-from msaas.queue.protocol import DELETION_S, EXHAUSTED, QueuePolicy, encode_dead_letter
+from msaas.queue.protocol import EXHAUSTED, QueuePolicy, encode_dead_letter
 from msaas.queue.redis.clients import (
     BLOCK_S,
     BLOCKING_TIMEOUT_S,
@@ -26,6 +26,7 @@ from msaas.queue.redis.clients import (
 from msaas.queue.redis.fields import callback_json, error_json, limits_json, text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
+from msaas.queue.song_registry import DELETION_S
 from msaas.songs import source_of
 
 

@@ -1,6 +1,5 @@
 """The reliable queue on Redis, except for the worker's side: enqueue, ask, reap."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,22 +9,19 @@ import redis
 from msaas.fragments import Fragments
 from msaas.jobs import Job, JobState, JobStatus
 from msaas.queue.abilities import Abilities, Fleet
-from msaas.queue.history import HistoryBatch, options_json
+from msaas.queue.history import options_json
 from msaas.queue.outbox import check_callback_room, new_delivery_id
 from msaas.queue.protocol import (
     DEAD_LETTER_PAYLOAD_BYTES,
-    DELETION_S,
     EXHAUSTED,
     FORGET_WORKER_S,
     MAX_POSITION,
-    REQUESTED_S,
     Cancellation,
     Depth,
     Listed,
     Memory,
     QueuePolicy,
     Request,
-    Visibility,
     anonymous_request,
     check_cancelled,
     payload_of,
@@ -37,11 +33,6 @@ from msaas.queue.redis.fields import callback_json, error_json, id_or_none, limi
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
 from msaas.songs import source_of
-
-#: Stands in the set of private songs when it is complete. A server that lost its data has lost it as well.
-_ALL_PRIVATE_SONGS = "complete"
-#: Songs in a step.
-_BATCH = 1000
 
 
 class RedisQueue:
@@ -240,101 +231,6 @@ class RedisQueue:
             )
         return {source_of(job_id) for entry in entries if (job_id := id_or_none(entry))}
 
-    def request_song(
-        self,
-        song_hash: str,
-        *,
-        owner: str = "",
-        visibility: Visibility | None = None,
-        is_stored: bool = False,
-    ) -> bool:
-        keys = self._keys
-        with our_errors():
-            requested = self._scripts.call(
-                "request_song",
-                keys={
-                    **self._deletion_keys(song_hash),
-                    "owner_songs": keys.sent(owner),
-                    "private_songs": keys.private_songs,
-                },
-                args={
-                    "ttl": REQUESTED_S,
-                    "song_hash": song_hash,
-                    "owner": owner,
-                    "visibility": visibility.value if visibility else "",
-                    "is_stored": int(is_stored),
-                },
-            )
-        return bool(requested)
-
-    def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
-        if not song_hashes:
-            return set()
-        with our_errors():
-            found = self._redis.smismember(self._keys.private_songs, list(song_hashes))
-        return {song for song, is_private in zip(song_hashes, found, strict=True) if is_private}
-
-    def has_private_marks(self) -> bool:
-        return bool(self.private_songs([_ALL_PRIVATE_SONGS]))
-
-    def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
-        # The mark of a complete set comes last.
-        songs = [*song_hashes, _ALL_PRIVATE_SONGS]
-        with our_errors():
-            for start in range(0, len(songs), _BATCH):
-                self._scripts.call(
-                    "restore_private_marks",
-                    keys={"private_songs": self._keys.private_songs},
-                    args={"songs": json.dumps(songs[start : start + _BATCH])},
-                )
-
-    def begin_removal(self, song_hash: str) -> bool:
-        keys = self._keys
-        with our_errors():
-            begun = self._scripts.call(
-                "begin_removal",
-                keys={
-                    "private_songs": keys.private_songs,
-                    "removals": keys.removals,
-                    "deletion": keys.deletion(song_hash),
-                },
-                args={"song_hash": song_hash, "ttl": DELETION_S},
-            )
-        return bool(begun)
-
-    def removals(self, *, older_than_s: float = 0.0) -> list[str]:
-        with our_errors():
-            found = self._scripts.call(
-                "removals", keys={"removals": self._keys.removals}, args={"age": older_than_s}
-            )
-        return [text(song_hash) for song_hash in found]
-
-    def forget_removal(self, song_hash: str) -> None:
-        with our_errors():
-            self._redis.zrem(self._keys.removals, song_hash)
-
-    def begin_deletion(self, song_hash: str) -> bool:
-        with our_errors():
-            begun = self._scripts.call(
-                "begin_deletion", keys=self._deletion_keys(song_hash), args={"ttl": DELETION_S}
-            )
-        return bool(begun)
-
-    def _deletion_keys(self, song_hash: str) -> dict[str, str]:
-        keys = self._keys
-        return {"requested": keys.requested(song_hash), "deletion": keys.deletion(song_hash)}
-
-    def end_deletion(self, song_hash: str) -> None:
-        with our_errors():
-            self._redis.delete(self._keys.deletion(song_hash))
-
-    def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
-        if not song_hashes:
-            return set()
-        with our_errors():
-            times = self._redis.zmscore(self._keys.sent(owner), song_hashes)
-        return {song for song, at in zip(song_hashes, times, strict=True) if at is not None}
-
     def forget(self, job_id: str, *, state: JobState) -> None:
         with our_errors():
             self._scripts.call("forget", keys={"job": self._keys.job(job_id)}, args={"state": state.value})
@@ -431,20 +327,6 @@ class RedisQueue:
                 },
             )
         return [text(job_id) for job_id in returned]
-
-    def read_history(self, *, limit: int) -> HistoryBatch:
-        with our_errors():
-            return HistoryBatch(tuple(self._redis.lrange(self._keys.history, 0, limit - 1)))
-
-    def trim_history(self, batch: HistoryBatch) -> None:
-        if not batch.entries:
-            return
-        with our_errors():
-            self._scripts.call(
-                "trim_history",
-                keys={"history": self._keys.history},
-                args={"first": batch.entries[0], "count": len(batch.entries)},
-            )
 
     def stale_fragments(self) -> list[Fragments]:
         with our_errors():

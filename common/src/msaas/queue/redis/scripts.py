@@ -12,7 +12,8 @@ from typing import Any
 
 from redis.commands.core import Script
 
-from msaas.queue.protocol import MAX_HISTORY, MAX_LISTED_JOBS, MAX_REQUESTS
+from msaas.queue.history import MAX_HISTORY
+from msaas.queue.protocol import MAX_LISTED_JOBS, MAX_REQUESTS
 from msaas.queue.redis.clients import Client
 from msaas.queue.redis.keys import Keys
 

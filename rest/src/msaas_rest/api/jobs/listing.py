@@ -9,6 +9,8 @@ from typing import Any
 from msaas.errors import MalformedRequest
 from msaas.jobs import JobState, JobStatus
 from msaas.queue.protocol import JobQueue, Listed
+from msaas.queue.song_registry import SongRegistry
+from msaas_rest.api.paging import parse_limit
 from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.http.caller import Caller
 
@@ -36,11 +38,8 @@ def parse_page(query: Mapping[str, str]) -> Page:
     Raises:
         MalformedRequest: one of them is invalid.
     """
-    limit = query.get("limit", "") or str(DEFAULT_LIMIT)
-    if not re.fullmatch(r"[0-9]{1,9}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
-        raise MalformedRequest(f"Field `limit` must be a number from 1 to {MAX_LIMIT}.")
     return Page(
-        limit=int(limit),
+        limit=parse_limit(query, default=DEFAULT_LIMIT, most=MAX_LIMIT),
         before=_parse_cursor(query.get("cursor", "")),
         states=_states(query.get("state", "")),
     )
@@ -62,11 +61,11 @@ def _states(text: str) -> frozenset[JobState]:
         raise MalformedRequest(f"Field `state` has an unknown state. Known are {states}.") from None
 
 
-def list_jobs(page: Page, *, caller: Caller, queue: JobQueue) -> dict[str, Any]:
+def list_jobs(page: Page, *, caller: Caller, queue: JobQueue, registry: SongRegistry) -> dict[str, Any]:
     """Return `{"jobs": [job objects]}`, with the cursor `next` if there may be further ones."""
     found: list[JobStatus] = []
     last, read = page.before, 0
-    for listed, status in _statuses(page.before, caller=caller, queue=queue):
+    for listed, status in _statuses(page.before, caller=caller, queue=queue, registry=registry):
         last, read = listed, read + 1
         if status and (not page.states or status.state in page.states):
             found.append(status)
@@ -80,11 +79,11 @@ def list_jobs(page: Page, *, caller: Caller, queue: JobQueue) -> dict[str, Any]:
 
 
 def _statuses(
-    before: Listed | None, *, caller: Caller, queue: JobQueue
+    before: Listed | None, *, caller: Caller, queue: JobQueue, registry: SongRegistry
 ) -> Iterator[tuple[Listed, JobStatus | None]]:
     """Yield the listed jobs with their status, None for one that the caller may not see."""
     while batch := queue.list_jobs(before=before, limit=_BATCH):
-        visible = visible_jobs([each.job_id for each in batch], caller=caller, queue=queue)
+        visible = visible_jobs([each.job_id for each in batch], caller=caller, registry=registry)
         statuses = dict(zip(visible, queue.statuses(visible), strict=True))
         for listed in batch:
             yield listed, _status_of(listed, statuses)

@@ -28,11 +28,15 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/queue")
     def list_queue() -> dict[str, Any]:
-        return list_waiting(waiting.parse_page(request.args), caller=g.caller, queue=queue)
+        return list_waiting(
+            waiting.parse_page(request.args), caller=g.caller, queue=queue, registry=deps.registry
+        )
 
     @blueprint.get("/jobs")
     def list_latest() -> dict[str, Any]:
-        return list_jobs(listing.parse_page(request.args), caller=g.caller, queue=queue)
+        return list_jobs(
+            listing.parse_page(request.args), caller=g.caller, queue=queue, registry=deps.registry
+        )
 
     @blueprint.get("/job/<job_id>")
     def show_job(job_id: str) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from typing import Any
 
 from msaas.errors import MalformedRequest
 from msaas.queue.protocol import JobQueue
+from msaas.queue.song_registry import SongRegistry
+from msaas_rest.api.paging import parse_limit
 from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.http.caller import Caller
 
 #: Also the default. A page of ids takes less than 100 kB.
 MAX_LIMIT = 1000
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_CURSOR = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,18 @@ def parse_page(query: Mapping[str, str]) -> Page:
     Raises:
         MalformedRequest: one of them is invalid.
     """
-    limit = _number(query, "limit", default=MAX_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        raise MalformedRequest(f"Field `limit` must be a number from 1 to {MAX_LIMIT}.")
-    return Page(offset=_number(query, "cursor", default=0), limit=limit)
+    cursor = query.get("cursor", "") or "0"
+    if not _CURSOR.fullmatch(cursor):
+        raise MalformedRequest("Field `cursor` is not the `next` of another page.")
+    return Page(offset=int(cursor), limit=parse_limit(query, default=MAX_LIMIT, most=MAX_LIMIT))
 
 
-def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
-    text = query.get(name, "")
-    if text and not _NUMBER.fullmatch(text):
-        raise MalformedRequest(f"Field `{name}` is not a number.")
-    return int(text) if text else default
-
-
-def list_waiting(page: Page, *, caller: Caller, queue: JobQueue) -> dict[str, Any]:
+def list_waiting(page: Page, *, caller: Caller, queue: JobQueue, registry: SongRegistry) -> dict[str, Any]:
     """Return `{"queue": [ids]}` of the jobs that the caller may see, with the cursor `next` if others wait.
 
     The cursor is the position after the page. Jobs that start meanwhile move the others forward.
     """
-    ids = visible_jobs(queue.waiting(offset=page.offset, limit=page.limit), caller=caller, queue=queue)
+    waiting = queue.waiting(offset=page.offset, limit=page.limit)
+    ids = visible_jobs(waiting, caller=caller, registry=registry)
     end = page.offset + page.limit
     return {"queue": ids} | ({"next": str(end)} if queue.depth().waiting > end else {})

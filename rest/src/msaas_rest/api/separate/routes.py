@@ -55,7 +55,7 @@ def routes(deps: Dependencies) -> Blueprint:
             "key_name": g.caller.name,
         }
         if form.song_hash:
-            check_song_visible(form.song_hash, caller=g.caller, queue=deps.queue)
+            check_song_visible(form.song_hash, caller=g.caller, registry=deps.registry)
             return _present(submitter.submit_hash(HashSubmission(song_hash=form.song_hash, **order)))
         max_bytes = settings.max_upload_bytes
         song = form.song or open_url(
@@ -72,7 +72,7 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.route("/song/<song>", methods=["HEAD"])
     def head_song(song: str) -> Response:
         found = find_known_song(
-            parse_song_hash(song), caller=g.caller, queue=deps.queue, songs=deps.song_store
+            parse_song_hash(song), caller=g.caller, registry=deps.registry, songs=deps.song_store
         )
         response = Response(content_type="application/octet-stream")
         response.content_length = found.size_bytes
@@ -84,6 +84,7 @@ def routes(deps: Dependencies) -> Blueprint:
 def submitter_of(deps: Dependencies) -> Submitter:
     return Submitter(
         queue=deps.queue,
+        registry=deps.registry,
         outbox=deps.outbox,
         song_store=deps.song_store,
         uploads=deps.uploads,

@@ -13,7 +13,8 @@ from msaas.jobs import Callback, Job, JobState
 from msaas.logs import bind_log, get_logger
 from msaas.queue.abilities import FFMPEG, Fleet
 from msaas.queue.outbox import Outbox
-from msaas.queue.protocol import ANONYMOUS, JobQueue, Request, Visibility, queue_full
+from msaas.queue.protocol import ANONYMOUS, JobQueue, Request, queue_full
+from msaas.queue.song_registry import SongRegistry, Visibility
 from msaas.recipe import Recipe
 from msaas.songs import song_hash_of
 from msaas.storage.song_store import SongStore
@@ -93,6 +94,7 @@ class Submitter:
     """
 
     queue: JobQueue
+    registry: SongRegistry
     outbox: Outbox
     song_store: SongStore
     uploads: SongStore
@@ -168,7 +170,7 @@ class Submitter:
         """Raises `TooBusy` while the song is deleted, `QueueFull`, `QueueUnavailable`."""
         until = time.monotonic() + self.deletion_wait_s
         is_stored = order.visibility is Visibility.PRIVATE and self.song_store.knows(song_hash)
-        while not self.queue.request_song(
+        while not self.registry.request_song(
             song_hash, owner=order.key_name, visibility=order.visibility, is_stored=is_stored
         ):
             if time.monotonic() > until:
