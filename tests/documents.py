@@ -20,6 +20,7 @@ from rest.tests.service import start_service
 from rest.tests.song_site import SongSite, file
 
 from msaas.background import spawn
+from msaas.bootstrap import open_history_queue
 from msaas.models import STARTER
 from msaas.queue.protocol import QueuePolicy
 from msaas.queue.redis.clients import RedisAddress
@@ -181,8 +182,9 @@ def _running_service(folder: Path, *, redis: RedisAddress) -> Iterator[str]:
 
 
 def _keep_history(deps: Dependencies, stopping: threading.Event) -> None:
+    queue = open_history_queue(deps.settings)
     while not stopping.wait(0.1):
-        move_history(deps.queue, deps.catalogue.open().history)
+        move_history(queue, deps.catalogue.open().history)
 
 
 @contextmanager
