@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 import msaas.metrics
 from msaas.queue.memory import InMemoryQueue
 from msaas_local.demo import Row, format_table
+from msaas_local.history_table import format_history
 from msaas_local.processes import Connection, Process, list_processes
 from msaas_local.settings import LocalSettings
 from msaas_local.start_report import StartReport
@@ -292,6 +293,7 @@ def test_readme_shows_the_table_of_the_demo() -> None:
     block = read_starts()[0]
     rows = re.findall(r"^(\S+\.mp3) +(\w+) +([\d.]+)  (\S+)$", block, flags=re.MULTILINE)
     assert len(rows) == 8
-    assert block.endswith(
-        format_table([Row(song, stem, float(seconds), Path(file)) for song, stem, seconds, file in rows])
-    )
+    table = format_table([Row(song, stem, float(seconds), Path(file)) for song, stem, seconds, file in rows])
+    history = block.partition(table)[2].split()
+    assert history[:8] == format_history([]).split()
+    assert len(history) > 8

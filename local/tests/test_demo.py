@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from msaas_local.demo import Row, describe_job, find_songs, format_table, save_stem, send_samples
+from msaas_local.history_table import format_history, wait_for_history
 from msaas_local.ports import free_port
 
 
@@ -20,6 +21,25 @@ def test_table_has_a_line_for_each_stem() -> None:
         "song                     stem      seconds  file\n"
         "engine-room.mp3          vocals        3.1  output/engine-room/vocals.mp3\n"
         "night-train.mp3          drums           -  output/night-train/drums.mp3\n"
+    )
+
+
+def test_history_has_a_line_for_each_separation() -> None:
+    row = {
+        "songhash": "077dd328c409" + "0" * 52,
+        "state": "done",
+        "model": "starter",
+        "device": "cpu",
+        "attempts": 1,
+        "audio_s": 18.051,
+        "work_s": 10.66,
+        "finished_at": "2026-11-29T19:44:34.500Z",
+    }
+    failed = {**row, "state": "failed", "model": None, "device": None, "audio_s": None, "attempts": 3}
+    assert format_history([row, failed]) == (
+        "history        state   model    device  attempts  audio   work    finished\n"
+        "077dd328c409…  done    starter  cpu     1         18.1 s  10.7 s  2026-11-29T19:44:34.500Z\n"
+        "077dd328c409…  failed  -        -       3         -       10.7 s  2026-11-29T19:44:34.500Z\n"
     )
 
 
@@ -76,6 +96,10 @@ def url() -> Iterator[str]:
 def test_stem_that_is_not_served_is_named(url: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"Stem bass of song\.mp3 was not saved: 404 Client Error"):
         save_stem("a" * 64, "bass", song=Path("song.mp3"), url=url, folder=tmp_path)
+
+
+def test_history_that_cannot_be_read_is_empty(url: str) -> None:
+    assert wait_for_history(url, ["a" * 64], timeout_s=0.0) == []
 
 
 def test_stem_of_a_lost_server_is_named(tmp_path: Path) -> None:

@@ -151,3 +151,6 @@ def test_demo_reports_its_start_and_saves_the_stems(tmp_path: Path) -> None:
         assert any(line.startswith(f"[msaas] {song.name}: separated by starter on ") for line in lines)
         for stem in STEMS:
             assert (ROOT / "output" / song.stem / f"{stem}.mp3").stat().st_mtime > time.time() - 300
+        assert any(
+            line.startswith(f"{song_hash(song.read_bytes())[:12]}…  done   starter  ") for line in lines
+        )

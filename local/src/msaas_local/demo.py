@@ -16,6 +16,7 @@ from tqdm import tqdm
 from msaas.jobs import JobState
 from msaas.lifecycle import stop_on_signals
 from msaas.songs import song_hash
+from msaas_local.history_table import format_history, wait_for_history
 from msaas_local.ports import preferred_or_free
 from msaas_local.settings import LocalSettings
 from msaas_local.stack import Stack, running_stack, say, sleep_and_watch
@@ -51,7 +52,8 @@ def _run(settings: LocalSettings, stopping: threading.Event) -> int:
         say(f"sending {len(songs)} songs of data/ with sample-requests.py")
         send_samples(stack.settings.url)
         rows = [row for song in songs for row in _separate(song, stack, stopping)]
-    sys.stdout.write(format_table(rows))
+        history = wait_for_history(stack.settings.url, [song_hash(song.read_bytes()) for song in songs])
+    sys.stdout.write(f"{format_table(rows)}\n{format_history(history)}")
     return 0 if rows and {row.song for row in rows} == {song.name for song in songs} else 1
 
 
