@@ -13,6 +13,7 @@ import tokenize
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "training")
@@ -97,7 +98,9 @@ def measure_code(root: Path, folders: Iterable[str]) -> Measure:
 
 def read_code(root: Path, folders: Iterable[str]) -> str:
     """Return the docstrings and comments in these folders and files."""
-    return "\n".join(text for folder in folders for text in _code_prose(root / folder))
+    return "\n".join(
+        text for folder in folders for file in _files(root / folder) for text in _code_prose(file)
+    )
 
 
 def measure_document(path: Path) -> Measure:
@@ -125,15 +128,17 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _code_prose(place: Path) -> Iterator[str]:
-    files = [place] if place.is_file() else sorted(file for file in place.glob("**/*") if file.is_file())
-    for file in files:
-        if file.suffix == ".py":
-            source = file.read_text(encoding="utf-8")
-            yield from _docstrings(source)
-            yield from _comments(source)
-        elif pattern := _COMMENTS.get(file.suffix) or _COMMENTS.get(file.name):
-            yield from pattern.findall(file.read_text(encoding="utf-8"))
+def _files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(file for file in place.glob("**/*") if file.is_file())
+
+
+@cache
+def _code_prose(file: Path) -> list[str]:
+    if file.suffix == ".py":
+        source = file.read_text(encoding="utf-8")
+        return [*_docstrings(source), *_comments(source)]
+    pattern = _COMMENTS.get(file.suffix) or _COMMENTS.get(file.name)
+    return pattern.findall(file.read_text(encoding="utf-8")) if pattern else []
 
 
 def _docstrings(source: str) -> Iterator[str]:
