@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from common.tests.frames import FRAME
+from common.tests.frames import FRAME, LAYER_2
 from msaas.errors import LeaseLost, MalformedStemTar, StemTooLarge
 from msaas.songs import song_hash
 from msaas.stem_tar import TAR_STEMS, StemTar, TarLimits, read_stem_tar
@@ -408,8 +408,15 @@ def test_damaged_header_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x", b"RIFF" + bytes(40_000), os.urandom(40_000), b"ID3\4\0\0\0\0\x10\0" + bytes(3000)],
-    ids=["empty", "short", "wav", "random", "tag"],
+    [
+        b"",
+        b"x",
+        b"RIFF" + bytes(40_000),
+        os.urandom(40_000),
+        b"ID3\4\0\0\0\0\x10\0" + bytes(3000),
+        96 * LAYER_2,
+    ],
+    ids=["empty", "short", "wav", "random", "tag", "layer II"],
 )
 def test_stem_that_is_not_an_mp3_is_refused(folder: Path, content: bytes) -> None:
     with pytest.raises(MalformedStemTar, match="'drums' is not an MP3"):
