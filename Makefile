@@ -15,6 +15,8 @@ IMAGES := rest worker worker-gpu keeper logs
 AUDITED := rest worker keeper logs torch-cuda dev training
 STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start services some hundred times: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean

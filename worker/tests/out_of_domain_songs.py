@@ -1,6 +1,7 @@
 """Three songs that are unlike the training songs: without soundfonts, speech engines and vocoder."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ _SAMPLES = int(SONG_S * SAMPLE_RATE_HZ)
 _VOWELS_HZ = ((800, 1150), (400, 2000), (300, 2300), (450, 800), (325, 700))
 
 
-def songs() -> dict[str, NDArray[np.float32]]:
-    """Return the stems of each song, `[4, 2, samples]`: drums, bass, other, vocals."""
-    return {"campfire": make_campfire(), "arcade": make_arcade(), "garage": make_garage()}
+@cache
+def make_song(name: str) -> NDArray[np.float32]:
+    """Return the stems of a song of `SONGS`, `[4, 2, samples]`: drums, bass, other, vocals."""
+    return _MAKERS[name]()
 
 
 def make_campfire() -> NDArray[np.float32]:
@@ -185,3 +187,7 @@ def _vowel(pitch: int, *, index: int, length_s: float) -> Wave:
         weight = sum(1 / (1 + ((order * frequency - centre) / 110) ** 2) for centre in formants) + 0.02
         out += weight / order**0.5 * np.sin(2 * np.pi * order * phase)
     return out * np.clip(time / 0.04, 0, 1) * np.clip(time[::-1] / 0.06, 0, 1)
+
+
+_MAKERS = {"campfire": make_campfire, "arcade": make_arcade, "garage": make_garage}
+SONGS = tuple(_MAKERS)

@@ -12,7 +12,8 @@ import torch
 from demucs.apply import apply_model
 from demucs.hf import load_safetensors_model
 from safetensors import safe_open
-from worker.tests import out_of_domain_songs
+from worker.tests.out_of_domain_songs import SONGS as OUT_OF_DOMAIN_SONGS
+from worker.tests.out_of_domain_songs import make_song
 from worker.tests.stem_quality import correlation, crest_db, sdr_db, separate, share_below
 
 from msaas_worker.separators.starter.loader import WEIGHTS, load_starter
@@ -27,7 +28,6 @@ MAX_BYTES = 6_000_000
 #: Seconds of song a CPU second, by arithmetic. A processor without AVX-512 runs float32: an AMD EPYC with
 #: AVX2 reaches 2.3 to 2.8.
 LEAST_SPEED = {"float32": 1.5, "bfloat16": 5.0}
-OUT_OF_DOMAIN_SONGS = out_of_domain_songs.songs()
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_speed_of_starter_reaches_that_of_its_arithmetic(tmp_path):
 @pytest.fixture(scope="module", params=OUT_OF_DOMAIN_SONGS)
 def out_of_domain_stems(request, separator):
     """The stems of music made without soundfonts and speech engines."""
-    return separate(OUT_OF_DOMAIN_SONGS[request.param].sum(0), separator=separator)
+    return separate(make_song(request.param).sum(0), separator=separator)
 
 
 @pytest.mark.long
@@ -183,8 +183,8 @@ def test_bass_of_out_of_domain_songs_is_below_200_hz(out_of_domain_stems):
 @pytest.mark.parametrize("song", OUT_OF_DOMAIN_SONGS)
 def test_vocals_of_out_of_domain_songs_contain_the_voice(separator, song):
     """The share of the singer's energy; in all three songs the singer is as loud as each other stem."""
-    singer = OUT_OF_DOMAIN_SONGS[song][3]
-    vocals = separate(OUT_OF_DOMAIN_SONGS[song].sum(0), separator=separator)[3]
+    singer = make_song(song)[3]
+    vocals = separate(make_song(song).sum(0), separator=separator)[3]
     held = (vocals * singer).sum() / (singer**2).sum()
     assert held**2 > 0.18
     assert sdr_db(singer, vocals) > 3.5
