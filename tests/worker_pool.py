@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +87,16 @@ class WorkerPool:
     def busy(self) -> list[WorkerProcess]:
         """Return the living quick workers that claimed a job."""
         return [each for each in self.alive() if (self.claims / str(each.process.pid)).exists()]
+
+    def kill_busy(self, *, kills: int, until: Callable[[], bool]) -> int:
+        """Kill quick workers during their jobs, at random, until the condition holds. Return their number."""
+        chance, killed = random.Random(7), 0
+        while killed < kills and not until():
+            time.sleep(chance.uniform(0.1, 1.0))
+            if busy := self.busy():
+                chance.choice(busy).kill()
+                killed += 1
+        return killed
 
     def keep(self, number: int, **settings: str) -> None:
         """Keep this number of workers alive from now on."""

@@ -59,7 +59,7 @@ def shift_times(client: Any, keys: Keys, seconds: float) -> None:
         for field in ("lease_until", "created_at", "enqueued_at"):
             if at := client.hget(job, field):
                 client.hset(job, field, float(at) - seconds)
-    for pattern in (keys.lock("*"), keys.requested("*"), keys.deletion("*")):
+    for pattern in (keys.lock("*"), keys.requested("*"), keys.deletion("*"), keys.published("*")):
         for mark in client.scan_iter(pattern):
             client.pexpire(mark, max(1, client.pttl(mark) - int(1000 * seconds)))
 

@@ -11,6 +11,7 @@ from msaas.queue.memory import InMemoryOutbox, InMemoryQueue, InMemorySongRegist
 from msaas.queue.memory.idempotency import InMemoryIdempotency
 from msaas.queue.protocol import JobQueue
 from msaas.queue.song_registry import SongRegistry
+from msaas.queue.songs import SongQueue
 from msaas.songs import ID_PATTERN
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore, StoredObject
@@ -30,6 +31,7 @@ def client_on(
     queue: JobQueue | None = None,
     registry: SongRegistry | None = None,
     catalogue: Catalogue | None = None,
+    song_queue: SongQueue | None = None,
     **settings: Any,
 ) -> FlaskClient:
     """Return a client of an app with these settings. `store_dir` among them replaces the in-memory store."""
@@ -42,6 +44,7 @@ def client_on(
         song_store=in_memory,
         idempotency=InMemoryIdempotency(),
         catalogue=catalogue,
+        song_queue=song_queue,
     )
     app = create_app(deps)
     check_replies(app)

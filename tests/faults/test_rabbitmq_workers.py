@@ -1,7 +1,6 @@
 """Workers without a store: songs of a real RabbitMQ, results to a backend, processes that are killed."""
 
 import json
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -135,16 +134,6 @@ def song_pool(classic: SongSystem, tmp_path: Path) -> Iterator[WorkerPool]:
 # B1
 
 
-def kill_busy_workers(pool: WorkerPool, *, kills: int, until: Callable[[], bool]) -> int:
-    chance, killed = random.Random(7), 0
-    while killed < kills and not until():
-        time.sleep(chance.uniform(0.1, 1.0))
-        if busy := pool.busy():
-            chance.choice(busy).kill()
-            killed += 1
-    return killed
-
-
 def survive_random_kills(
     system: SongSystem, pool: WorkerPool, reference: Reference, *, songs: int, workers: int
 ) -> str:
@@ -152,7 +141,7 @@ def survive_random_kills(
     began = time.monotonic()
     # A kill counts as an attempt: chance must not use up the attempts of a good song.
     pool.keep(workers, ENGINE_PACE="1", MAX_ATTEMPTS="50")
-    kills = kill_busy_workers(pool, kills=songs // 4, until=lambda: set(names) <= set(system.backend.songs))
+    kills = pool.kill_busy(kills=songs // 4, until=lambda: set(names) <= set(system.backend.songs))
     system.wait_for(*names, timeout_s=60 + 6 * songs)
     took_s = time.monotonic() - began
     system.assert_stored(names, reference)

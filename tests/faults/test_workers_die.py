@@ -1,6 +1,5 @@
 """Workers are killed at random and at every step: no song is lost, stuck or half stored."""
 
-import random
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -39,18 +38,6 @@ def assert_all_done(system: System, ids: list[str], reference: Reference) -> Non
 # R1
 
 
-def kill_busy_workers(pool: WorkerPool, until: Callable[[], bool], *, kills: int) -> int:
-    """Kill workers during their jobs, at random; return the number of kills."""
-    chance = random.Random(7)
-    killed = 0
-    while killed < kills and not until():
-        time.sleep(chance.uniform(0.1, 1.0))
-        if busy := pool.busy():
-            chance.choice(busy).kill()
-            killed += 1
-    return killed
-
-
 def survive_random_kills(
     system: System, pool: WorkerPool, reference: Reference, *, jobs: int, workers: int
 ) -> str:
@@ -61,7 +48,7 @@ def survive_random_kills(
     pool.start_keeper(ready=False, **attempts)
     pool.keep(workers, ENGINE_PACE="1", **attempts)
     began = time.monotonic()
-    kills = kill_busy_workers(pool, lambda: all(map(system.has_ended, ids)), kills=jobs // 4)
+    kills = pool.kill_busy(kills=jobs // 4, until=lambda: all(map(system.has_ended, ids)))
     system.wait_for_ends(*ids, timeout_s=60 + 6 * jobs)
     slowest_s = max(recoveries_s(pool))
     pool.stop_keeping()

@@ -20,6 +20,10 @@ class Visibility(StrEnum):
     PRIVATE = "private"
 
 
+#: A song that was published to a broker is not published again for so long, unless its result is refused.
+PUBLISHED_S = 600
+
+
 class SongRegistry(Protocol):
     """Every method raises `QueueUnavailable`."""
 
@@ -72,6 +76,15 @@ class SongRegistry(Protocol):
 
     def removals(self, *, older_than_s: float = 0.0) -> list[str]:
         """Return the songs whose removal began so long ago, the oldest first."""
+
+    def note_publication(self, song_hash: str) -> None:
+        """Record that the broker has the song, for `PUBLISHED_S`. Raises `QueueFull`."""
+
+    def is_published(self, song_hash: str) -> bool:
+        """Return whether the broker got the song a while ago."""
+
+    def forget_publication(self, song_hash: str) -> None:
+        """Let the next upload publish the song again."""
 
     def forget_removal(self, song_hash: str) -> None:
         """Take a song out of `removals`: nothing of it is left, or it was sent again."""

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from msaas.errors import QueueFull, QueueUnavailable
-from msaas.queue.song_registry import DELETION_S, REQUESTED_S, Visibility
+from msaas.queue.song_registry import DELETION_S, PUBLISHED_S, REQUESTED_S, Visibility
 
 
 class InMemorySongRegistry:
@@ -29,6 +29,8 @@ class InMemorySongRegistry:
         #: By song: until when it stays, and until when it is being deleted.
         self._requested: dict[str, float] = {}
         self._deletions: dict[str, float] = {}
+        #: By song: until when it is not published again.
+        self._published: dict[str, float] = {}
 
     def request_song(
         self,
@@ -97,6 +99,18 @@ class InMemorySongRegistry:
         latest = self._clock() - older_than_s
         found = sorted((at, song_hash) for song_hash, at in self.removal_times.items() if at <= latest)
         return [song_hash for _, song_hash in found]
+
+    def note_publication(self, song_hash: str) -> None:
+        self._check_writable()
+        self._published[song_hash] = self._clock() + PUBLISHED_S
+
+    def is_published(self, song_hash: str) -> bool:
+        self._answer()
+        return self._lasts(self._published, song_hash)
+
+    def forget_publication(self, song_hash: str) -> None:
+        self._answer()
+        self._published.pop(song_hash, None)
 
     def forget_removal(self, song_hash: str) -> None:
         self._answer()

@@ -106,6 +106,10 @@ class Keys:
         """A value without meaning. Retention deletes the song, or a result of it."""
         return f"{self.waiting}:deletion:{song_hash}"
 
+    def published(self, song_hash: str) -> str:
+        """A value without meaning. The song was published to a broker, and is not published again."""
+        return f"{self.waiting}:published:{song_hash}"
+
     def idempotent(self, record: str) -> str:
         """A request with an idempotency key, as JSON: its digest, and its reply once there is one."""
         return f"{self.waiting}:idempotent:{record}"

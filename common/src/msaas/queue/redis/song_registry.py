@@ -7,7 +7,7 @@ from msaas.queue.redis.clients import Connect, RedisAddress, connect, our_errors
 from msaas.queue.redis.fields import text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
-from msaas.queue.song_registry import DELETION_S, REQUESTED_S, Visibility
+from msaas.queue.song_registry import DELETION_S, PUBLISHED_S, REQUESTED_S, Visibility
 
 #: Stands in the set of private songs when it is complete. A server that lost its data has lost it as well.
 _ALL_PRIVATE_SONGS = "complete"
@@ -113,6 +113,18 @@ class RedisSongRegistry:
                 "removals", keys={"removals": self._keys.removals}, args={"age": older_than_s}
             )
         return [text(song_hash) for song_hash in found]
+
+    def note_publication(self, song_hash: str) -> None:
+        with our_errors():
+            self._redis.set(self._keys.published(song_hash), "", ex=PUBLISHED_S)
+
+    def is_published(self, song_hash: str) -> bool:
+        with our_errors():
+            return bool(self._redis.exists(self._keys.published(song_hash)))
+
+    def forget_publication(self, song_hash: str) -> None:
+        with our_errors():
+            self._redis.delete(self._keys.published(song_hash))
 
     def forget_removal(self, song_hash: str) -> None:
         with our_errors():
