@@ -174,6 +174,14 @@ def test_too_few_frames_behind_other_bytes_are_unknown(data: bytes) -> None:
     assert recognise(b"rest" + data) is None
 
 
+def test_second_atom_tells_a_file_whose_first_one_is_damaged() -> None:
+    first = (28).to_bytes(4) + b"vtyp" + bytes(20)
+    found = recognise(first + bytes(4) + b"free" + bytes(40))
+    assert found
+    assert found.name == "MP4"
+    assert recognise(first + bytes(4) + b"xfre" + bytes(40)) is None
+
+
 @pytest.mark.parametrize("atom", [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"])
 def test_first_atom_tells_a_file_of_mp4_or_quicktime(atom: bytes) -> None:
     found = recognise(bytes(4) + atom + bytes(40))

@@ -141,6 +141,18 @@ def test_flac_with_a_damaged_block_is_decoded_to_its_end(tmp_path: Path) -> None
     assert load(path)[0].samples > 0.9 * whole.shape[-1]
 
 
+@pytest.mark.parametrize("declared", [0, 1, 1228, 132_299, 132_301, 2**36 - 1])
+def test_flac_with_a_wrong_number_of_samples_is_decoded_to_its_end(declared: int, tmp_path: Path) -> None:
+    require("ffmpeg")
+    path = make(KINDS["flac flac -sample_fmt s16"], tmp_path, seconds=3)
+    whole, content = load(path)[1], bytearray(path.read_bytes())
+    number = int.from_bytes(content[18:26]) >> 36 << 36 | declared
+    path.write_bytes(content[:18] + number.to_bytes(8) + content[26:])
+    # A number that is less by a part of a frame leaves no frame unread.
+    lost = 1 if declared == 132_299 else 0
+    assert np.array_equal(load(path)[1], whole[:, : whole.shape[-1] - lost])
+
+
 # MPEG
 
 

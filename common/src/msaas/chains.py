@@ -22,7 +22,7 @@ _DTS = re.compile(rb"\x7f\xfe\x80\x01")
 _OGG = re.compile(rb"OggS\0[\x02\x06]")
 _FLAC = re.compile(rb"\xff[\xf8\xf9]")
 #: A frame of 4096 samples can have so many bytes: the search reads the next one, too.
-_FLAC_SEARCH_BYTES = 4 * SEARCH_BYTES
+FLAC_SEARCH_BYTES = 4 * SEARCH_BYTES
 #: A pack of an MPEG program stream, of MPEG-1 or MPEG-2.
 _PACK = re.compile(rb"\x00\x00\x01\xba[\x21-\x2f\x44-\x7f]")
 #: Packets of a transport stream (ISO 13818-1, section 2.4.3.2): of broadcasts, of cameras and discs with a
@@ -73,7 +73,7 @@ def has_packs(data: Data, start: int) -> bool:
 
 def has_flac_frames(data: Data, start: int) -> bool:
     """Return whether two frames of FLAC have numbers in a row. Their headers have checksums."""
-    matches = _FLAC.finditer(data, start, start + _FLAC_SEARCH_BYTES)
+    matches = _FLAC.finditer(data, start, start + FLAC_SEARCH_BYTES)
     headers = [header for match in matches if (header := _flac_header(data, match.start()))]
     return any(
         first[:3] == second[:3] and second[4] == first[4] + 1 for first, second in itertools.pairwise(headers)

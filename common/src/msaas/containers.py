@@ -88,6 +88,12 @@ def _never(head: bytes) -> bool:
     return False
 
 
+def _is_mp4(head: bytes) -> bool:
+    """The type of the first atom may be damaged, and the second one follows it."""
+    second = int.from_bytes(head[:4])
+    return head[4:8] in _ATOMS or (8 <= second <= len(head) and head[second + 4 : second + 8] in _ATOMS)
+
+
 def _is_aiff(head: bytes) -> bool:
     return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
 
@@ -118,7 +124,7 @@ _ROWS = (
     _row("FLAC", "flac", Decoder.SNDFILE, _is_flac),
     _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg(*_OGG_CODECS), has_vorbis_order=True),
     _row("Opus", "opus", Decoder.SNDFILE, _is_ogg(b"OpusHead"), has_vorbis_order=True),
-    _row("MP4", "m4a", Decoder.FFMPEG, _begins(*_ATOMS, at=4)),
+    _row("MP4", "m4a", Decoder.FFMPEG, _is_mp4),
     _row("AAC", "aac", Decoder.FFMPEG, _never),
     _row("WMA", "wma", Decoder.FFMPEG, _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
     _row("Matroska", "mkv", Decoder.FFMPEG, _begins(b"\x1a\x45\xdf\xa3")),

@@ -1,5 +1,6 @@
 """Decoding with libsndfile: WAV, AIFF, FLAC, Ogg Vorbis, Opus and relatives."""
 
+import os
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -7,6 +8,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from msaas.chains import FLAC_SEARCH_BYTES, has_flac_frames
 from msaas_worker.audio.decoders import Blocks
 
 #: Samples of each channel in a block.
@@ -24,8 +26,14 @@ def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: No
     with _open(song) as file:
         while len(block := _read(file)):
             yield file.samplerate, np.ascontiguousarray(block.T)
-        if file.tell() < file.frames:
+        if file.tell() < file.frames or (file.format == "FLAC" and _has_further_frames(song)):
             on_damage()
+
+
+def _has_further_frames(song: BinaryIO) -> bool:
+    """Return whether frames follow the part that was read: the header of a FLAC may tell too few samples."""
+    position = os.lseek(song.fileno(), 0, os.SEEK_CUR)
+    return has_flac_frames(os.pread(song.fileno(), FLAC_SEARCH_BYTES, position), 0)
 
 
 def _open(song: BinaryIO) -> soundfile.SoundFile:
