@@ -37,7 +37,7 @@ def routes(deps: Dependencies) -> Blueprint:
             copies=RESULT_COPIES,
             client=f"result:{song_hash}",
         )
-        receiver.receive(song_hash, body, ResultFacts.of(request.headers))
+        receiver.receive(song_hash, body, ResultFacts.of(dict(request.headers)))
         return envelope()
 
     return blueprint
