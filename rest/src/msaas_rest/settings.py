@@ -119,14 +119,14 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSetting
         return self.max_song_upload_mb * _MIB
 
     @property
-    def broker_max_message_bytes(self) -> int | None:
-    @property
     def has_open_registration(self) -> bool:
         """With keys the service is for known clients. An account that anybody makes would bypass the keys."""
         if self.registration is None:
             return not self.api_keys
         return self.registration == "open"
 
+    @property
+    def broker_max_message_bytes(self) -> int | None:
         return None if self.broker_max_message_mb is None else self.broker_max_message_mb * _MIB
 
     @model_validator(mode="after")
