@@ -179,6 +179,12 @@ def parse() -> Namespace:
         "id",
         text="show peaks",
     )
+    add(
+        "analysis",
+        lambda c, o: _print(c.call("GET", f"/songs/{o.id}/analysis.json").json()),
+        "id",
+        text="show loudness, key, tempo and beats",
+    )
     add("events", _follow, "id", text="follow a song")
     return parser.parse_args()
 

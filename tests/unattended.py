@@ -15,9 +15,14 @@ class MemorySink:
 
     stems: dict[str, bytes] = field(default_factory=dict)
     peaks: dict[str, bytes] = field(default_factory=dict)
+    analysis: bytes = b""
+    takes_analysis = True
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         self.stems[stem], self.peaks[stem] = file.read_bytes(), peaks
+
+    def put_analysis(self, analysis: bytes) -> None:
+        self.analysis = analysis
 
 
 def stems_of(mp3: bytes, folder: Path) -> dict[str, bytes]:

@@ -54,6 +54,7 @@ def store_everything(song_store: SongStore, song: str = HASH) -> None:
         }
         song_store.put_peaks(job_id, "bass", stems["bass"], b"peaks")
         facts: dict[str, Any] = {"weights_sha256": "0" * 64, "engine": "test", "samples": 1, "samplerate": 1}
+        facts["analysis"] = song_store.put_analysis(job_id, b"{}")
         song_store.put_manifest(Manifest(job_id=job_id, model="mdx", stems=stems, options={}, **facts))
 
 
@@ -64,7 +65,7 @@ def keys(song_store: SongStore) -> set[str]:
 def test_song_and_all_results_are_removed(make: Callable[..., Removal], song_store: SongStore) -> None:
     store_everything(song_store, OTHER)
     others = {key for key in keys(song_store) if key.startswith(OTHER)}
-    assert len(keys(song_store)) == 1 + 2 * 4 + len(others)
+    assert len(keys(song_store)) == 1 + 2 * 5 + len(others)
     assert make().remove(HASH)
     assert keys(song_store) == others
     assert not song_store.knows(HASH)

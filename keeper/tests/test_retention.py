@@ -219,6 +219,14 @@ def test_stems_without_a_manifest_are_deleted(archive: Archive) -> None:
     assert archive.retention.sweep() == 4
 
 
+def test_old_analysis_is_deleted_with_its_stems(archive: Archive) -> None:
+    archive.add_result(SONG, hours=25)
+    entry = archive.song_store.put_analysis(SONG, b"{}")
+    archive.age(archive.song_store.output_bucket, entry.file, hours=25)
+    assert archive.retention.sweep() == 6
+    assert list(archive.song_store.outputs()) == []
+
+
 def test_objects_replaced_after_the_listing_stay(archive: Archive) -> None:
     for song in (SONG, OTHER):
         archive.add_result(song, hours=25)

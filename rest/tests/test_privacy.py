@@ -5,7 +5,7 @@ The routes come from the map of the app. A test fails if a route takes or lists 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -128,7 +128,7 @@ def make_world(shared: Start, database_url: str) -> Callable[..., World]:
 
 
 def fill(service: Service, database_url: str) -> None:
-    """Let a second job of each song run, with fragments, peaks and a callback. Write the history."""
+    """Let a second job of each song run, with all that a job may have. Write the history."""
     store = service.song_store
     for song in HASHES.values():
         job_id = RUNNING.job_id(song)
@@ -142,6 +142,7 @@ def fill(service: Service, database_url: str) -> None:
         manifest = store.manifest(song)
         assert manifest
         store.put_peaks(song, "bass", manifest.stems["bass"], b"\0\0")
+        store.put_manifest(replace(manifest, analysis=store.put_analysis(song, b"{}")))
         # The next worker takes the next job.
         service.redis.rename("toWorkers:own:test-worker", f"toWorkers:own:of-{song[:8]}")
     catalogue = open_catalogue(database_url)

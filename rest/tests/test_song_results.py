@@ -149,7 +149,17 @@ def test_events_follow_a_song_to_its_end(ann: SongsClient, song: str, songs_serv
 
 
 @pytest.mark.parametrize(
-    "path", ["song.mp3", "vocals.mp3", "stems.zip", "peaks.json", "events", "pieces", "pieces/vocals/1"]
+    "path",
+    [
+        "song.mp3",
+        "vocals.mp3",
+        "stems.zip",
+        "peaks.json",
+        "analysis.json",
+        "events",
+        "pieces",
+        "pieces/vocals/1",
+    ],
 )
 def test_results_of_another_user_are_404(ann: SongsClient, song: str, visit: Visit, path: str) -> None:
     absent = f"/songs/999999/{path}"

@@ -28,6 +28,9 @@ class QuickSeparator:
     def engine(self) -> str:
         return f"quick {self.gain}"
 
+    def computed_with(self, stems: tuple[str, ...]) -> tuple[str, ...]:
+        return stems
+
     def separate(
         self,
         song: DecodedSong,

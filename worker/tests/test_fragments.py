@@ -85,6 +85,8 @@ def test_fragments_are_the_beginning_of_the_stems_and_are_collected(system: Syst
 class WaitingSink:
     """Takes the stems once all their fragments are published."""
 
+    takes_analysis = False
+
     def __init__(self, running: RunningAttempt) -> None:
         self.stems: dict[str, bytes] = {}
         self._store = running.store
@@ -92,6 +94,9 @@ class WaitingSink:
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         self.stems[stem] = file.read_bytes()
         wait_until(lambda: len(self._store.joined(stem)) >= len(self.stems[stem]))
+
+    def put_analysis(self, analysis: bytes) -> None:
+        pass
 
 
 @pytest.mark.process

@@ -32,6 +32,9 @@ class NotingSeparator:
     device: str = "cpu"
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    def computed_with(self, stems: tuple[str, ...]) -> tuple[str, ...]:
+        return stems
+
     def separate(self, song: DecodedSong, **arguments: Any) -> Iterator[Audio]:
         self.arguments = {name: value for name, value in arguments.items() if name != "on_progress"}
         raise Noted

@@ -245,6 +245,10 @@ class PeaksNotFound(NotFound):
     """The peaks do not exist."""
 
 
+class AnalysisNotFound(NotFound):
+    """The analysis does not exist."""
+
+
 class UserNotFound(NotFound):
     """The user is unknown."""
 

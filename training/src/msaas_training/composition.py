@@ -103,6 +103,8 @@ def compose(rng: np.random.Generator, *, duration_s: float, style: str | None = 
     figures = list(rng.permutation(np.array(chosen.others)))[: rng.integers(1, 1 + len(chosen.others))]
     return Score(
         style=chosen.name,
+        tonic=harmony.tonic,
+        is_minor=harmony.scale == MINOR,
         beat_s=clock.beat_s,
         duration_s=duration_s,
         drums=Part.from_notes("drums", drum_notes(rng, style=chosen, clock=clock, bars=bars)),

@@ -43,9 +43,11 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """All parts of a song."""
+    """All parts of a song. `tonic` is the pitch class of its key, 0 for C. Minor is natural minor."""
 
     style: str
+    tonic: int
+    is_minor: bool
     beat_s: float
     duration_s: float
     drums: Part

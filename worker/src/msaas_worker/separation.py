@@ -10,12 +10,14 @@ from typing import Protocol
 from msaas.logs import get_logger
 from msaas.metrics import REAL_TIME_FACTOR, SEPARATION
 from msaas.recipe import Recipe
+from msaas_worker.analysis.analyser import SongAnalyser
+from msaas_worker.analysis.background import BackgroundAnalysis
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
 from msaas_worker.audio.encoders.opening import layout_of
 from msaas_worker.audio.encoding import StemEncoder, StemObserver, open_encoders
-from msaas_worker.audio.mixing import mix
+from msaas_worker.audio.mixing import choose, mix
 from msaas_worker.audio.publisher import FragmentPublisher
 from msaas_worker.audio.stem_format import StemFormat
 from msaas_worker.audio.tags import Tags, clean
@@ -33,8 +35,14 @@ log = get_logger()
 class Sink(Protocol):
     """Takes the finished stems."""
 
+    #: Whether the song is to be analysed.
+    takes_analysis: bool
+
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         """Store the stem in `file`, which is deleted afterwards, and its peaks. Raises `StoreUnavailable`."""
+
+    def put_analysis(self, analysis: bytes) -> None:
+        """Store the analysis of the song, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +95,22 @@ def _separate_song(
 ) -> SeparatedSong:
     decoded = _decode(song, attempt, max_duration_s=max_duration_s)
     form = StemFormat.of(recipe, decoded)
+    wanted = recipe.separated(model=separator.model)
+    computed = separator.computed_with(wanted) if sink.takes_analysis else wanted
     regions = separator.separate(
         decoded,
-        stems=recipe.separated(model=separator.model),
+        stems=computed,
         overlap=recipe.overlap,
         shifts=recipe.shifts,
         on_progress=lambda done: attempt.report_progress(done * _MODEL_SHARE),
     )
     stems = recipe.outputs(model=separator.model)
-    with closing(FragmentPublisher(attempt, layout_of(form))) as publisher:
-        mixed = mix(regions, recipe, decoded)
+    with (
+        closing(FragmentPublisher(attempt, layout_of(form))) as publisher,
+        closing(BackgroundAnalysis(SongAnalyser(computed), is_active=sink.takes_analysis)) as analysis,
+    ):
+        chosen = choose(analysis.watch(regions, decoded), wanted, among=computed)
+        mixed = mix(chosen, recipe, decoded)
         encoded = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
@@ -104,6 +118,9 @@ def _separate_song(
             attempt.verify()
             sink.put_stem(stem, found.path, peaks=found.peaks)
             attempt.reach(Step.STEM_STORED)
+        if facts := analysis.finish():
+            attempt.verify()
+            sink.put_analysis(facts)
     return SeparatedSong(form.samples, stems, form.rate_hz, title=clean(decoded.tags.title))
 
 

@@ -9,6 +9,7 @@ DEFAULT_EXTENSION = FORMATS[DEFAULT_FORMAT].extension
 FRAGMENT_SUFFIX = ".piece"
 MANIFEST_SUFFIX = ".json"
 PEAKS_SUFFIX = ".peaks"
+ANALYSIS_SUFFIX = ".analysis"
 
 
 def song_file(song_hash: str, *, extension: str = MP3.extension) -> str:
@@ -38,17 +39,21 @@ def peaks_file(job_id: str, stem: str, *, sha256: str) -> str:
     return f"{job_id}-{stem}.{sha256[:16]}{PEAKS_SUFFIX}"
 
 
+def analysis_file(job_id: str, *, sha256: str) -> str:
+    """Return the name of the analysis with this SHA-256. Another result has another name."""
+    return f"{job_id}-song.{sha256[:16]}{ANALYSIS_SUFFIX}"
+
+
 def fragment_peaks_file(fragments: Fragments, stem: str) -> str:
     return f"{fragments.job_id}-{stem}.{fragments.tag}{PEAKS_SUFFIX}{FRAGMENT_SUFFIX}"
 
 
 def is_output(name: str) -> bool:
     """Return whether this service writes objects with such a name into the output bucket."""
-    return name.endswith(
-        (MANIFEST_SUFFIX, FRAGMENT_SUFFIX, PEAKS_SUFFIX, *(f".{row.extension}" for row in FORMATS.values()))
-    )
+    extensions = (f".{row.extension}" for row in FORMATS.values())
+    return name.endswith((MANIFEST_SUFFIX, FRAGMENT_SUFFIX, PEAKS_SUFFIX, ANALYSIS_SUFFIX, *extensions))
 
 
 def job_of(name: str) -> str:
-    """Return the job of a stem, its peaks, a fragment or a manifest."""
+    """Return the job of a stem, its peaks, a fragment, an analysis or a manifest."""
     return name.removesuffix(MANIFEST_SUFFIX) if name.endswith(MANIFEST_SUFFIX) else name.rpartition("-")[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
-from msaas.errors import DamagedStem, ObjectChanged, ObjectNotFound, TrackNotFound
+from msaas.errors import AnalysisNotFound, DamagedStem, ObjectChanged, ObjectNotFound, TrackNotFound
 from msaas.logs import get_logger
 from msaas.manifest import Manifest, StemFile
 from msaas.models import STEMS
@@ -18,6 +18,7 @@ from msaas.storage.manifests import Manifests
 from msaas.storage.names import (
     DEFAULT_EXTENSION,
     FRAGMENT_SUFFIX,
+    analysis_file,
     manifest_file,
     peaks_file,
     stem_file,
@@ -91,6 +92,28 @@ class Results(Buckets):
             return open_object(self.store, self.output_bucket, name), entry.sha256
         except ObjectNotFound:
             raise peaks_not_found(job_id, stem) from None
+
+    def put_analysis(self, job_id: str, analysis: bytes) -> StemFile:
+        """Store the analysis of a song and return its entry of the manifest."""
+        sha256 = hashlib.sha256(analysis).hexdigest()
+        name = analysis_file(job_id, sha256=sha256)
+        put_bytes(self.store, self.output_bucket, name, analysis)
+        return StemFile(name, len(analysis), sha256)
+
+    def open_analysis(self, job_id: str) -> tuple[OpenObject, str]:
+        """Return the analysis of a finished job, with its SHA-256.
+
+        Raises:
+            AnalysisNotFound: the job has none.
+        """
+        manifest = self.manifest(job_id)
+        entry = manifest.analysis if manifest else None
+        if entry is None:
+            raise _analysis_not_found(job_id)
+        try:
+            return open_object(self.store, self.output_bucket, entry.file), entry.sha256
+        except ObjectNotFound:
+            raise _analysis_not_found(job_id) from None
 
     def put_stem(
         self, job_id: str, stem: str, file: IO[bytes], *, extension: str = DEFAULT_EXTENSION
@@ -244,10 +267,17 @@ class Results(Buckets):
         self._delete_stem(job_id, stem, entry)
         self._manifests.edit(job_id, self._without_missing)
 
-    def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
-        """Delete stems and peaks of an unfinished result. An earlier manifest that names them drops them."""
+    def discard_stems(
+        self, job_id: str, entries: Mapping[str, StemFile], *, analysis: StemFile | None = None
+    ) -> None:
+        """Delete stems, peaks and analysis of an unfinished result.
+
+        An earlier manifest that names the stems drops them.
+        """
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
+        if analysis:
+            self.store.delete(self.output_bucket, analysis.file)
         self._manifests.edit(job_id, self._without_missing)
 
     def _delete_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
@@ -269,6 +299,12 @@ class Results(Buckets):
     def outputs(self) -> Iterator[StoredObject]:
         """List the output bucket."""
         return self._list(self.output_bucket)
+
+
+def _analysis_not_found(job_id: str) -> AnalysisNotFound:
+    return AnalysisNotFound(
+        f"Job {job_id} has no analysis: it has not ended, its analysis failed, or an earlier release made it."
+    )
 
 
 def _place(stem: str) -> tuple[int, str]:

@@ -79,3 +79,12 @@ def send_object(content: OpenObject, *, media_type: str) -> Response:
     response.content_length = content.size_bytes
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def send_constant(request: Request, content: OpenObject, *, media_type: str, etag: str) -> Response:
+    """Return a response that is read from the store while it is sent, and that caches may revalidate."""
+    response = send_object(content, media_type=media_type)
+    response.headers.pop("Cache-Control")
+    response.set_etag(etag)
+    response.make_conditional(request)
+    return response

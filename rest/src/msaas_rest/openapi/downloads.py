@@ -1,4 +1,4 @@
-"""Operations that both APIs have: a file, the events of a job, its fragments. `make` adds what differs."""
+"""Operations that both APIs have: a file, events, fragments, analysis. `make` adds what differs."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ from openapi_pydantic import Header, Operation, Parameter, Schema
 from msaas import errors
 from msaas.formats import FORMATS
 from msaas_rest.openapi.fields import EXAMPLE_HASH, NAME
+from msaas_rest.openapi.messages.analysis import Analysis
 from msaas_rest.openapi.operations import (
     Errors,
     Reply,
@@ -46,6 +47,22 @@ EXAMPLE_FRAGMENTS: dict[str, Any] = {
     "playable_until_s": 10.24,
     "stems": ["drums", "bass", "other", "vocals"],
     "pieces": 2,
+}
+_EXAMPLE_ANALYSIS: dict[str, Any] = {
+    "version": 1,
+    "duration_s": 19.043,
+    "loudness": {"integrated_lufs": -15.21, "sample_peak_dbfs": -0.83},
+    "key": {
+        "name": "A minor",
+        "confidence": 0.81,
+        "alternatives": [{"name": "C major", "confidence": 0.12}],
+    },
+    "tempo": {"bpm": 123.4, "confidence": 0.92, "alternatives": [{"bpm": 61.7, "confidence": 0.06}]},
+    "beats": {
+        "times_s": [0.012, 0.498, 0.985, 1.471],
+        "confidence": 0.95,
+        "bars": {"beats_per_bar": 4, "first_downbeat": 0, "confidence": 0.88},
+    },
 }
 _EVENT_ID = "5e1c1f6a5b1c0d2f"
 _FILE_HEADERS = {
@@ -127,4 +144,18 @@ def fragment_operation(make: Make, summary: str, *, name: str, of: Parameter, ra
         parameters=[of, stem(), number],
         replies={200: Reply(description="The fragment", content=bytes_of("audio/mpeg"))},
         raises=(*raises, errors.UnknownStem, errors.FragmentNotFound),
+    )
+
+
+def analysis_operation(make: Make, summary: str, *, name: str, of: Parameter, raises: Errors) -> Operation:
+    return make(
+        summary,
+        name=name,
+        description="Estimates have a confidence from 0 to 1. An estimate that is missing is `null`.",
+        parameters=[of, in_header("If-None-Match", "304, if the analysis has this `ETag`")],
+        replies={
+            200: Reply(description="The analysis", model=Analysis, example=_EXAMPLE_ANALYSIS),
+            304: Reply(description="The client has it."),
+        },
+        raises=(*raises, errors.AnalysisNotFound),
     )

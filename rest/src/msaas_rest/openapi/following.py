@@ -11,6 +11,7 @@ from msaas_rest.api.jobs.callbacks import DELIVERY_ID
 from msaas_rest.openapi.downloads import (
     EXAMPLE_FRAGMENTS,
     EXAMPLE_JOB,
+    analysis_operation,
     events_operation,
     fragment_operation,
     stem,
@@ -72,6 +73,7 @@ def paths() -> dict[str, PathItem]:
         "/apiv1/job/{job_id}/pieces": PathItem(get=_fragments()),
         "/apiv1/job/{job_id}/pieces/{part}/{number}": PathItem(get=_fragment()),
         "/apiv1/job/{job_id}/peaks/{part}": PathItem(get=_peaks()),
+        "/apiv1/job/{job_id}/analysis": PathItem(get=_analysis()),
         "/apiv1/job/{job_id}/callbacks": PathItem(get=_callbacks()),
         "/apiv1/job/{job_id}/callbacks/{delivery_id}/redeliver": PathItem(post=_redeliver()),
     }
@@ -196,6 +198,16 @@ def _peaks() -> Operation:
             304: Reply(description="The client has them."),
         },
         raises=(*OF_A_JOB, *STORED, errors.UnknownStem, errors.PeaksNotFound),
+    )
+
+
+def _analysis() -> Operation:
+    return analysis_operation(
+        _operation,
+        "Get loudness, key, tempo and beats of the song",
+        name="show_analysis",
+        of=job_id(),
+        raises=(*OF_A_JOB, *STORED),
     )
 
 

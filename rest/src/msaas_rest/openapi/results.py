@@ -8,6 +8,7 @@ from msaas import errors
 from msaas_rest.openapi.downloads import (
     AUDIO,
     EXAMPLE_FRAGMENTS,
+    analysis_operation,
     chosen_stems,
     events_operation,
     file_operation,
@@ -31,6 +32,7 @@ def paths() -> dict[str, PathItem]:
         "/songs/{song_id}/{file}": PathItem(get=_part()),
         "/songs/{song_id}/stems.zip": PathItem(get=_stems()),
         "/songs/{song_id}/peaks.json": PathItem(get=_peaks()),
+        "/songs/{song_id}/analysis.json": PathItem(get=_analysis()),
         "/songs/{song_id}/events": PathItem(get=_events()),
         "/songs/{song_id}/pieces": PathItem(get=_fragments()),
         "/songs/{song_id}/pieces/{part}/{number}": PathItem(get=_fragment()),
@@ -68,6 +70,16 @@ def _peaks() -> Operation:
         parameters=[song_id()],
         replies={200: Reply(description="The peaks", model=Peaks, example=example)},
         raises=(*OF_A_SONG, *STATED, errors.PeaksNotFound),
+    )
+
+
+def _analysis() -> Operation:
+    return analysis_operation(
+        _describe,
+        "Get loudness, key, tempo and beats of a song",
+        name="show_song_analysis",
+        of=song_id(),
+        raises=(*OF_A_SONG, *STATED),
     )
 
 

@@ -1,4 +1,4 @@
-"""Routes of the results of a song: its parts, all stems in a ZIP, peaks, events, fragments."""
+"""Routes of the results of a song: its parts, all stems in a ZIP, peaks, analysis, events, fragments."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from msaas_rest.api.jobs.status import find_status
 from msaas_rest.api.tracks.serving import send_archive, send_song, send_stem
 from msaas_rest.api.tracks.track_ref import parse_track
 from msaas_rest.bootstrap import Dependencies
-from msaas_rest.http.downloads import send_object
+from msaas_rest.http.downloads import send_constant, send_object
 from msaas_rest.http.envelope import envelope
 from msaas_rest.songs.peaks import read_all_peaks
 
@@ -50,6 +50,11 @@ def routes(deps: Dependencies) -> Blueprint:
         if not stems:
             raise PeaksNotFound(f"Song {song.id} has no peaks yet.")
         return jsonify({"samples_per_pair": 512, "is_whole": is_whole, "stems": stems})
+
+    @blueprint.get("/<int:song_id>/analysis.json")
+    def serve_analysis(song_id: int) -> Response:
+        analysis, sha256 = song_store.open_analysis(find(song_id).job_id)
+        return send_constant(request, analysis, media_type="application/json", etag=sha256)
 
     @blueprint.get("/<int:song_id>/events")
     def follow_song(song_id: int) -> Response:

@@ -9,6 +9,12 @@ from msaas_worker.audio.decoded import Audio, DecodedSong
 from msaas_worker.audio.quantisation import dequantise, limit, quantise
 
 
+def choose(regions: Iterator[Audio], stems: tuple[str, ...], *, among: tuple[str, ...]) -> Iterator[Audio]:
+    """Yield the rows of `stems` of the regions `[among, 2, n]`."""
+    rows = [among.index(stem) for stem in stems]
+    yield from regions if stems == among else (region[rows] for region in regions)
+
+
 def mix(regions: Iterator[Audio], recipe: Recipe, song: DecodedSong) -> Iterator[Audio]:
     """Yield the regions `[stems of the result, 2, n]` of the separated regions `[separated stems, 2, n]`."""
     if not recipe.two_stems and not recipe.exact_sum:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msaas.errors import LeaseLost, SongDamaged
+from msaas.errors import LeaseLost, SongDamaged, StoreUnavailable
 from msaas.formats import FORMATS
 from msaas.jobs import Job
 from msaas.logs import get_logger
@@ -30,6 +30,8 @@ class StoreSink:
     job_id: str
     extension: str
     entries: dict[str, StemFile] = field(default_factory=dict)
+    analysis: StemFile | None = None
+    takes_analysis = True
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         entry = put_output(self.song_store, lambda: self._put(stem, file))
@@ -37,9 +39,19 @@ class StoreSink:
         self.entries[stem] = entry
         self.song_store.put_peaks(self.job_id, stem, entry, peaks)
 
+    def put_analysis(self, analysis: bytes) -> None:
+        try:
+            self.analysis = put_output(
+                self.song_store, lambda: self.song_store.put_analysis(self.job_id, analysis)
+            )
+        except StoreUnavailable as error:
+            log.warning("analysis_not_stored", reason=error.detail)
+        else:
+            log.info("analysis_stored", size_bytes=len(analysis))
+
     def discard(self) -> None:
-        """Delete the stems that were put. Raises `StoreUnavailable`."""
-        self.song_store.discard_stems(self.job_id, self.entries)
+        """Delete what was put. Raises `StoreUnavailable`."""
+        self.song_store.discard_stems(self.job_id, self.entries, analysis=self.analysis)
         log.info("stems_discarded", stems=len(self.entries))
 
     def _put(self, stem: str, file: Path) -> StemFile:
@@ -161,4 +173,5 @@ def _manifest(
         stems=sink.entries,
         options=recipe.options(),
         title=separated.title,
+        analysis=sink.analysis,
     )

@@ -41,6 +41,9 @@ class Separator(Protocol):
     def device(self) -> str:
         """`cpu` or `cuda`."""
 
+    def computed_with(self, stems: tuple[str, ...]) -> tuple[str, ...]:
+        """Return `stems` and those that the same networks compute, in the order of the model."""
+
     def separate(
         self,
         song: DecodedSong,

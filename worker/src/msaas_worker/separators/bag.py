@@ -26,6 +26,14 @@ class Bag:
         """Return the networks with a weight for one of these stems. The others do not change the mean."""
         return [index for index, weights in enumerate(self.weights) if any(weights[row] for row in rows)]
 
+    def computed_with(self, stems: Sequence[str]) -> tuple[str, ...]:
+        """Return the stems that need no further network than these. The order is that of the bag."""
+        running = set(self.required_networks(self.rows(stems)))
+        required = {stem: set(self.required_networks(self.rows([stem]))) for stem in self.stems}
+        return tuple(
+            stem for stem in self.stems if stem in stems or (required[stem] and required[stem] <= running)
+        )
+
     def mean(self, estimates: dict[int, Tensor], rows: Sequence[int]) -> Tensor:
         """Return `[rows, 2, n]`, the mean of estimates `[stems, 2, n]` by network.
 

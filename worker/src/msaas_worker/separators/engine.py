@@ -44,6 +44,9 @@ class BagSeparator:
     def engine(self) -> str:
         return f"demucs-{demucs.__version__}/{self.device}/{self.arithmetic}"
 
+    def computed_with(self, stems: tuple[str, ...]) -> tuple[str, ...]:
+        return self.bag.computed_with(stems)
+
     def separate(
         self,
         song: DecodedSong,

@@ -21,13 +21,17 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class FileSink:
-    """Implements `Sink`: keeps the stems as files until the upload."""
+    """Implements `Sink`: keeps the stems as files until the upload, whose archive has no analysis."""
 
     folder: Path
     stems: dict[str, Path] = field(default_factory=dict)
+    takes_analysis = False
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         self.stems[stem] = file.rename(self.folder / f"{stem}.result")
+
+    def put_analysis(self, analysis: bytes) -> None:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from msaas.logs import get_logger
+from msaas.songs import parse_id
 from msaas_rest.api.jobs import listing, waiting
 from msaas_rest.api.jobs.callbacks import describe_delivery, find_callbacks, redeliver
 from msaas_rest.api.jobs.cancel import cancel_job, parse_cancellation
@@ -17,7 +18,7 @@ from msaas_rest.api.jobs.peaks import open_peaks
 from msaas_rest.api.jobs.status import find_result, find_status
 from msaas_rest.api.jobs.waiting import list_waiting
 from msaas_rest.bootstrap import Dependencies
-from msaas_rest.http.downloads import send_object
+from msaas_rest.http.downloads import send_constant, send_object
 
 log = get_logger()
 
@@ -71,12 +72,15 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.get("/job/<job_id>/peaks/<part>")
     def serve_peaks(job_id: str, part: str) -> Response:
         peaks, sha256 = open_peaks(job_id, part, queue=queue, song_store=song_store)
-        response = send_object(peaks, media_type="application/octet-stream")
-        if sha256:
-            response.headers.pop("Cache-Control")
-            response.set_etag(sha256)
-            response.make_conditional(request)
-        return response
+        media_type = "application/octet-stream"
+        if not sha256:
+            return send_object(peaks, media_type=media_type)
+        return send_constant(request, peaks, media_type=media_type, etag=sha256)
+
+    @blueprint.get("/job/<job_id>/analysis")
+    def serve_analysis(job_id: str) -> Response:
+        analysis, sha256 = song_store.open_analysis(parse_id(job_id))
+        return send_constant(request, analysis, media_type="application/json", etag=sha256)
 
     @blueprint.get("/job/<job_id>/callbacks")
     def list_callbacks(job_id: str) -> dict[str, list[dict[str, Any]]]:
