@@ -15,7 +15,7 @@ export interface Session {
   is_current: boolean
 }
 
-/** Returns null for an anonymous visitor, and for one whose session has ended. */
+/** Returns null for an anonymous visitor, and after the end of the session. */
 export async function findUser(): Promise<User | null> {
   try {
     return (await call<{ user: User }>('GET', '/auth/account')).user

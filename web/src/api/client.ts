@@ -29,7 +29,7 @@ export async function call<T>(method: string, path: string, body?: Record<string
   return readEnvelope<T>(reply.status, await reply.text())
 }
 
-/** Returns `data` of an envelope. Raises `Refused`, also for a body that is no envelope. */
+/** Returns `data` of an envelope. Raises `Refused`, also for a body without an envelope. */
 export function readEnvelope<T>(status: number, text: string): T {
   let body: { ok?: boolean; errors?: FieldErrors; data?: T }
   try {

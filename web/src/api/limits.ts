@@ -1,4 +1,4 @@
-/** `/apiv1/limits`: what the service accepts. */
+/** `/apiv1/limits`: sizes, lengths and kinds of songs that are accepted. */
 
 export interface Limits {
   maxUploadMb: number

@@ -139,10 +139,28 @@ export const urls = {
   fragment: (id: number, stem: string, number: number): string => `/songs/${id}/pieces/${stem}/${number}`,
 }
 
-/** Reads bytes for the engine. */
+/** Sound is scheduled for longer than the service needs to come back. */
+const TRIES = 24
+const WAIT_MS = 500
+
+/** Reads bytes for the engine. A service that is away is asked again. */
 export const fetchBytes: Fetch = async (url, range) => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fetchOnce(url, range)
+    } catch (error) {
+      const isAway = error instanceof FetchFailed && (error.status === 0 || error.status === 429 || error.status >= 502)
+      if (!isAway || attempt === TRIES) throw error
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+    }
+  }
+}
+
+const fetchOnce: Fetch = async (url, range) => {
   const headers = range ? { Range: `bytes=${range.start}-${range.end - 1}` } : undefined
   const reply = await fetch(url, { headers }).catch(() => null)
   if (!reply?.ok) throw new FetchFailed(reply?.status ?? 0)
-  return new Uint8Array(await reply.arrayBuffer())
+  const body = await reply.arrayBuffer().catch(() => null)
+  if (!body) throw new FetchFailed(0)
+  return new Uint8Array(body)
 }

@@ -82,7 +82,7 @@ export function layoutOf(header: Header, info: Info): Layout {
   }
 }
 
-/** One frame for the overlap, one for the filter bank, and those whose data a frame may borrow. */
+/** One frame for the overlap, one for the filter bank, and those that a frame may borrow data from. */
 export function prerollFrames(header: Header): number {
   // At 320 kbit/s a frame fills the buffer of a decoder: there is nothing to borrow.
   if (header.bitRate === 320) return 2

@@ -52,7 +52,7 @@ export class Player {
   private passes: Pass[] = []
   private sounding = new Set<Sounding>()
   private resting = 0
-  /** Where a seek leads whose sound is not there yet. */
+  /** The target of a seek while its sound is being read. */
   private target: number | null = null
   private loop: Loop | null = null
   private tempo: Tempo = 100

@@ -123,7 +123,11 @@ export class FragmentSource implements FrameSource {
   }
 }
 
-/** A stem whose job runs at first: fragments until the job has ended, ranges of the stem afterwards. */
+/** The end of a job takes its fragments away a moment before it is announced. */
+const END_TRIES = 20
+const END_WAIT_MS = 300
+
+/** A stem of a job that runs at first: fragments until the job has ended, ranges of the stem afterwards. */
 export class GrowingSource implements FrameSource {
   private current: FrameSource
 
@@ -144,11 +148,23 @@ export class GrowingSource implements FrameSource {
   }
 
   layout(): Promise<Layout> {
-    return this.current.layout()
+    return this.read((source) => source.layout())
   }
 
   frames(first: number, end: number): Promise<Uint8Array> {
-    return this.current.frames(first, end)
+    return this.read((source) => source.frames(first, end))
+  }
+
+  private async read<T>(work: (source: FrameSource) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work(this.current)
+      } catch (error) {
+        const isGone = error instanceof FetchFailed && error.status === 404 && attempt < END_TRIES
+        if (!isGone) throw error
+        await new Promise((resolve) => setTimeout(resolve, END_WAIT_MS))
+      }
+    }
   }
 }
 

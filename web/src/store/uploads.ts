@@ -21,7 +21,7 @@ export interface Pending {
   state: 'waiting' | 'sending' | 'offline' | 'refused'
   progress: number
   reason: string
-  /** The user who added the file: it is sent for nobody else. */
+  /** The file is sent for the user that added it, and for no other. */
   owner: number | null
 }
 
@@ -86,6 +86,8 @@ async function send(pending: Pending): Promise<void> {
       if (error instanceof DOMException || !isListed(pending.id)) return
       const isTemporary = error instanceof Offline || (error instanceof Refused && error.isTemporary)
       if (!isTemporary) return refuse(pending, error)
+      // The list tells whether the service is away, or the session has ended.
+      watchSongs()
       change(pending.id, { state: 'offline', reason: error instanceof Offline ? t('uploadOffline') : wordsOf(error) })
       await pause(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0)
     } finally {

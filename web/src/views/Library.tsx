@@ -143,10 +143,21 @@ function SongRow({ song, top, place, count }: { song: Song; top: number; place: 
 
 function RenameForm({ song, onEnd }: { song: Song; onEnd: () => void }) {
   const input = useRef<HTMLInputElement>(null)
-  useEffect(() => input.current?.select(), [])
+  const hasEnded = useRef(false)
+  useEffect(() => {
+    input.current?.focus()
+    input.current?.select()
+  }, [])
   const finish = (): void => {
+    // The field loses the focus when it goes.
+    if (hasEnded.current) return
+    hasEnded.current = true
     const title = input.current?.value.trim() ?? ''
     if (title && title !== song.title) void rename(song, title)
+    onEnd()
+  }
+  const cancel = (): void => {
+    hasEnded.current = true
     onEnd()
   }
   return (
@@ -157,7 +168,7 @@ function RenameForm({ song, onEnd }: { song: Song; onEnd: () => void }) {
         finish()
       }}
     >
-      <input ref={input} aria-label={t('renameTo')} defaultValue={song.title} maxLength={200} onBlur={finish} onKeyDown={(event) => event.key === 'Escape' && onEnd()} />
+      <input ref={input} aria-label={t('renameTo')} defaultValue={song.title} maxLength={200} onBlur={finish} onKeyDown={(event) => event.key === 'Escape' && cancel()} />
     </form>
   )
 }

@@ -1,4 +1,4 @@
-/** The open song: its state, the transport, the lanes, and what can be done with the mix. */
+/** The open song: its state, the transport, the lanes, and the uses of the mix. */
 
 import { RATE_HZ } from '../audio'
 import { t, time } from '../i18n'
