@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean
+.PHONY: help setup web demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,21 @@ $(STAMP): locks/dev.txt locks/torch-cpu.txt locks/torch-cuda.txt $(PARTS:%=%/pyp
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation $(PARTS:%=-e ./%)
 	touch $@
 
+# The page that `rest` serves. Its packages are pinned with their hashes in web/package-lock.json.
+PAGE := rest/src/msaas_rest/home/page/index.html
+
+web: $(PAGE) ## build the page of the service, which takes Node.js 20.19 or newer and npm
+
+$(PAGE): web/node_modules/.package-lock.json web/index.html web/vite.config.ts web/tsconfig.json $(shell find web/src -type f)
+	cd web && npm run --silent build
+	touch $@
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --silent
+	touch $@
+
 up: $(STAMP) ## the local stack in the foreground, with WORKERS=n PORT=p DEMUCS_MODEL=m MODEL_FALLBACK=starter
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web || echo 'The page is not built. The stack runs without it.' >&2; fi
 	@exec $(BIN)/python -m msaas_local
 
 demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under output/
@@ -102,4 +116,4 @@ digests: ## compare the digests of images with their registries, which takes sko
 	done
 
 clean: ## remove build outputs and the local state
-	rm -rf $(VENV) .msaas output build .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .msaas output build web/node_modules rest/src/msaas_rest/home/page .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

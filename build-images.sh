@@ -44,6 +44,9 @@ build() {
   "$builder" build ${args[@]+"${args[@]}"} -f "${service%-gpu}/Dockerfile" -t "msaas-$service:$tag" .
 }
 
+# The image of rest has the page if it is built.
+if command -v npm >/dev/null; then make web; else echo 'build-images: without npm the image of rest has no page' >&2; fi
+
 for service in "${services[@]}"; do
   build "$service"
   if [ -n "$registry" ]; then

@@ -31,6 +31,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "bench": ("bench",),
     "training": ("training/src",),
     "tests": ("tests", "conftest.py", *(f"{each}/tests" for each in _TESTED)),
+    "web": ("web/src", "web/tests", "web/vite.config.ts"),
     "manifests": (
         "deploy",
         "redis",
@@ -56,8 +57,10 @@ _DIRECTIVE = re.compile(r"#\s*(noqa|type:|!|shellcheck|yaml-language-server)")
 #: Comments of other languages, by the suffix or the name of a file.
 _HASH_COMMENT = re.compile(r"(?:^|\s)##?:? (.*)", re.M)
 _LUA_COMMENT = re.compile(r"(?:^|\s)-- ?(.*)", re.M)
+_SCRIPT_COMMENT = re.compile(r"^\s*(?://|/\*\*|\*(?!/)) ?(.*?)(?: ?\*/)?$", re.M)
 _COMMENTS = {
     ".lua": _LUA_COMMENT,
+    **dict.fromkeys((".ts", ".tsx", ".mjs"), _SCRIPT_COMMENT),
     **dict.fromkeys((".yaml", ".sh", ".toml", ".conf", ".example"), _HASH_COMMENT),
     **dict.fromkeys(("Makefile", "Dockerfile", "run", ".dockerignore"), _HASH_COMMENT),
 }
@@ -125,7 +128,8 @@ def documents(root: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    """Return whether the file is hidden, or of an npm package."""
+    return any(part.startswith(".") or part == "node_modules" for part in path.parts)
 
 
 def _files(place: Path) -> list[Path]:

@@ -32,7 +32,9 @@ SERVICES: dict[str, tuple[type[Settings], ...]] = {
 }
 MAX_SETTINGS = 54
 DOCUMENTS = [
-    path for path in sorted(ROOT.glob("**/*.md")) if not any(part.startswith(".") for part in path.parts)
+    path
+    for path in sorted(ROOT.glob("**/*.md"))
+    if not any(part.startswith(".") or part == "node_modules" for part in path.parts)
 ]
 #: Documents with examples, and the section that holds them: the whole text if empty.
 EXAMPLES = {

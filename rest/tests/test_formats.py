@@ -132,6 +132,7 @@ def test_limits_tell_what_can_be_sent_and_asked_for(service: Service) -> None:
     announce(service)
     limits = service.get("/apiv1/limits").json()
     assert (limits["max_upload_mb"], limits["max_duration_s"]) == (512, 7200)
+    assert limits["max_song_upload_mb"] == 75
     inputs = {row["name"]: row["available"] for row in limits["inputs"]}
     assert (inputs["MP3"], inputs["FLAC"], inputs["MP4"]) == (True, True, False)
     formats = {row["name"]: row for row in limits["formats"]}

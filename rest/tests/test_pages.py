@@ -1,11 +1,14 @@
 """The home page, health, metrics, and answers to failures of the service itself."""
 
 import errno
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 import structlog
+from flask import Flask
+from flask.testing import FlaskClient
 from rest.tests.in_memory import client_on
 from rest.tests.service import Service
 
@@ -14,6 +17,7 @@ from msaas.queue.memory import InMemoryQueue
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore
+from msaas_rest.home.routes import routes as home_routes
 
 # Home
 
@@ -25,16 +29,72 @@ def test_home_is_200_with_json_for_a_program(service: Service, accept: str) -> N
     assert "html" not in answer.headers["Content-Type"]
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> FlaskClient:
+    """The routes of the home page with a built page."""
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    (tmp_path / "index.html").write_text('<script type="module" src="/assets/index-1.js"></script>')
+    (assets / "index-1.js").write_text("let many = 1\n" * 100)
+    (assets / "font-1.woff2").write_bytes(b"font")
+    (assets / "notes.txt").write_text("no asset")
+    return home_on(tmp_path)
+
+
+def home_on(folder: Path) -> FlaskClient:
+    app = Flask(__name__)
+    app.register_blueprint(home_routes(folder=folder))
+    return app.test_client()
+
+
 def test_home_is_a_page_for_a_browser(service: Service) -> None:
-    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-    answer = service.get("/", headers={"Accept": accept})
+    answer = service.get("/", headers=BROWSER)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert "<form" in answer.text
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "base-uri 'none'" in policy
-    # Under no-referrer a browser sends `Origin: null` with the form, which the origin check refuses.
+    # Under no-referrer a browser sends `Origin: null` with a form, which the origin check refuses.
     assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_home_without_the_build_is_a_form_that_says_how_to_build(tmp_path: Path) -> None:
+    answer = home_on(tmp_path).get("/", headers=BROWSER)
+    assert "<form" in answer.text
+    assert "make web" in answer.text
+    assert "script-src" not in answer.headers["Content-Security-Policy"]
+
+
+def test_built_page_has_a_policy_without_inline_code_and_other_hosts(home: FlaskClient) -> None:
+    answer = home.get("/", headers=BROWSER)
+    assert "/assets/index-1.js" in answer.text
+    policy = answer.headers["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "'unsafe-eval'" not in policy
+    assert "http" not in policy
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_assets_are_immutable_and_compressed(home: FlaskClient) -> None:
+    plain = home.get("/assets/index-1.js")
+    assert plain.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert plain.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    zipped = home.get("/assets/index-1.js", headers={"Accept-Encoding": "br, gzip"})
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped.data) == plain.data
+    assert len(zipped.data) < len(plain.data)
+
+
+def test_font_is_not_compressed_again(home: FlaskClient) -> None:
+    answer = home.get("/assets/font-1.woff2", headers={"Accept-Encoding": "gzip"})
+    assert (answer.data, answer.headers.get("Content-Encoding")) == (b"font", None)
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "absent.js", "..%2findex.html", "%2e%2e/index.html"])
+def test_other_files_are_not_served(home: FlaskClient, path: str) -> None:
+    assert home.get(f"/assets/{path}").status_code == 404
 
 
 # Readiness

@@ -21,6 +21,7 @@ def routes(deps: Dependencies) -> Blueprint:
         has_ffmpeg = None if fleet is None else not fleet.lacks(FFMPEG)
         return {
             "max_upload_mb": settings.max_upload_mb,
+            "max_song_upload_mb": settings.max_song_upload_mb,
             "max_duration_s": settings.max_duration_s,
             "inputs": [_describe_input(row, has_ffmpeg=has_ffmpeg) for row in CONTAINERS.values()],
             "default_format": DEFAULT_FORMAT,

@@ -15,6 +15,7 @@ TAG = "pages and probes"
 def paths() -> dict[str, PathItem]:
     return {
         "/": PathItem(get=_home()),
+        "/assets/{file}": PathItem(get=_asset()),
         "/healthz": PathItem(get=_probe("healthz", "Liveness", Alive, {"status": "up"})),
         "/readyz": PathItem(get=_readiness()),
         "/metrics": PathItem(get=_metrics()),
@@ -32,6 +33,22 @@ def _home() -> Operation:
         content=text_of("text/html"),
     )
     return operation(TAG, "Home page", name="home", replies={200: page})
+
+
+def _asset() -> Operation:
+    file = in_path("file", "Name of the file", schema_of(str), example="index.js")
+    reply = Reply(
+        description="The file", content=bytes_of("text/javascript", "text/css", "image/svg+xml", "font/woff2")
+    )
+    return operation(
+        TAG,
+        "A file of the home page",
+        name="asset",
+        parameters=[file],
+        replies={200: reply},
+        raises=GUARDED,
+        statuses=[404],
+    )
 
 
 def _probe(name: str, summary: str, model: type[BaseModel], example: Any) -> Operation:

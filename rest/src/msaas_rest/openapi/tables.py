@@ -28,6 +28,7 @@ _MODELS = {
 }
 _LIMITS = {
     "max_upload_mb": 512,
+    "max_song_upload_mb": 75,
     "max_duration_s": 7200,
     "inputs": [{"name": "MP3", "extension": "mp3", "available": True}],
     "default_format": "mp3",

@@ -61,6 +61,7 @@ class Limits(Message):
     """Limits, kinds of input and formats of stems."""
 
     max_upload_mb: int
+    max_song_upload_mb: int
     max_duration_s: float
     inputs: list[Input]
     default_format: str
