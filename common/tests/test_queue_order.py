@@ -5,6 +5,7 @@ import pytest
 from common.tests.backends import QueueBench
 from common.tests.steps import RESULT, claim_next
 from msaas.jobs import Job
+from msaas.queue.memory import InMemoryQueue
 from msaas.queue.protocol import MAX_POSITION, Cancellation, JobQueue, Request
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.queue.redis.keys import Keys
@@ -105,6 +106,19 @@ def test_order_is_restored_after_entries_left_by_hand(redis_server: RedisServer)
     send(queue, "bob", "x")
     assert queue.waiting() == [*"xdef"]
     client.delete(keys.waiting)
+    send(queue, "bob", *"yz")
+    send(queue, "ann", "g")
+    assert queue.waiting() == [*"ygz"]
+
+
+def test_twin_restores_the_order_after_entries_left_by_hand() -> None:
+    queue = InMemoryQueue()
+    send(queue, "ann", *"abcdef")
+    for _ in range(3):
+        queue.entries.popleft()
+    send(queue, "bob", "x")
+    assert queue.waiting() == [*"xdef"]
+    queue.entries.clear()
     send(queue, "bob", *"yz")
     send(queue, "ann", "g")
     assert queue.waiting() == [*"ygz"]

@@ -34,14 +34,22 @@ class FairOrder:
         self._pushes += 1
         if self._pushes % _FORGET_EVERY == 0:
             self.turns = {each: at for each, at in self.turns.items() if at >= turn}
-        later = min(((place, job) for job, place in self.order.items() if place[0] > turn), default=None)
-        if later:
-            self.entries.insert(self.entries.index(self._payloads[later[1]]), payload)
-        else:
-            self.entries.append(payload)
+        self.entries.insert(self._end_of(turn), payload)
         self.order[job_id] = (turn, self._pushes)
         self.turns[owner] = turn
         self._owners[job_id], self._payloads[job_id] = owner, payload
+
+    def _end_of(self, turn: int) -> int:
+        """Return the index behind all entries of the turn. A job that left the list leaves the order."""
+        for job_id in self._jobs_after(turn):
+            if self._payloads[job_id] in self.entries:
+                return _last_index(self.entries, self._payloads[job_id])
+            del self.order[job_id]
+        return len(self.entries)
+
+    def _jobs_after(self, turn: int) -> list[str]:
+        places = sorted((place, job_id) for job_id, place in self.order.items())
+        return [job_id for place, job_id in places if place[0] > turn]
 
     def move(self, job_id: str, *, owner: str, turn: int) -> None:
         """Move a waiting entry forward to an earlier turn."""
