@@ -84,6 +84,20 @@ def test_audio_is_found_although_a_tag_lies_about_its_size(size: int) -> None:
     assert len(offsets(id3(size) + FRAME * 10)) >= 3
 
 
+@pytest.mark.parametrize("tags", [id3(0) * 400_000, (id3(1) + b"x") * 300_000, ape(b"") * 100_000])
+def test_many_tags_take_no_time(tags: bytes) -> None:
+    began = time.process_time()
+    assert len(offsets(tags + FRAME * 10)) == 10
+    assert time.process_time() - began < 1
+
+
+def test_tags_between_all_frames_take_little_time() -> None:
+    data = (FRAME * 4 + id3(0) * 200) * 1500
+    began = time.process_time()
+    assert len(offsets(data)) == 6000
+    assert time.process_time() - began < 6
+
+
 def test_inserted_bytes_take_no_time() -> None:
     data = FRAME * 5 + JUNK[:300] + FRAME * 5
     assert len(offsets(data)) == 10

@@ -6,11 +6,16 @@ from mmap import mmap
 _ID3_HEADER_BYTES = 10
 _APE_HEADER_BYTES = 32
 _ID3V1_BYTES = 128
+#: More tags in a row count as foreign bytes: a file of empty tags would take seconds for each MB.
+_MAX_TAGS = 100
 
 
 def skip_tags(data: bytes | mmap, at: int) -> int:
     """Return the position behind the tags that begin at `at`, which may be behind the end of the data."""
-    while size := _tag_bytes(data, at):
+    for _ in range(_MAX_TAGS):
+        size = _tag_bytes(data, at)
+        if not size:
+            break
         at += size
     return at
 

@@ -17,6 +17,8 @@ _MAX_CANDIDATES = 100_000
 _MAX_FREE_BYTES = 8192
 #: A longer gap is not a row of damaged frames.
 _MAX_LOST_FRAMES = 400
+#: Places with tags. Behind them tags count as foreign bytes: each takes time.
+_MAX_TAGGED = 1000
 #: Frames that were overwritten leave a gap of their size, to so many bytes. Inserted bytes hardly do.
 _GAP_TOLERANCE_BYTES = 2
 
@@ -50,6 +52,7 @@ class _Walk:
     def __init__(self, data: bytes | mmap) -> None:
         self._data = data
         self._candidates = iter(range(_MAX_CANDIDATES))
+        self._tagged = 0
         self._stream: Stream | None = None
         #: The size of a frame of the free format without padding.
         self._free_bytes = 0
@@ -114,7 +117,7 @@ class _Walk:
         """Return the start of the next chain, the frames lost before it, and the part that begins there."""
         before = self._stream
         found = self._find_chain(at)
-        if found is None or skip_tags(self._data, at) != at or self._stream != before:
+        if found is None or self._skip_tags(at) != at or self._stream != before:
             return found, 0, part or Info()
         return found, self._count_lost(found - at), part
 
@@ -143,9 +146,16 @@ class _Walk:
 
         Tags may lie about their size: they are searched, too, if no chain is behind them.
         """
-        behind_tags = skip_tags(self._data, at)
+        behind_tags = self._skip_tags(at)
         found = self._search_chain(behind_tags)
         return self._search_chain(at) if found is None and behind_tags != at else found
+
+    def _skip_tags(self, at: int) -> int:
+        if self._tagged > _MAX_TAGGED:
+            return at
+        behind = skip_tags(self._data, at)
+        self._tagged += behind != at
+        return behind
 
     def _search_chain(self, start: int) -> int | None:
         while start < len(self._data):
