@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from worker.tests.encoding import as_demucs_encodes, encode_file, encode_stem, mp3_of
+from worker.tests.references import decode_by_ffmpeg
 from worker.tests.songs import noise
 
 from msaas.errors import FormatUnavailable, SeparationFailed
@@ -39,6 +40,14 @@ def test_stem_that_clips_in_its_last_sample_is_scaled_as_a_whole(tmp_path: Path)
     audio = noise(2 * SAMPLERATE, gain=0.1)
     audio[0, -1] = -2.0
     assert encode_stem(audio, tmp_path) == as_demucs_encodes(audio, tmp_path)
+
+
+def test_m4a_that_clips_is_scaled(tmp_path: Path) -> None:
+    if not find_ffmpeg():
+        absent("ffmpeg")
+    form = StemFormat(name="m4a", samples=2 * SAMPLERATE, bit_rate=256, clip="rescale")
+    decoded = decode_by_ffmpeg(encode_file(noise(2 * SAMPLERATE, gain=3), tmp_path, form=form))
+    assert 0.8 < np.abs(decoded).max() < 1.2
 
 
 class CountingAttempt(UnattendedAttempt):

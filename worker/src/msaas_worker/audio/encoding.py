@@ -179,7 +179,8 @@ class StemEncoder:
     def _encode_again(self, kept: "_KeptFrames") -> None:
         if not self._observer.is_active():
             self._encoder.close()
-            self._stream.unlink()
+            # An encoder that has nothing to write yet has no file.
+            self._stream.unlink(missing_ok=True)
         scaled = self.path.with_suffix(f".scaled.{self._form.extension}")
         encoder = open_encoder(scaled, self._form, self._tags)
         try:
