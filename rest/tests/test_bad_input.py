@@ -219,6 +219,13 @@ def test_option_that_is_sent_twice_is_400(service: Service, song: bytes) -> None
         assert "Field 'model' stands" in problem(answer)["detail"]
 
 
+def test_form_of_two_songs_is_400(service: Service, song: bytes) -> None:
+    for files in ([("mp3", song), ("file", song)], [("file", song), ("file", song)]):
+        answer = requests.post(f"{service.url}/apiv1/separate", files=files, timeout=10)
+        assert status_and_code(answer) == (400, "malformed_request")
+        assert "The form has 2 songs." in problem(answer)["detail"]
+
+
 # Songs
 
 

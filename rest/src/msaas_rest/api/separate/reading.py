@@ -154,10 +154,10 @@ def _url_encoded_form(request: Request, *, client: str) -> MultiDict[str, str]:
 
 
 def _form_file(request: Request) -> BinaryIO | None:
-    for name in _SONG_FIELDS:
-        if name in request.files:
-            return request.files[name].stream  # type: ignore[return-value]
-    return None
+    songs = [file for name in _SONG_FIELDS for file in request.files.getlist(name)]
+    if len(songs) > 1:
+        raise MalformedRequest(f"The form has {len(songs)} songs. Send one, in the field `mp3` or `file`.")
+    return songs[0].stream if songs else None  # type: ignore[return-value]
 
 
 def _form_fields(request: Request) -> dict[str, Any]:
