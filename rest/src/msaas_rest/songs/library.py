@@ -18,6 +18,8 @@ from msaas_rest.songs.upload import Upload, check_options
 from msaas_rest.songs.use_cases import deletions_of, uploader_of
 
 MAX_LIMIT = 1000
+#: Songs of a list without `limit`. Beyond them it has a cursor.
+DEFAULT_LIMIT = 10_000
 QUERY = ("search", "sort", "cursor", "limit", "fields")
 
 
@@ -81,12 +83,12 @@ def _query() -> Any:
     return SongQuery(limit=_limit(), **{name: text for name, text in texts.items() if text})
 
 
-def _limit() -> int | None:
+def _limit() -> int:
     text = request.args.get("limit", "")
     limit = parse_number(text)
     if text and (limit is None or limit > MAX_LIMIT):
         raise InvalidFields(fields={"limit": [f"Field `limit` must be a number from 1 to {MAX_LIMIT}."]})
-    return limit
+    return DEFAULT_LIMIT if limit is None else limit
 
 
 def _read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
