@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
+import requests
 from rest.tests.conftest import Start
 from rest.tests.service import ROOT, Service
 
@@ -335,6 +336,25 @@ def test_broken_chunk_after_a_get_has_one_answer(service: Service) -> None:
         client.sendall(b"not a chunk\r\n")
         received += receive_all(client)
     assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_body_of_two_lengths_is_400_and_ends_the_connection(service: Service) -> None:
+    """A proxy that reads the other length would take the rest for a request of the next client."""
+    head = b"POST /apiv1/separate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    sent = head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=20) as client:
+        client.sendall(sent)
+        received = receive_all(client)
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 400 ") == 1
+    assert b"both Content-Length and Transfer-Encoding" in received
+
+
+def test_later_requests_of_a_connection_are_as_fast_as_the_first(service: Service) -> None:
+    """Nagle's algorithm would hold a body back until its head is acknowledged, 40 ms later."""
+    with requests.Session() as session:
+        session.get(f"{service.url}/healthz", timeout=10)
+        times = [session.get(f"{service.url}/healthz", timeout=10).elapsed.total_seconds() for _ in range(30)]
+    assert min(times) < 0.03
 
 
 # End

@@ -10,7 +10,7 @@ from msaas_rest.home.routes import routes as home_routes
 from msaas_rest.http.cors import Cors
 from msaas_rest.http.envelope import has_envelope, render_envelope
 from msaas_rest.http.failures import Failure, present_failures
-from msaas_rest.http.head_checks import check_head
+from msaas_rest.http.head_checks import check_head, has_two_lengths
 from msaas_rest.http.origin_checks import SECURITY_HEADERS, check_host, check_site
 from msaas_rest.http.problems import render_problem
 from msaas_rest.http.request_log import tag_requests
@@ -70,4 +70,6 @@ def _add_security_headers(app: Flask) -> None:
     def add(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        if has_two_lengths(request):
+            response.headers["Connection"] = "close"
         return response

@@ -74,6 +74,10 @@ def _log(error: MsaasError, status: HTTPStatus) -> None:
 
 
 def _too_large() -> SongTooLarge:
+    if request.max_content_length is None:
+        return SongTooLarge(
+            f"The text fields of the form are too large. Their limit is {request.max_form_memory_size} bytes."
+        )
     return SongTooLarge(
         f"The body is too large. The limit is {request.max_content_length} bytes, "
         f"of which the text fields of a form have {request.max_form_memory_size}."

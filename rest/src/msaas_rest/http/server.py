@@ -101,7 +101,7 @@ def serve(
 
 
 def _listen(settings: RestSettings) -> socket.socket:
-    """Return the listening socket. Accepted ones inherit its buffers."""
+    """Return the listening socket. Accepted ones inherit its options."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server(
         (settings.host, settings.port),
@@ -109,6 +109,8 @@ def _listen(settings: RestSettings) -> socket.socket:
         backlog=_BACKLOG,
         dualstack_ipv6=settings.host == "::" and socket.has_dualstack_ipv6(),
     )
+    # asyncio sets it for sockets with the number of TCP alone, and this one has 0.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
     return listener
