@@ -331,10 +331,12 @@ export class Player {
   /** Stops sound at a frame. Without `run`, the current run ends as well. */
   private halt(frame: number, run?: number): void {
     if (run === undefined) this.run++
-    for (const { node, frame: start, end } of this.sounding) {
-      if (start >= frame) node.disconnect()
+    for (const sounding of this.sounding) {
+      if (sounding.frame >= frame) sounding.node.disconnect()
       // A later end would let the tail of a segment sound.
-      if (end > frame) node.stop(frame / RATE_HZ)
+      if (sounding.end <= frame) continue
+      sounding.node.stop(frame / RATE_HZ)
+      sounding.end = frame
     }
     if (run === undefined) {
       this.target = null

@@ -87,6 +87,11 @@ export class FragmentSource implements FrameSource {
     this.count = Math.max(this.count, count)
   }
 
+  /** Frees the memory of fragments. */
+  release(): void {
+    this.kept.clear()
+  }
+
   async layout(): Promise<Layout> {
     return (await this.findHead()).layout
   }
@@ -145,6 +150,7 @@ export class GrowingSource implements FrameSource {
 
   finish(): void {
     this.current = this.stem
+    this.fragments.release()
   }
 
   layout(): Promise<Layout> {
