@@ -1,7 +1,9 @@
 """`QUEUE=rabbitmq`: uploads of the songs API are messages of a broker, and `/apiv1` stays on Redis."""
 
 import io
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,31 @@ def test_song_that_cannot_be_published_leaves_no_upload(
     assert site.objects() == (set() if name else {f"{HASH}.mp3"})
     assert upload(client)["status"] == "UPLOADED"
     assert site.published() == [HASH]
+
+
+def test_one_song_at_a_time_is_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five clients upload at once."""
+    publish, inside, most = site.songs.publish, [], []
+
+    def count(song_hash: str, body: bytes) -> None:
+        inside.append(song_hash)
+        most.append(len(inside))
+        time.sleep(0.05)
+        publish(song_hash, body)
+        inside.remove(song_hash)
+
+    monkeypatch.setattr(site.songs, "publish", count)
+    # One process has one queue of uploads.
+    client = site.visit()
+    with ThreadPoolExecutor(5) as threads:
+        answers = list(
+            threads.map(
+                lambda number: post(client.application.test_client(), FRAME * number), range(100, 105)
+            )
+        )
+    assert [each.status_code for each in answers] == [200] * 5
+    assert len(site.published()) == 5
+    assert max(most) == 1
 
 
 # The same song again

@@ -1,15 +1,19 @@
 """Songs for the workers of a broker: the message is the song itself, with no room for options."""
 
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from msaas.errors import InvalidOption, Unavailable
+from msaas.errors import InvalidOption, TooBusy, Unavailable
 from msaas.logs import bind_log, get_logger
 from msaas.queue.song_registry import SongRegistry
 from msaas.queue.songs import SongQueue
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.separate.submission import Checked, Submission, Submitter, log_song
 from msaas_rest.songs.worker_results import is_split
+
+#: A song waits this long for those before it.
+_PATIENCE_S = 30.0
 
 log = get_logger()
 
@@ -22,6 +26,8 @@ class Publisher:
     registry: SongRegistry
     song_store: SongStore
     song_queue: SongQueue
+    #: Held while a song is in memory and on its way: one connection takes one song at a time.
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def default_model(self) -> str:
@@ -53,8 +59,13 @@ class Publisher:
             self._publish(song_hash, submission)
 
     def _publish(self, song_hash: str, submission: Submission) -> None:
-        submission.song.seek(0)
-        self.song_queue.publish(song_hash, submission.song.read())
+        if not self._turn.acquire(timeout=_PATIENCE_S):
+            raise TooBusy("Too many songs are being published. Try again in 5 s.")
+        try:
+            submission.song.seek(0)
+            self.song_queue.publish(song_hash, submission.song.read())
+        finally:
+            self._turn.release()
         # Without the note the same song may be separated twice, with one result.
         with suppress(Unavailable):
             self.registry.note_publication(song_hash)
