@@ -47,7 +47,7 @@ _COST_S = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """What the score says, and what the analysis found."""
+    """The facts of a score, and those that the analysis found."""
 
     style: str
     bpm: float
@@ -85,12 +85,16 @@ class Result:
 
     @property
     def has_key(self) -> bool:
-        return bool(self.found["key"]["name"] == self._key)
+        return self._found_key == self._key
 
     @property
     def has_relative(self) -> bool:
         """Whether the key or its relative was found."""
-        return self.found["key"]["name"] in (self._key, self._relative)
+        return self._found_key in (self._key, self._relative)
+
+    @property
+    def _found_key(self) -> str:
+        return self.found["key"]["name"] if self.found["key"] else ""
 
     @property
     def _key(self) -> str:
@@ -173,7 +177,7 @@ def confidence_table(results: list[Result]) -> str:
             for each in results
             if each.found["beats"]
         ],
-        "key": [(each.found["key"]["confidence"], each.has_key) for each in results],
+        "key": [(each.found["key"]["confidence"], each.has_key) for each in results if each.found["key"]],
     }
     lines = ["| confidence | below 0.5 | 0.5 to 0.8 | above 0.8 |", "|---|---:|---:|---:|"]
     for name, pairs in estimates.items():
