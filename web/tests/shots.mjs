@@ -1,4 +1,4 @@
-/** Takes the pictures of docs/page: each state, on a phone and on a desktop, dark and light. URL, SONG and OUT. */
+/** Takes the pictures of docs/page: each state, on a phone and on a desktop, dark and light. URL, SONG, OUT, and ONLY some of them. */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { newSong, openBrowser, openPage } from './browser.mjs'
 
-const { URL: SITE, SONG, OUT } = process.env
+const { URL: SITE, SONG, OUT, ONLY } = process.env
 const SIZES = { desktop: [1440, 900], phone: [390, 844] }
 const QUALITY = 72
 
@@ -14,6 +14,7 @@ mkdirSync(OUT, { recursive: true })
 const browser = await openBrowser()
 for (const [size, [width, height]] of Object.entries(SIZES)) {
   for (const scheme of ['dark', 'light']) {
+    if (ONLY && !ONLY.split(',').includes(`${size}-${scheme}`)) continue
     const page = await openPage(browser, SITE, { width, height, scheme })
     const shoot = async (state) => {
       await new Promise((resolve) => setTimeout(resolve, 350))
