@@ -419,3 +419,21 @@ def test_stem_that_is_not_an_mp3_is_refused(folder: Path, content: bytes) -> Non
 def test_mp3_that_is_mostly_foreign_bytes_is_refused(folder: Path) -> None:
     with pytest.raises(MalformedStemTar, match="'vocals' is not an MP3"):
         read(archive({**GOOD, "vocals.mp3": frames(40) + bytes(200_000)}), folder)
+
+
+# Lengths
+
+
+def test_stems_have_the_length_that_their_frames_tell(tmp_path: Path) -> None:
+    received = read_stem_tar(io.BytesIO(archive(GOOD)), tmp_path)
+    assert {stem: each.samples for stem, each in received.items()} == {
+        stem: 1152 * (40 + number) for number, stem in enumerate(TAR_STEMS)
+    }
+    assert {each.samplerate for each in received.values()} == {44100}
+
+
+def test_limits_of_songs_fit_the_largest_result() -> None:
+    limits = TarLimits.of_songs(max_duration_s=600)
+    stem_bytes = 600 * 320_000 // 8
+    assert stem_bytes < limits.stem_bytes < stem_bytes + 17 * 1024 * 1024
+    assert 4 * limits.stem_bytes < limits.archive_bytes < 4 * limits.stem_bytes + 2 * 1024 * 1024

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
-from msaas.errors import BackendUnavailable, LeaseLost, ResultRefused, SeparationFailed
+from msaas.errors import BackendUnavailable, LeaseLost, ResultRefused, SeparationFailed, SongDeleted
+from msaas.result_facts import ResultFacts
 from msaas.stem_tar import TAR_STEMS
 from msaas_worker.attempt import UnattendedAttempt
 from msaas_worker.sources.backend import Backend as Client
@@ -125,6 +126,22 @@ def test_refused_result_is_not_sent_again(stems: dict[str, Path], code: int) -> 
         with pytest.raises(ResultRefused, match=rf"HTTP {code}\): the reason"):
             client(backend).upload(HASH, stems, Attempt())
     assert len(backend.uploads) == 1
+
+
+def test_result_of_a_deleted_song_is_not_sent_again(stems: dict[str, Path]) -> None:
+    with Backend(answers=[status(410)]) as backend:
+        with pytest.raises(SongDeleted):
+            client(backend).upload(HASH, stems, Attempt())
+    assert len(backend.uploads) == 1
+
+
+def test_model_that_ran_is_named(stems: dict[str, Path]) -> None:
+    facts = ResultFacts(model="mdx", weights_sha256="ab" * 32, engine="demucs 4.1 cpu")
+    with Backend() as backend:
+        client(backend).upload(HASH, stems, Attempt(), facts=facts)
+    [upload] = backend.uploads
+    sent = {name.title(): value for name, value in upload.headers.items()}
+    assert ResultFacts.of(sent) == facts
 
 
 @pytest.mark.parametrize("code", [401, 403, 302, 308])

@@ -18,6 +18,7 @@ from msaas.errors import (
     MsaasError,
     ResultRefused,
     SongDamaged,
+    SongDeleted,
     SongTooLong,
     UndecodableSong,
 )
@@ -142,6 +143,13 @@ def test_final_error_dead_letters_the_song_at_once(queue: InMemorySongQueue, err
         wait_until(lambda: queue.dead)
     assert [(each.reason, each.message.body) for each in queue.dead] == [(f"{error.code}: d", BODY)]
     assert len(worker.handled) == 1
+
+
+def test_deleted_song_leaves_the_queue(queue: InMemorySongQueue, log_lines: list[EventDict]) -> None:
+    with running(queue, fail_with(SongDeleted("d"))) as worker:
+        wait_until(is_settled(queue))
+    assert (len(worker.handled), queue.dead) == (1, [])
+    assert "job_cancelled" in {line["event"] for line in log_lines}
 
 
 def test_unexpected_error_is_tried_three_times(queue: InMemorySongQueue, log_lines: list[EventDict]) -> None:

@@ -167,6 +167,14 @@ class WrongKey(Unauthorized):
     """The API key is unknown."""
 
 
+class WrongWorkerToken(Unauthorized):
+    """The token of the worker is missing or unknown."""
+
+
+class WorkersRefused(MsaasError):
+    """Results of workers are not accepted."""
+
+
 class ScopeMissing(MsaasError):
     """The API key may not do this."""
 
@@ -243,6 +251,10 @@ class SessionNotFound(NotFound):
 
 class SongNotFound(NotFound):
     """The song does not exist."""
+
+
+class SongDeleted(SongNotFound):
+    """The song was deleted."""
 
 
 class ObjectNotFound(NotFound):

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
         return "\n".join(f"{name.upper()}={_shown(getattr(self, name))}" for name in type(self).model_fields)
 
 
+BrokerAddr = Annotated[SecretStr, AfterValidator(_broker)]
+
+
 class RedisSettings(Settings):
     """The address of Redis, and the list of log lines in it."""
 
@@ -179,7 +182,7 @@ class BrokerSettings(Settings):
     """The queue of songs in RabbitMQ."""
 
     #: `host:port`, or `amqp[s]://user:password@host:port/vhost`.
-    broker_addr: Annotated[SecretStr, AfterValidator(_broker)]
+    broker_addr: BrokerAddr
     #: Of a `BROKER_ADDR` without them.
     broker_user: str = "guest"
     broker_password: SecretStr = SecretStr("guest")

@@ -8,13 +8,14 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msaas.errors import MalformedStemTar, StemTooLarge
-from msaas.mpeg.walk import walk
+from msaas.mpeg.parts import Part
+from msaas.mpeg.walk import Frame, walk
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,6 +35,12 @@ _MAX_PAX_BYTES = 16 * 1024
 #: Fields of extended headers that change neither the name nor the size of a file.
 _HARMLESS_FIELDS = {"mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "comment"}
 _LAYER_III = 3
+#: 320 kbit/s, the highest bit rate of an MP3.
+_STEM_BYTES_PER_S = 40_000
+#: Of the tags, a cover and the last frames of a stem.
+_STEM_EXTRA_BYTES = 16 * 1024 * 1024
+#: An encoder adds some frames to a song.
+_ENCODER_S = 1.0
 #: Frames must be at least this share of a stem. The rest is tags and cover.
 _LEAST_SHARE_OF_FRAMES = 0.5
 
@@ -49,14 +56,29 @@ class TarLimits:
     stem_bytes: int = 512 * 1024 * 1024
     duration_s: float = 7200.0
 
+    @classmethod
+    def of_songs(cls, *, max_duration_s: float) -> "TarLimits":
+        """Return the limits of the result of the longest song."""
+        return cls(
+            stem_bytes=round(_STEM_BYTES_PER_S * max_duration_s) + _STEM_EXTRA_BYTES,
+            duration_s=max_duration_s + _ENCODER_S,
+        )
+
+    @property
+    def archive_bytes(self) -> int:
+        """The size of the largest archive."""
+        return len(TAR_STEMS) * (self.stem_bytes + _MAX_PAX_BYTES + 3 * _BLOCK_BYTES) + _MAX_FILL_BYTES
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedStem:
-    """A stem of an archive, in a file."""
+    """A stem of an archive, in a file. `samples` at `samplerate` Hz are its length, which its frames tell."""
 
     path: Path
     size_bytes: int
     sha256: str
+    samples: int = 0
+    samplerate: int = 0
 
 
 def read_stem_tar(
@@ -83,9 +105,10 @@ def read_stem_tar(
         stems[stem] = _spool(reader, folder / f"{stem}.mp3", size_bytes=header.size)
     if missing := [stem for stem in TAR_STEMS if stem not in stems]:
         raise MalformedStemTar(f"The archive has no file for the stems {', '.join(missing)}.")
-    for stem, received in stems.items():
-        _check_mp3(stem, received, max_duration_s=limits.duration_s)
-    return stems
+    return {
+        stem: _measure_mp3(stem, received, max_duration_s=limits.duration_s)
+        for stem, received in stems.items()
+    }
 
 
 class _BlockReader:
@@ -202,27 +225,38 @@ def _padded(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
-def _check_mp3(stem: str, received: ReceivedStem, *, max_duration_s: float) -> None:
-    """Raise `MalformedStemTar` if the file is not an MP3, `StemTooLarge` if it is too long."""
+def _measure_mp3(stem: str, received: ReceivedStem, *, max_duration_s: float) -> ReceivedStem:
+    """Return the stem with its length.
+
+    Raises:
+        MalformedStemTar: the file is not an MP3.
+        StemTooLarge: it is too long.
+    """
     frames_bytes, seconds = 0, 0.0
-    for header_bytes, frame_s in _frames(received):
-        frames_bytes += header_bytes
-        seconds += frame_s
+    parts: list[Part] = []
+    for frame in _frames(received):
+        stream = frame.header.stream
+        frames_bytes += frame.size_bytes
+        seconds += stream.samples / stream.rate_hz
         if seconds > max_duration_s:
             raise StemTooLarge(f"The stem {stem!r} is longer than {max_duration_s:g} s.")
+        if frame.part or not parts:
+            parts.append(Part.of(frame))
+        parts[-1].add(frame)
     if not frames_bytes or frames_bytes < _LEAST_SHARE_OF_FRAMES * received.size_bytes:
         raise MalformedStemTar(f"The file of the stem {stem!r} is not an MP3.")
+    rate_hz = parts[0].stream.rate_hz
+    return replace(received, samples=round(sum(part.seconds for part in parts) * rate_hz), samplerate=rate_hz)
 
 
-def _frames(received: ReceivedStem) -> Iterator[tuple[int, float]]:
-    """Yield the size in bytes and the length in s of each frame of layer III."""
+def _frames(received: ReceivedStem) -> Iterator[Frame]:
+    """Yield the frames of layer III."""
     if not received.size_bytes:
         return
     with open(received.path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         for frame in walk(data):
-            stream = frame.header.stream
-            if stream.layer == _LAYER_III:
-                yield frame.size_bytes, stream.samples / stream.rate_hz
+            if frame.header.stream.layer == _LAYER_III:
+                yield frame
 
 
 class StemTar(io.RawIOBase):

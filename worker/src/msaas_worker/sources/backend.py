@@ -11,9 +11,10 @@ from urllib.parse import unquote, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from msaas.errors import BackendUnavailable, ResultRefused, SeparationFailed
+from msaas.errors import BackendUnavailable, ResultRefused, SeparationFailed, SongDeleted
 from msaas.logs import get_logger
 from msaas.printable import printable
+from msaas.result_facts import ResultFacts
 from msaas.stem_tar import StemTar
 from msaas.webhooks.sender import parse_retry_after
 from msaas_worker.attempt import Attempt
@@ -25,8 +26,11 @@ _REJECTS_WORKER = {401, 403}
 _TEMPORARY = {408, 425, 429}
 #: Every other 5xx may be a defect of the backend that this result meets each time.
 _OUTAGES = {502, 503, 504}
+#: The song was deleted: its result is not wanted any more.
+_GONE = 410
 _MAX_REASON_BYTES = 1000
 _WAIT_S = 0.2
+_HEADERS = {"Content-Type": "application/x-tar", "User-Agent": "msaas"}
 
 log = get_logger()
 
@@ -66,11 +70,19 @@ class Backend:
             policy=policy,
         )
 
-    def upload(self, song_hash: str, stems: Mapping[str, Path], attempt: Attempt) -> None:
+    def upload(
+        self,
+        song_hash: str,
+        stems: Mapping[str, Path],
+        attempt: Attempt,
+        *,
+        facts: ResultFacts = ResultFacts(),
+    ) -> None:
         """Send the stems until the backend has stored them.
 
         Raises:
             LeaseLost: the song is not this worker's any more.
+            SongDeleted: the song was deleted from the backend.
             ResultRefused: the backend does not want the result, now or later.
             BackendUnavailable: the backend was away for `upload_patience_s`.
             SeparationFailed: it failed for this time, perhaps because of this result.
@@ -82,7 +94,7 @@ class Backend:
             attempt.verify()
             try:
                 with attempt.pause_watchdog():
-                    return self._post(song_hash, stems, attempt)
+                    return self._post(song_hash, stems, attempt, facts)
             except _Rejected as error:
                 log.error("upload_failed", backend=self.url, reason=error.detail)
                 failure, wait_s = error, max(delay_s, policy.rejected_delay_s)
@@ -94,7 +106,7 @@ class Backend:
             _wait(wait_s, attempt)
             delay_s = min(2 * delay_s, policy.max_upload_delay_s)
 
-    def _post(self, song_hash: str, stems: Mapping[str, Path], attempt: Attempt) -> None:
+    def _post(self, song_hash: str, stems: Mapping[str, Path], attempt: Attempt, facts: ResultFacts) -> None:
         archive = StemTar(stems, check=attempt.check)
         try:
             with (
@@ -102,7 +114,7 @@ class Backend:
                 requests.post(
                     f"{self.url}/songs/{song_hash}/upload_result",
                     data=archive,
-                    headers={"Content-Type": "application/x-tar", "User-Agent": "msaas"},
+                    headers=_HEADERS | facts.headers(),
                     auth=self.authorization,
                     timeout=(self.policy.connect_s, self.policy.answer_s),
                     allow_redirects=False,
@@ -147,6 +159,8 @@ def _check(response: requests.Response) -> None:
             retry_after_s=after_s,
             is_outage=status in _TEMPORARY or status in _OUTAGES,
         )
+    if status == _GONE:
+        raise SongDeleted("The song was deleted from the backend.")
     reason = printable(next(response.iter_content(_MAX_REASON_BYTES), b"").decode(errors="replace"))
     raise ResultRefused(f"The backend refused the result (HTTP {status}): {reason}")
 

@@ -8,6 +8,7 @@ from msaas.errors import SongDamaged
 from msaas.logs import get_logger
 from msaas.queue.songs import SongMessage
 from msaas.recipe import Recipe
+from msaas.result_facts import ResultFacts
 from msaas.songs import parse_song_hash, song_hash
 from msaas_worker.attempt import Attempt, Step
 from msaas_worker.scratch import Scratch
@@ -42,6 +43,7 @@ class SongHandler:
 
         Raises:
             LeaseLost: the song is not this worker's any more. Nothing is uploaded from then on.
+            SongDeleted: the result is not wanted any more.
             InvalidId, SongDamaged, UndecodableSong, SongTooLong, ResultRefused: each attempt would end so.
             BackendUnavailable: the backend was away for too long.
             MsaasError: the model or the separation failed.
@@ -63,6 +65,9 @@ class SongHandler:
                 song, Recipe(), separator, sink, attempt, max_duration_s=self.max_duration_s
             )
             separated.observe(model=separator.model, seconds=time.monotonic() - started)
-            self.backend.upload(name, sink.stems, attempt)
+            facts = ResultFacts(
+                model=separator.model, weights_sha256=separator.weights_sha256, engine=separator.engine
+            )
+            self.backend.upload(name, sink.stems, attempt, facts=facts)
         log.info("result_uploaded", backend=self.backend.url)
         attempt.reach(Step.RESULT_UPLOADED)

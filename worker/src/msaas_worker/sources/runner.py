@@ -17,6 +17,7 @@ from msaas.errors import (
     QueueUnavailable,
     ResultRefused,
     SongDamaged,
+    SongDeleted,
     SongTooLong,
     UndecodableSong,
 )
@@ -102,6 +103,8 @@ class SongRunner(WorkerLoop[DeliveryAttempt]):
             self.handle(delivery.message, attempt)
         except LeaseLost:
             return Ending(outcome=Outcome.LOST)
+        except SongDeleted:
+            return Ending(outcome=Outcome.CANCELLED)
         except QueueUnavailable as error:
             return Ending(outcome=Outcome.RELEASED, error=error)
         except _FINAL as error:
@@ -118,7 +121,7 @@ class SongRunner(WorkerLoop[DeliveryAttempt]):
     def _report_once(self, attempt: DeliveryAttempt, ending: Ending) -> None:
         delivery, error = attempt.delivery, ending.error
         match ending.outcome:
-            case Outcome.DONE:
+            case Outcome.DONE | Outcome.CANCELLED:
                 delivery.complete()
             case Outcome.FAILED if error:
                 delivery.dead_letter(f"{error.code}: {error}")
