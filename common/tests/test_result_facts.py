@@ -22,7 +22,7 @@ def test_missing_headers_are_unknown_facts() -> None:
         ({"Msaas-Model": "../evil"}, ResultFacts()),
         ({"Msaas-Weights-Sha256": "0A" * 32}, ResultFacts()),
         ({"Msaas-Weights-Sha256": "0a" * 31}, ResultFacts()),
-        ({"Msaas-Engine": "a\\nb"}, ResultFacts(engine="a\\\\nb")),
+        ({"Msaas-Engine": "a\nb"}, ResultFacts(engine="a\\nb")),
         ({"Msaas-Engine": "x" * 200}, ResultFacts(engine="x" * 99 + "…")),
     ],
 )

@@ -4,6 +4,7 @@ import re
 from typing import Any, BinaryIO
 
 from flask.testing import FlaskClient
+from limits.storage import MemoryStorage
 from rest.tests.described import check_replies
 from werkzeug.test import TestResponse
 
@@ -11,6 +12,7 @@ from msaas.queue.memory import InMemoryOutbox, InMemoryQueue, InMemorySongRegist
 from msaas.queue.memory.idempotency import InMemoryIdempotency
 from msaas.queue.protocol import JobQueue
 from msaas.queue.song_registry import SongRegistry
+from msaas.queue.songs import SongQueue
 from msaas.songs import ID_PATTERN
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import ObjectStore, StoredObject
@@ -18,6 +20,7 @@ from msaas.storage.song_store import SongStore
 from msaas_catalogue import Catalogue
 from msaas_rest.app import create_app
 from msaas_rest.bootstrap import bootstrap
+from msaas_rest.http.rate_limit import Limiter
 from msaas_rest.settings import RestSettings
 
 #: Names of objects that a request may ask for, besides fragments.
@@ -30,6 +33,7 @@ def client_on(
     queue: JobQueue | None = None,
     registry: SongRegistry | None = None,
     catalogue: Catalogue | None = None,
+    song_queue: SongQueue | None = None,
     **settings: Any,
 ) -> FlaskClient:
     """Return a client of an app with these settings. `store_dir` among them replaces the in-memory store."""
@@ -42,6 +46,9 @@ def client_on(
         song_store=in_memory,
         idempotency=InMemoryIdempotency(),
         catalogue=catalogue,
+        song_queue=song_queue,
+        # Limits are counted in Redis where a test names one.
+        limiter=None if "redis_host" in settings else Limiter(MemoryStorage()),
     )
     app = create_app(deps)
     check_replies(app)

@@ -44,6 +44,7 @@ _TIMEOUT_S = 60.0
 _NOT_FOR_THE_CHILD = (
     *("REDIS_", "MINIO_", "STORE_", "DEMUCS_", "MAX_", "DEBUG_", "HOST", "PORT", "ALLOWED_"),
     *("API_", "RATE_", "LOG_", "FETCH_", "CORS_", "DATABASE_"),
+    *("WORKER_", "QUEUE", "BROKER_", "REGISTRATION"),
 )
 _numbers = itertools.count()
 

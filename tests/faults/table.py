@@ -214,6 +214,10 @@ FAULTS: dict[str, Fault] = {
         "a backend that is down, answers 500, cuts the upload, refuses the result",
         "uploaded once it is back, a refused result is in the dead-letter queue",
     ),
+    "B8": Fault(
+        "kills of workers, of `rest` and of the broker between an upload by `/songs` and its stems",
+        "every song is SPLIT with the stems of an undisturbed run, no dead letter",
+    ),
     "M": Fault(
         "state machine on a real server, beside its in-memory twin",
         "every job in one place, a stale token changes nothing, every job ends",

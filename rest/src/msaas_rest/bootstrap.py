@@ -9,6 +9,7 @@ from msaas.bootstrap import (
     open_outbox,
     open_public_store,
     open_queue,
+    open_song_queue,
     open_song_registry,
     open_song_store,
 )
@@ -16,6 +17,7 @@ from msaas.queue.idempotency import Idempotency
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
 from msaas.queue.song_registry import SongRegistry
+from msaas.queue.songs import SongQueue
 from msaas.storage.protocol import PublicStore
 from msaas.storage.song_store import SongStore
 from msaas_rest.catalogue_gate import CatalogueGate
@@ -51,6 +53,8 @@ class Dependencies:
     idempotency: Idempotency
     catalogue: CatalogueGate
     limiter: Limiter
+    #: The queue of songs in a broker, None if songs are jobs of `queue` as well.
+    song_queue: SongQueue | None
 
 
 def bootstrap(
@@ -63,8 +67,9 @@ def bootstrap(
     idempotency: Idempotency | None = None,
     catalogue: "Catalogue | None" = None,
     limiter: Limiter | None = None,
+    song_queue: SongQueue | None = None,
 ) -> Dependencies:
-    """Return the dependencies. Nothing is sent before their first use."""
+    """Return the dependencies. Nothing is sent before their first use, but a broker is connected at once."""
     queue = queue or open_queue(settings)
     return Dependencies(
         settings=settings,
@@ -79,6 +84,7 @@ def bootstrap(
         idempotency=idempotency or open_idempotency(settings),
         catalogue=CatalogueGate(catalogue) if catalogue else _open_gate(settings),
         limiter=limiter or Limiter(open_storage(settings)),
+        song_queue=song_queue or _song_queue(settings),
     )
 
 
@@ -90,6 +96,12 @@ def _open_gate(settings: RestSettings) -> CatalogueGate:
 
     url = settings.database_url.get_secret_value()
     return CatalogueGate(open_catalogue(url), prepare=partial(prepare, url))
+
+
+def _song_queue(settings: RestSettings) -> SongQueue | None:
+    if settings.queue != "rabbitmq":
+        return None
+    return open_song_queue(settings, max_message_bytes=settings.broker_max_message_bytes)
 
 
 def _public_store(settings: RestSettings) -> PublicStore | None:

@@ -87,12 +87,13 @@ class EventStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self._loop = asyncio.get_running_loop()
         yield f"retry: {_RETRY_MS}\n\n".encode()
-        while not self._is_closed:
+        while True:
             event = self._latest
+            # A stream that is closed at once has its first event all the same.
             if event.id != self._sent_id:
                 self._sent_id = event.id
                 yield event.encode()
-            if event.is_last:
+            if event.is_last or self._is_closed:
                 return
             if not await self._has_news():
                 yield b": \n\n"

@@ -1,20 +1,34 @@
 """Settings of the REST service."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from limits import parse_many
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from msaas.models import DEFAULT_MODEL
-from msaas.settings import DatabaseSettings, ModelName, Networks, Port, QueueSettings, StoreSettings
-from msaas_rest.http.api_keys import ApiKeys, parse_api_keys
+from msaas.settings import (
+    BrokerAddr,
+    BrokerSettings,
+    DatabaseSettings,
+    ModelName,
+    Networks,
+    Port,
+    QueueSettings,
+    StoreSettings,
+)
+from msaas.stem_tar import TarLimits
+from msaas_rest.http.api_keys import MIN_CHARACTERS, ApiKeys, parse_api_keys
 from msaas_rest.http.cors import parse_origins
+from msaas_rest.http.disk_budget import SHARE
 
+_MIB = 1024 * 1024
 _IN_FLIGHT_MB = 4096
 #: The largest upload is in base64 and lies on the disk twice, and one client has half of the space.
 _UPLOADS_IN_FLIGHT = 8
+#: The result of a worker lies on the disk as the archive and as its stems.
+RESULT_COPIES = 2
 
 
 def _names(value: Any) -> Any:
@@ -38,13 +52,22 @@ def _s3_url(text: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+def _worker_token(token: SecretStr | None) -> SecretStr | None:
+    """Return the token, None for an empty one. Raises `ValueError` for one that can be guessed."""
+    if token is None or not token.get_secret_value():
+        return None
+    if len(token.get_secret_value()) < MIN_CHARACTERS:
+        raise ValueError(f"Input should have at least {MIN_CHARACTERS} characters")
+    return token
+
+
 def _rate(text: str) -> str:
     """Return `text` if it is a list of rates. Raises `ValueError`."""
     parse_many(text)
     return text
 
 
-class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
+class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSettings):
     host: str = "127.0.0.1"
     port: Port = 5000
     demucs_model: ModelName = DEFAULT_MODEL
@@ -67,6 +90,15 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
     #: Disk space of all uploads in progress, in MiB. One client has half of it. Beyond it uploads wait.
     max_in_flight_mb: int | None = None
 
+    #: The queue of songs that come by `/songs`. Jobs of `/apiv1` are always in Redis.
+    queue: Literal["redis", "rabbitmq"] = "redis"
+    #: Of `QUEUE=rabbitmq`.
+    broker_addr: BrokerAddr = SecretStr("localhost:5672")
+    #: The limit of the broker, by default that of its version.
+    broker_max_message_mb: int | None = Field(default=None, ge=1)
+    #: External workers send it with their results. Without it none is accepted.
+    worker_token: Annotated[SecretStr | None, AfterValidator(_worker_token)] = None
+
     #: Private networks that songs may be fetched from: `1` for all of them, or CIDRs.
     fetch_allow_private: Networks = ()
     #: Web sites whose pages may call the API: `*` for all of them, or origins such as https://songs.example.
@@ -76,30 +108,48 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings):
 
     @property
     def max_upload_bytes(self) -> int:
-        return self.max_upload_mb * 1024 * 1024
+        return self.max_upload_mb * _MIB
 
     @property
     def max_song_upload_bytes(self) -> int:
-        return self.max_song_upload_mb * 1024 * 1024
+        return self.max_song_upload_mb * _MIB
 
     @property
-    def _least_in_flight_mb(self) -> int:
-        return _UPLOADS_IN_FLIGHT * max(self.max_upload_mb, self._max_song_mb)
+    def broker_max_message_bytes(self) -> int | None:
+        return None if self.broker_max_message_mb is None else self.broker_max_message_mb * _MIB
+
+    @model_validator(mode="after")
+    def _check_queue(self) -> "RestSettings":
+        for name in ("database_url", "worker_token"):
+            if self.queue == "rabbitmq" and not getattr(self, name):
+                raise ValueError(f"QUEUE=rabbitmq needs {name.upper()}")
+        return self
 
     @property
-    def _max_song_mb(self) -> int:
-        """The limit of the songs API, which does not exist without a database."""
-        return self.max_song_upload_mb if self.database_url else 0
+    def result_limits(self) -> TarLimits:
+        """The limits of a result of an external worker."""
+        return TarLimits.of_songs(max_duration_s=self.max_duration_s)
 
     @property
     def max_in_flight_bytes(self) -> int:
-        least_mb = self._least_in_flight_mb
-        return (self.max_in_flight_mb or max(_IN_FLIGHT_MB, least_mb)) * 1024 * 1024
+        least_mb = max(self._least_in_flight_mb.values())
+        return (self.max_in_flight_mb or max(_IN_FLIGHT_MB, least_mb)) * _MIB
+
+    @property
+    def _least_in_flight_mb(self) -> dict[str, int]:
+        """The disk space that uploads need at least, by the setting that decides on it."""
+        least = {"MAX_UPLOAD_MB": _UPLOADS_IN_FLIGHT * self.max_upload_mb}
+        if self.database_url:
+            least["MAX_SONG_UPLOAD_MB"] = _UPLOADS_IN_FLIGHT * self.max_song_upload_mb
+        if self.database_url and self.worker_token:
+            result_mb = -(-self.result_limits.archive_bytes // _MIB)
+            least["MAX_DURATION_S"] = round(RESULT_COPIES * result_mb / SHARE)
+        return least
 
     @model_validator(mode="after")
     def _check_in_flight(self) -> "RestSettings":
-        least_mb = self._least_in_flight_mb
-        if self.max_in_flight_mb is not None and self.max_in_flight_mb < least_mb:
-            name = "MAX_UPLOAD_MB" if self.max_upload_mb >= self._max_song_mb else "MAX_SONG_UPLOAD_MB"
-            raise ValueError(f"MAX_IN_FLIGHT_MB is less than {_UPLOADS_IN_FLIGHT} × {name} = {least_mb}")
+        least = self._least_in_flight_mb
+        name = max(least, key=least.__getitem__)
+        if self.max_in_flight_mb is not None and self.max_in_flight_mb < least[name]:
+            raise ValueError(f"MAX_IN_FLIGHT_MB is less than {least[name]}, which {name} needs")
         return self

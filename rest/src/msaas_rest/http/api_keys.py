@@ -10,7 +10,7 @@ from pathlib import Path
 from msaas.errors import MissingKey, WrongKey
 
 #: Shorter keys can be guessed. `openssl rand -hex 20` makes 40 characters.
-_MIN_CHARACTERS = 16
+MIN_CHARACTERS = 16
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]{0,31}):(?P<scope>read|write|admin):(?P<key>.+)")
 _BEARER = "bearer"
@@ -97,8 +97,8 @@ def _parse_key(entry: str) -> ApiKey:
 def _parse_digest(text: str) -> bytes:
     if hashed := _HASHED.fullmatch(text):
         return bytes.fromhex(hashed.group(1))
-    if len(text) < _MIN_CHARACTERS:
-        raise ValueError(f"A key has fewer than {_MIN_CHARACTERS} characters.")
+    if len(text) < MIN_CHARACTERS:
+        raise ValueError(f"A key has fewer than {MIN_CHARACTERS} characters.")
     return _digest(text)
 
 

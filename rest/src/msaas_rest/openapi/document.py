@@ -16,6 +16,7 @@ from msaas_rest.openapi import (
     results,
     sending,
     tables,
+    workers,
 )
 from msaas_rest.openapi.operations import general_responses
 
@@ -29,7 +30,7 @@ know users by the cookie of a session, `msaas`, or `__Host-msaas` over https."""
 
 def describe_api(*, debug_endpoints: bool) -> dict[str, Any]:
     """Return the document as JSON."""
-    features = (sending, following, fetching, history, tables, library, results, accounts, pages)
+    features = (sending, following, fetching, history, tables, library, results, workers, accounts, pages)
     paths = {path: item for feature in features for path, item in feature.paths().items()}
     if debug_endpoints:
         paths |= tables.debug_paths()
@@ -47,6 +48,7 @@ def describe_api(*, debug_endpoints: bool) -> dict[str, Any]:
             responses=dict(general_responses()),
             securitySchemes={
                 "key": SecurityScheme(type="http", scheme="bearer"),
+                "worker": SecurityScheme(type="http", scheme="bearer"),
                 "session": SecurityScheme.model_validate({"type": "apiKey", "in": "cookie", "name": "msaas"}),
             },
         ),

@@ -116,6 +116,8 @@ def operation(
 def _security(kinds: Errors) -> list[dict[str, list[str]]]:
     if errors.MissingKey in kinds:
         return [{}, {"key": []}]
+    if errors.WrongWorkerToken in kinds:
+        return [{"worker": []}]
     if errors.SessionUnknown in kinds:
         return [{"session": []}] if errors.LoginRequired in kinds else [{}, {"session": []}]
     return []

@@ -7,7 +7,6 @@ from flask import Blueprint, Response, g, request
 
 from msaas.errors import InvalidFields, MissingSong
 from msaas_rest.api.separate.reading import EXTRA_BYTES, check_size
-from msaas_rest.api.separate.submission import check_room
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.body import open_body
 from msaas_rest.http.envelope import envelope
@@ -41,7 +40,7 @@ def routes(deps: Dependencies) -> Blueprint:
     def upload_song() -> Response:
         # Before the upload: a song that cannot be queued need not be read.
         parse_fields(request.args.get("fields", ""))
-        check_room(deps.queue, max_queued=deps.settings.max_queued)
+        uploader.check_room()
         with ExitStack() as stack:
             upload = _read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
             return describe(uploader.upload(upload, visitor=g.visitor))

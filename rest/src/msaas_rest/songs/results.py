@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from msaas.errors import PeaksNotFound
+from msaas.errors import JobNotFound, PeaksNotFound
+from msaas.jobs import JobState, JobStatus
 from msaas_rest.api.jobs.following import follow
 from msaas_rest.api.jobs.fragments import describe_fragments, find_fragments, open_fragment
 from msaas_rest.api.jobs.status import find_status
@@ -52,7 +53,14 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/<int:song_id>/events")
     def follow_song(song_id: int) -> Response:
-        status = find_status(find(song_id).job_id, queue=queue, song_store=song_store)
+        song = find(song_id)
+        try:
+            status = find_status(song.job_id, queue=queue, song_store=song_store)
+        except JobNotFound:
+            # A broker tells nothing about its songs. The stream ends, and the client connects again.
+            if deps.song_queue is None or not song_store.has_song(song.song_hash):
+                raise
+            status = JobStatus(job_id=song.job_id, state=JobState.QUEUED, created_at=song.created_at)
         return follow(status, events=deps.events, client=g.visitor.owner)
 
     @blueprint.get("/<int:song_id>/pieces")

@@ -11,8 +11,9 @@ from msaas.logs import get_logger
 from msaas.recipe import Recipe
 from msaas.removal import Removal
 from msaas_rest.api.separate.song_check import read_title
-from msaas_rest.api.separate.submission import Checked, Submission, Submitter
+from msaas_rest.api.separate.submission import Checked, Submission
 from msaas_rest.songs.ids import request_id_of
+from msaas_rest.songs.sending import Sender
 from msaas_rest.songs.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -49,9 +50,13 @@ class Upload:
 class Uploader:
     """`songs` and `removal` open the database when they are called."""
 
-    submitter: Submitter
+    sender: Sender
     songs: Callable[[], Songs]
     removal: Callable[[], Removal]
+
+    def check_room(self) -> None:
+        """Refuse a song that could not be sent, before its upload. Raises `Unavailable`."""
+        self.sender.check_room()
 
     def upload(self, upload: Upload, *, visitor: Visitor) -> "Song":
         """Return the song of the catalogue. A failure leaves no part of it behind.
@@ -59,12 +64,12 @@ class Uploader:
         Raises:
             InvalidFields: for `title`.
             UnknownOption, InvalidOption, UnknownModel, UnknownStem, UnknownFormat: the recipe is invalid.
-            NotAudio, SongTooLong, DecoderMissing, FormatUnavailable: the song is refused.
+            NotAudio, SongTooLong, SongTooLarge, DecoderMissing, FormatUnavailable: the song is refused.
             Unavailable: a dependency does not answer, or is full.
         """
-        recipe = Recipe.parse(upload.options, default_model=self.submitter.default_model)
+        recipe = Recipe.parse(upload.options, default_model=self.sender.default_model)
         draft = Submission(song=upload.song, size_bytes=upload.size_bytes, recipe=recipe)
-        checked = self.submitter.check(draft)
+        checked = self.sender.check(draft)
         songs = self.songs()
         song = songs.add(
             _title(upload, checked), song_hash=checked.song_hash, recipe=recipe, user_id=visitor.user_id
@@ -78,7 +83,7 @@ class Uploader:
             visibility=visitor.visibility,
         )
         try:
-            self.submitter.accept(submission, checked)
+            self.sender.send(submission, checked)
         except Exception:
             self._undo(songs, song)
             raise

@@ -3,8 +3,8 @@
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from msaas.containers import Container, Decoder, container_of
 from msaas.errors import DecoderMissing, FormatUnavailable, ObjectNotFound, TooBusy
@@ -61,7 +61,7 @@ class Checked:
 
     song_hash: str
     song: CheckedSong
-    fleet: Fleet
+    fleet: Fleet = Fleet(())
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,15 @@ class Submitter:
 
     def check(self, submission: Submission) -> Checked:
         """Raise the errors of `submit` that the song and its recipe cause. Nothing is stored."""
-        song = check_song(submission.song, max_s=self.max_duration_s)
+        checked = self.check_song(submission)
         fleet = self.queue.fleet()
-        _check_programs(song.container, submission.recipe, fleet)
-        return Checked(song_hash=song_hash_of(submission.song), song=song, fleet=fleet)
+        _check_programs(checked.song.container, submission.recipe, fleet)
+        return replace(checked, fleet=fleet)
+
+    def check_song(self, submission: Submission) -> Checked:
+        """Raise `NotAudio` or `SongTooLong` if any worker would refuse the song."""
+        song = check_song(submission.song, max_s=self.max_duration_s)
+        return Checked(song_hash=song_hash_of(submission.song), song=song)
 
     def accept(self, submission: Submission, checked: Checked) -> Accepted:
         """Store the song and enqueue its job.
@@ -128,11 +133,10 @@ class Submitter:
         """
         song_hash, song = checked.song_hash, checked.song
         accepted = _accept(song_hash, submission)
-        log.info("song_received", size_bytes=submission.size_bytes, **_facts(song))
-        # From here on retention spares the song and its results.
-        self._request(song_hash, submission)
+        log_song(submission, checked)
+        self.request(song_hash, submission)
         if not self._reuse(accepted, submission, checked.fleet):
-            self._store(song_hash, submission, song.container)
+            self.store(song_hash, submission, song.container)
             self._enqueue(accepted, submission, duration_s=song.seconds)
         return accepted
 
@@ -147,7 +151,7 @@ class Submitter:
         song_hash = submission.song_hash
         accepted = _accept(song_hash, submission)
         self.song_store.find_song(song_hash)
-        self._request(song_hash, submission)
+        self.request(song_hash, submission)
         # Until the line before, retention may have deleted it.
         song = self.song_store.find_song(song_hash)
         fleet = self.queue.fleet()
@@ -166,8 +170,13 @@ class Submitter:
         self._answer_at_once(job_id, order)
         return True
 
-    def _request(self, song_hash: str, order: Order) -> None:
-        """Raises `TooBusy` while the song is deleted, `QueueFull`, `QueueUnavailable`."""
+    def request(self, song_hash: str, order: Order) -> None:
+        """Record the request: from here on retention spares the song and its results.
+
+        Raises:
+            TooBusy: the song is being deleted.
+            StoreUnavailable, QueueFull, QueueUnavailable: the request is not recorded.
+        """
         until = time.monotonic() + self.deletion_wait_s
         is_stored = order.visibility is Visibility.PRIVATE and self.song_store.knows(song_hash)
         while not self.registry.request_song(
@@ -193,7 +202,8 @@ class Submitter:
         if stand_in := fleet.stand_in(model):
             yield stand_in
 
-    def _store(self, song_hash: str, submission: Submission, container: Container) -> None:
+    def store(self, song_hash: str, submission: Submission, container: Container) -> None:
+        """Store the song. Raises `StoreUnavailable`."""
         try:
             self._put(song_hash, submission, container)
         except ObjectNotFound:
@@ -239,6 +249,11 @@ def _check_programs(container: Container, recipe: Recipe, fleet: Fleet) -> None:
         )
 
 
-def _facts(checked: CheckedSong) -> dict[str, Any]:
-    seconds = checked.seconds
-    return {"kind": checked.container.name, "duration_s": None if seconds is None else round(seconds, 1)}
+def log_song(submission: Submission, checked: Checked) -> None:
+    seconds = checked.song.seconds
+    log.info(
+        "song_received",
+        size_bytes=submission.size_bytes,
+        kind=checked.song.container.name,
+        duration_s=None if seconds is None else round(seconds, 1),
+    )
