@@ -41,6 +41,17 @@ def test_users_are_administered(file_url: str) -> None:
     assert catalogue.accounts.login("ann", password=reset.stdout.strip())
 
 
+def test_user_is_added_with_a_password(file_url: str) -> None:
+    run("prepare", DATABASE_URL=file_url)
+    added = run("users", "add", "Ann", DATABASE_URL=file_url)
+    catalogue = open_catalogue(file_url, passwords=Passwords(CHEAP))
+    login = catalogue.accounts.login("ann", password=added.stdout.strip())
+    assert [each.id for each in catalogue.sessions.list_sessions(login.user.id)] == [login.session.id]
+    again = run("users", "add", "ann", DATABASE_URL=file_url)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "The username is taken." in again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "text"),
     [

@@ -22,7 +22,7 @@ _INTERNAL = {
 _OF_SONGS = {
     *(errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
     *(errors.SessionUnknown, errors.UserNotFound, errors.SessionNotFound, errors.SongNotFound),
-    *(errors.SongDeleted, errors.WorkersRefused, errors.WrongWorkerToken),
+    *(errors.SongDeleted, errors.RegistrationClosed, errors.WorkersRefused, errors.WrongWorkerToken),
     *(errors.MessageTooLarge, errors.MalformedStemTar, errors.StemTooLarge),
 }
 

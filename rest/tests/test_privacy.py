@@ -76,12 +76,18 @@ def list_routes() -> list[Route]:
 
 ROUTES = list_routes()
 OF_A_HASH = [each for each in ROUTES if each.takes_a_song and each.rule.startswith("/apiv1")]
-OF_A_SONG = [each for each in ROUTES if each.takes_a_song and each.rule.startswith("/songs")]
+#: It takes a hash from callers with the token of workers only.
+OF_WORKERS = "/songs/<song>/upload_result"
+OF_A_SONG = [
+    each
+    for each in ROUTES
+    if each.takes_a_song and each.rule.startswith("/songs") and each.rule != OF_WORKERS
+]
 #: Every other route that reads: none of them may name a hidden hash.
 LISTS = [each for each in ROUTES if each.is_safe and each.method == "GET" and not each.takes_a_song]
 #: Their replies are the same for each caller.
 _CHANGING_WITHOUT_A_SONG = {
-    *("/apiv1/separate", "/apiv1/delete_contents"),
+    *("/apiv1/separate", "/apiv1/delete_contents", OF_WORKERS),
     *("/songs/upload", "/auth/register", "/auth/login", "/auth/logout", "/auth/password"),
     *("/auth/account", "/auth/sessions", "/auth/sessions/<session_id>"),
 }
@@ -111,7 +117,7 @@ class World:
 @pytest.fixture
 def make_world(shared: Start, database_url: str) -> Callable[..., World]:
     def make(**environment: str) -> World:
-        service = shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url, **environment)
+        service = shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url, REGISTRATION="open", **environment)
         clients = {name: SongsClient(service=service) for name in ("nobody", "ann", "bob")}
         for name in ("ann", "bob"):
             assert clients[name].register(name).status_code == 200
@@ -265,6 +271,17 @@ def test_songs_api_shows_own_and_anonymous_songs(
         answer.close()
         if route.method == "DELETE":
             assert (song_id in {song["id"] for song in client.list()}) is (bool(allowed) and not may)
+
+
+def test_upload_of_a_result_tells_nothing_without_the_token(make_world: Callable[..., World]) -> None:
+    world = make_world(WORKER_TOKEN="a-token-of-workers")
+    answers = {
+        (answer.status_code, answer.text)
+        for song_hash in (*HASHES.values(), ABSENT)
+        for client in world.clients.values()
+        for answer in [client.call("POST", OF_WORKERS.replace("<song>", song_hash))]
+    }
+    assert [status for status, _ in answers] == [401]
 
 
 # Transitions

@@ -39,6 +39,7 @@ def _parser() -> ArgumentParser:
     )
     users.add_parser("list", help="print the users").set_defaults(run=_with_catalogue(_list))
     for name, run, text in (
+        ("add", _add, "make an account, and print its password"),
         ("disable", _disable, "end the sessions of a user, who cannot log in any more"),
         ("enable", _enable, "let a user log in again"),
         ("reset", _reset, "print a new password for a user, and end all sessions"),
@@ -77,6 +78,10 @@ def _line_of(user: User) -> str:
     created = datetime.fromtimestamp(user.created_at, UTC).date().isoformat()
     state = "enabled" if user.disabled_at is None else "disabled"
     return f"{user.id}\t{printable(user.name)}\t{created}\t{state}"
+
+
+def _add(catalogue: Catalogue, options: Namespace) -> None:
+    _say(catalogue.accounts.add(options.username))
 
 
 def _disable(catalogue: Catalogue, options: Namespace) -> None:

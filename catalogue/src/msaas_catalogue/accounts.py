@@ -162,6 +162,19 @@ class Accounts:
         with self._database.writing() as session:
             _get_named(session, username).disabled_at = None
 
+    def add(self, username: str) -> str:
+        """Make an account with a random password, which is returned.
+
+        Raises:
+            InvalidFields: for `username`.
+            UsernameTaken: another user has the name.
+        """
+        password = secrets.token_urlsafe(_NEW_PASSWORD_BYTES)
+        login = self.register(username, password=password, repeated=password)
+        with self._database.writing() as session:
+            end_sessions(session, login.user.id)
+        return password
+
     def reset_password(self, username: str) -> str:
         """Give a user a random password, which is returned, and end all sessions. Raises `UserNotFound`."""
         password = secrets.token_urlsafe(_NEW_PASSWORD_BYTES)

@@ -175,6 +175,10 @@ class WorkersRefused(MsaasError):
     """Results of workers are not accepted."""
 
 
+class RegistrationClosed(MsaasError):
+    """The service registers no users."""
+
+
 class ScopeMissing(MsaasError):
     """The API key may not do this."""
 

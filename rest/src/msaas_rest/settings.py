@@ -83,7 +83,9 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSetting
     public_s3_region: str = "us-east-1"
     #: Without keys, `/apiv1` is open to every client that can reach it.
     api_keys: Annotated[InstanceOf[ApiKeys], NoDecode, BeforeValidator(_keys)] = ApiKeys()
-    #: Limit of each client's calls to `/apiv1`, as in `100/minute; 1000/hour`.
+    #: Whether anybody may register and upload to `/songs`. By default only without `API_KEYS`.
+    registration: Literal["open", "closed"] | None = None
+    #: Limit of each client's calls, as in `100/minute; 1000/hour`.
     rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
     #: With this many waiting jobs no further song is accepted.
     max_queued: int | None = Field(default=None, ge=1)
@@ -113,6 +115,13 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSetting
     @property
     def max_song_upload_bytes(self) -> int:
         return self.max_song_upload_mb * _MIB
+
+    @property
+    def has_open_registration(self) -> bool:
+        """With keys the service is for known clients. An account that anybody makes would bypass the keys."""
+        if self.registration is None:
+            return not self.api_keys
+        return self.registration == "open"
 
     @property
     def broker_max_message_bytes(self) -> int | None:

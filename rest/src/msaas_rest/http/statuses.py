@@ -10,6 +10,7 @@ _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.LoginRequired: HTTPStatus.UNAUTHORIZED,
     errors.ScopeMissing: HTTPStatus.FORBIDDEN,
+    errors.RegistrationClosed: HTTPStatus.FORBIDDEN,
     errors.WorkersRefused: HTTPStatus.FORBIDDEN,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownHost: HTTPStatus.MISDIRECTED_REQUEST,

@@ -54,7 +54,7 @@ def _register() -> Operation:
         name="register",
         body=body_of(Registration),
         replies=_done("Registered", sets_cookie=True),
-        raises=(*OPEN, *CHANGING, *BODY, *_HASHING, errors.UsernameTaken),
+        raises=(*OPEN, *CHANGING, *BODY, *_HASHING, errors.UsernameTaken, errors.RegistrationClosed),
     )
 
 

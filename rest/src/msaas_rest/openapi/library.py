@@ -79,7 +79,7 @@ def _upload() -> Operation:
         TAG,
         "Upload a song",
         name="upload_song",
-        description="Without a session the song is anonymous: everybody sees it.",
+        description="Without a session the song is anonymous: everybody sees it. `REGISTRATION=closed`: 401.",
         parameters=[_fields()],
         body=RequestBody(
             description="The song, its title and its options",

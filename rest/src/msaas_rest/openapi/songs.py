@@ -18,7 +18,12 @@ SONG: dict[str, Any] = {
     "status": "UPLOADED",
 }
 #: Errors of every route.
-OPEN: Errors = (*GUARDED, errors.DatabaseUnavailable)
+OPEN: Errors = (
+    *GUARDED,
+    errors.DatabaseUnavailable,
+    errors.TooManyRequests,
+    errors.QueueUnavailable,
+)
 #: Errors of routes that an anonymous client may call. A session that has ended is an error.
 IDENTIFIED: Errors = (*OPEN, errors.SessionUnknown)
 #: Errors of routes that need a session.

@@ -6,14 +6,14 @@ from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.clients import address_of
 from msaas_rest.http.envelope import render_envelope
 from msaas_rest.http.failures import present_failures
+from msaas_rest.http.rate_limit import RateLimit
 from msaas_rest.http.session_cookie import read_token
+from msaas_rest.http.worker_token import check_worker_token
 from msaas_rest.songs import accounts, library, results, workers
-from msaas_rest.songs.visitor import visitor_of
+from msaas_rest.songs.visitor import Visitor, visitor_of
 
 AUTH_PREFIX = "/auth"
 SONGS_PREFIX = "/songs"
-#: Blueprints of routes that need no session, and work with one that has ended.
-_WITHOUT_SESSION = {accounts.LOGIN, workers.WORKERS}
 
 
 def songs_api(deps: Dependencies) -> Blueprint:
@@ -30,12 +30,26 @@ def songs_api(deps: Dependencies) -> Blueprint:
 
 
 def _guard(api: Blueprint, deps: Dependencies) -> None:
-    """Identify the caller by the session. A session that has ended is an error, never an anonymous caller."""
+    """Identify and count the caller. A session that has ended is an error, never an anonymous caller."""
+    settings = deps.settings
+    rate_limit = RateLimit(settings.rate_limit, limiter=deps.limiter) if settings.rate_limit else None
+
+    def identify() -> Visitor | None:
+        """Return the caller, None for a worker: it sends a result for each song, and has no limit."""
+        if workers.WORKERS in request.blueprints:
+            check_worker_token(request.headers.get("Authorization"), token=settings.worker_token)
+            return None
+        catalogue = deps.catalogue.open()
+        # A login needs no session, and works with one that has ended.
+        token = None if accounts.LOGIN in request.blueprints else read_token(request)
+        return visitor_of(token, address=address_of(request), sessions=catalogue.sessions)
 
     @api.before_request
-    def find_visitor() -> None:
-        catalogue = deps.catalogue.open()
-        if not _WITHOUT_SESSION.intersection(request.blueprints):
-            g.visitor = visitor_of(
-                read_token(request), address=address_of(request), sessions=catalogue.sessions
-            )
+    def check_caller() -> None:
+        client: str | None = address_of(request)
+        try:
+            g.visitor = identify()
+            client = g.visitor.owner if g.visitor else None
+        finally:
+            if rate_limit and client:
+                rate_limit.check(request, client=client)

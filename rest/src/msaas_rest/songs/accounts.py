@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, request
 
-from msaas.errors import SessionNotFound
+from msaas.errors import RegistrationClosed, SessionNotFound
 from msaas.jobs import rfc3339
 from msaas.logs import get_logger
 from msaas_rest.bootstrap import Dependencies
@@ -31,6 +31,8 @@ def login_routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.post("/register")
     def register() -> Response:
+        if not deps.settings.has_open_registration:
+            raise RegistrationClosed("This service registers no users. Ask its operator for an account.")
         address = address_of(request)
         fields = read_texts(request, ("username", "password1", "password2"), client=address)
         limits.count_address(address)

@@ -38,6 +38,8 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.post("/upload")
     def upload_song() -> Response:
+        if not deps.settings.has_open_registration:
+            g.visitor.require_login()
         # Before the upload: a song that cannot be queued need not be read.
         parse_fields(request.args.get("fields", ""))
         uploader.check_room()

@@ -9,11 +9,10 @@ from msaas_rest.bootstrap import Dependencies
 from msaas_rest.http.body import open_body
 from msaas_rest.http.envelope import envelope
 from msaas_rest.http.uploads import check_content_encoding
-from msaas_rest.http.worker_token import check_worker_token
 from msaas_rest.settings import RESULT_COPIES
 from msaas_rest.songs.use_cases import receiver_of
 
-#: The blueprint of the route, whose caller has a token and no session.
+#: The blueprint of the route. Its guard checks the token of the worker.
 WORKERS = "songs_api.workers"
 
 
@@ -23,7 +22,6 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.post("/<song>/upload_result")
     def upload_result(song: str) -> Response:
-        check_worker_token(request.headers.get("Authorization"), token=deps.settings.worker_token)
         check_content_encoding(request)
         song_hash = song.lower()
         if not is_sha256(song_hash):
