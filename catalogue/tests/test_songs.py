@@ -150,6 +150,15 @@ def test_references_count_uploads_of_all_users(catalogue: Catalogue, ann: int, b
     assert catalogue.songs.referenced_songs() == {SONG, OTHER}
 
 
+def test_anonymous_uploads_of_a_time_are_listed(catalogue: Catalogue, ann: int) -> None:
+    add(catalogue, ann)
+    first, second = add(catalogue, None), add(catalogue, None, song_hash=OTHER)
+    songs, at = catalogue.songs, second.created_at
+    assert songs.list_anonymous(since=first.created_at - 1, until=at + 1) == [first, second]
+    assert songs.list_anonymous(since=at + 1, until=at + 2) == []
+    assert songs.list_anonymous(since=0, until=first.created_at - 1) == []
+
+
 def test_uploads_of_a_hash_are_listed(catalogue: Catalogue, ann: int) -> None:
     mine, anonymous = add(catalogue, ann), add(catalogue, None, recipe=SIX)
     add(catalogue, ann, song_hash=OTHER)

@@ -129,6 +129,15 @@ class Songs:
             ).all()
         return [song_of(row) for row in rows]
 
+    def list_anonymous(self, *, since: float, until: float) -> list[Song]:
+        """Return the anonymous uploads that were added in this time, the oldest first."""
+        added = SongRow.created_at.between(to_ms(since), to_ms(until))
+        with self._database.reading() as session:
+            rows = session.scalars(
+                select(SongRow).where(SongRow.uploader_id.is_(None), added).order_by(SongRow.id)
+            ).all()
+        return [song_of(row) for row in rows]
+
     def count_references(self, song_hash: str, *, job_id: str) -> References:
         """Return the numbers of uploads of this song, and of those with this job."""
         with self._database.reading() as session:

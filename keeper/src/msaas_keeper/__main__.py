@@ -35,6 +35,7 @@ from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
 from msaas_keeper.settings import KeeperSettings
+from msaas_keeper.uploads import remove_interrupted_uploads
 
 #: A dead receiver holds one of these threads for 15 s at most.
 _WEBHOOK_THREADS = 4
@@ -46,6 +47,7 @@ _HISTORY_EVERY_S = 2.0
 _SESSIONS_EVERY_S = 3600.0
 _PRIVATE_MARKS_EVERY_S = 2.0
 _REMOVALS_EVERY_S = 30.0
+_UPLOADS_EVERY_S = 600.0
 
 log = get_logger()
 
@@ -111,6 +113,8 @@ def bootstrap(
             is_referenced=catalogue.songs.is_referenced,
         )
         tasks.every(_REMOVALS_EVERY_S, removal.repeat, name="removals")
+        uploads = partial(remove_interrupted_uploads, catalogue.songs, queue=queue, song_store=song_store)
+        tasks.every(_UPLOADS_EVERY_S, uploads, name="uploads")
     if settings.retention_hours:
         retention = Retention(
             queue=queue,
