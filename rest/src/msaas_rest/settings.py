@@ -77,6 +77,8 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSetting
     max_duration_s: int = Field(default=7200, ge=1)
     #: Further accepted names in Host. Addresses, localhost and the names of the Service always work.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    #: Networks of proxies whose `X-Forwarded-For` names the client: CIDRs, or `1` for all.
+    trusted_proxies: Networks = ()
     debug_endpoints: bool = False
     #: The S3 store as clients reach it: links of a finished job lead there, signed for an hour.
     public_s3_url: Annotated[str, AfterValidator(_s3_url)] | None = None

@@ -11,6 +11,7 @@ from msaas_rest.http.caller import Caller
 _IPV6_CLIENT_BITS = 64
 #: A program on this machine may use either address.
 _THIS_MACHINE = "127.0.0.1"
+_UNKNOWN = "unknown"
 
 
 def caller_of(request: Request, *, keys: ApiKeys) -> Caller:
@@ -27,7 +28,11 @@ def caller_of(request: Request, *, keys: ApiKeys) -> Caller:
 
 def address_of(request: Request) -> str:
     """Return the address of the client, or its network, as its owner in the queue."""
-    address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - compared only
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - compared only
+    except ValueError:
+        # A proxy that is trusted wrote something else.
+        return _UNKNOWN
     if address.is_loopback:
         return _THIS_MACHINE
     if address.version == 6:

@@ -89,7 +89,9 @@ def serve(
         log_config=None,
         log_level="critical",
         server_header=False,
-        proxy_headers=False,
+        # Without proxies, a client could choose its address.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
