@@ -2,7 +2,8 @@
 
 from msaas.queue.song_registry import SongRegistry
 from msaas.storage.protocol import StoredObject
-from msaas.storage.song_store import SongStore, song_missing
+from msaas.storage.song_store import SongStore
+from msaas.storage.source_songs import song_missing
 from msaas_rest.api.visibility import visible_jobs
 from msaas_rest.http.caller import Caller
 

@@ -10,7 +10,8 @@ from msaas.manifest import Manifest, StemFile
 from msaas.models import parse_part
 from msaas.songs import parse_id
 from msaas.storage.protocol import object_changed
-from msaas.storage.song_store import SongStore, StoredStem
+from msaas.storage.results import StoredStem
+from msaas.storage.song_store import SongStore
 from msaas_rest.api.tracks.stored_zip import StoredZip
 from msaas_rest.file_names import stem_name
 
