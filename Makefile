@@ -94,7 +94,7 @@ sbom: $(TOOLS)/.setup ## a bill of materials (CycloneDX) of each image in build/
 	done
 
 digests: ## compare the digests of images with their registries, which takes skopeo and a connection
-	grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' */Dockerfile */k8s compose.yaml | sort -u | while IFS=@ read -r image digest; do \
+	grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' */Dockerfile */k8s deploy/components compose.yaml | sort -u | while IFS=@ read -r image digest; do \
 	  found=$$(skopeo inspect --no-tags --format '{{.Digest}}' "docker://$$image") || exit 1; echo "$$image $$found"; \
 	  test "$$found" = "$$digest" || { echo "$$image: the digest here is $$digest" >&2; exit 1; }; \
 	done

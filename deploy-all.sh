@@ -8,8 +8,8 @@ usage() {
 usage: ./deploy-all.sh [options]
 
   --overlay NAME     a folder of deploy/overlays, or another folder here with a kustomization (default: local)
-  --with COMPONENT   add one of deploy/components: api-key autoscaling debug gateway gpu ingress model-volume monitoring
-                     public-s3 url-fetch
+  --with COMPONENT   add one of deploy/components: api-key autoscaling debug external-broker external-database garage gateway
+                     gpu ingress model-volume monitoring public-s3 url-fetch
   --open             leave /apiv1 open to all clients, and remove the API keys of earlier runs
   --registry PREFIX  registry of the images, for example europe-west1-docker.pkg.dev/project/msaas
   --tag TAG          version of the images (default: the one in the manifests)
@@ -24,6 +24,9 @@ an API key: the first run creates one and prints it once.
 
 MINIO_ACCESS_KEY and MINIO_SECRET_KEY set the keys of the root user of the S3 server. An external server needs them, and for users
 of its own STORE_REST_ACCESS_KEY, STORE_REST_SECRET_KEY, and the same for WORKER and KEEPER.
+
+DATABASE_URL and BROKER_ADDR (amqps://user:password@host/vhost) name the servers of --with external-database and external-broker.
+WORKER_TOKEN replaces the token of the workers of RabbitMQ.
 
 API_KEYS (keys, separated by commas) replaces the API keys. WEBHOOK_SECRET signs callbacks. Both are kept in Secrets. A run with
 another value replaces it, a run without one keeps it.
@@ -90,15 +93,28 @@ write_kustomization() {
 write_kustomization >"$work/kustomization.yaml"
 kubectl kustomize "$work" >"$work/all.yaml" || die "the manifests do not render. kubectl 1.21 or newer is needed."
 
-# The network of another S3 server is not known here.
+has() { grep -q "^  name: $1\$" "$work/all.yaml"; }
+
+# The network of another server is not known here.
 if [ "$action" = apply ] && grep -q 'cidr: 192\.0\.2\.0/24' "$work/all.yaml"; then
-  die "set the network of the S3 server in deploy/overlays/external-s3/egress.yaml"
+  if grep -q '192\.0\.2\.0/24' deploy/overlays/external-s3/egress.yaml && ! has minio-ns; then
+    die "set the network of the S3 server in deploy/overlays/external-s3/egress.yaml"
+  fi
+  for each in database broker; do
+    if has "$each-clients"; then die "set the network of the server in deploy/components/external-$each/egress.yaml"; fi
+  done
+fi
+if [ "$action" = apply ]; then
+  if has database-clients && [ -z "${DATABASE_URL:-}" ]; then die "external-database needs DATABASE_URL"; fi
+  if has broker-clients && [ -z "${BROKER_ADDR:-}" ]; then die "external-broker needs BROKER_ADDR"; fi
+  if has mysql && [ -n "${DATABASE_URL:-}" ]; then die "DATABASE_URL needs --with external-database"; fi
+  if has rabbitmq && [ -n "${BROKER_ADDR:-}" ]; then die "BROKER_ADDR needs --with external-broker"; fi
 fi
 if [ "$action" = apply ] && grep -q 'PUBLIC_S3_URL: https://s3\.example\.org$' "$work/all.yaml"; then
   die "set PUBLIC_S3_URL in deploy/components/public-s3/kustomization.yaml"
 fi
 
-has() { grep -q "^  name: $1\$" "$work/all.yaml"; }
+random_hex() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
 random_key() { head -c 4096 /dev/urandom | LC_ALL=C tr -dc 'A-Za-z0-9' | cut -c "1-$1"; }
 
@@ -128,9 +144,31 @@ create_secrets() {
     kubectl apply -f minio/k8s/namespace.yaml >&2
     create_secret minio-ns minio "access-key=$access" "secret-key=$secret"
   fi
+  # Garage keeps its secrets beside the store.
+  if has garage; then create_secret minio-ns garage "rpc-secret=$(random_hex)"; fi
+  create_database_secret
+  create_broker_secrets
   if has make-buckets; then
     for service in rest worker keeper; do create_store_user "$service" "$access" "$secret"; done
   fi
+}
+
+# The password of the server and the address that has it are made together.
+create_database_secret() {
+  local password
+  has mysql || return 0
+  password=$(key_of mysql password); password=${password:-$(random_key 32)}
+  create_secret default mysql "password=$password" "root-password=$(random_key 32)"
+  create_secret default database "url=mysql://msaas:$password@mysql:3306/msaas"
+}
+
+create_broker_secrets() {
+  local password
+  if has song-worker; then create_secret default worker-token "token=$(random_key 40)"; fi
+  has rabbitmq || return 0
+  password=$(key_of rabbitmq password); password=${password:-$(random_key 32)}
+  create_secret default rabbitmq "password=$password"
+  create_secret default broker "addr=amqp://msaas:$password@rabbitmq:5672"
 }
 
 # create_store_user SERVICE ACCESS SECRET: on another S3 server than MinIO, the keys of the variables, or ACCESS and SECRET
@@ -139,7 +177,7 @@ create_store_user() {
   upper=$(tr '[:lower:]' '[:upper:]' <<<"$1")
   access=STORE_${upper}_ACCESS_KEY secret=STORE_${upper}_SECRET_KEY
   access=${!access:-} secret=${!secret:-}
-  if [ -z "$access" ] && has minio-ns; then access=$1-$(random_key 12) secret=$(random_key 40); fi
+  if [ -z "$access" ] && has minio-proj && ! has garage; then access=$1-$(random_key 12) secret=$(random_key 40); fi
   create_secret default "store-$1" "access-key=${access:-$2}" "secret-key=${secret:-$3}"
 }
 
@@ -175,6 +213,9 @@ apply_optional_secret() {
 
 apply_optional_secrets() {
   apply_optional_secret api-keys keys "${API_KEYS:-}" rest-server
+  apply_optional_secret database url "${DATABASE_URL:-}" rest-server keeper
+  apply_optional_secret broker addr "${BROKER_ADDR:-}" rest-server song-worker
+  apply_optional_secret worker-token token "${WORKER_TOKEN:-}" rest-server song-worker
   apply_optional_secret webhook-secret secret "${WEBHOOK_SECRET:-}" worker keeper
 }
 
@@ -202,7 +243,9 @@ apply() {
   kubectl apply -f "$work/all.yaml" >&2
   if [ ${#restarts[@]} -gt 0 ]; then kubectl -n default rollout restart "${restarts[@]}" >&2; fi
   wait_for default statefulset redis
-  wait_for minio-ns statefulset minio-proj
+  wait_for default statefulset mysql
+  wait_for default statefulset rabbitmq
+  wait_for minio-ns statefulset "$(if has garage; then echo garage; else echo minio-proj; fi)"
   if has make-buckets; then
     kubectl -n default wait --for=condition=complete job/make-buckets --timeout="${timeout_s}s" >&2 ||
       die "the Job make-buckets failed: kubectl logs job/make-buckets"
@@ -212,6 +255,7 @@ apply() {
   wait_for default deployment logs
   # With autoscaling it may have no pod: `rollout status` accepts that.
   wait_for default deployment worker
+  wait_for default deployment song-worker
   if has rest-server; then print_addresses; fi
 }
 

@@ -13,7 +13,7 @@ from msaas.settings import Settings, StoreUsersSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_logs.settings import LogsSettings
 from msaas_rest.settings import RestSettings
-from msaas_worker.settings import WorkerSettings
+from msaas_worker.settings import BrokerWorkerSettings, WorkerSettings
 from tests.manifests.rendering import Manifest
 
 _TEMPLATED = {"Deployment", "StatefulSet", "Job"}
@@ -24,6 +24,15 @@ SETTINGS: dict[str, type[Settings]] = {
     "logs": LogsSettings,
     "make-buckets": StoreUsersSettings,
 }
+
+
+def settings_of(container: dict[str, Any]) -> type[Settings] | None:
+    """Return the settings that a container reads: `BROKER_ADDR` makes a worker one of RabbitMQ."""
+    if container["name"] == "worker" and any(each["name"] == "BROKER_ADDR" for each in container["env"]):
+        return BrokerWorkerSettings
+    return SETTINGS.get(container["name"])
+
+
 #: Heartbeat files of the services without HTTP.
 HEARTBEATS = {
     "worker": "/tmp/msaas-worker-*/heartbeat",
@@ -39,9 +48,17 @@ SECRETS = {
     "store-keeper": {"access-key", "secret-key"},
     "api-keys": {"keys"},
     "webhook-secret": {"secret"},
+    "mysql": {"password", "root-password"},
+    "database": {"url"},
+    "rabbitmq": {"password"},
+    "broker": {"addr"},
+    "worker-token": {"token"},
+    "garage": {"rpc-secret"},
 }
 #: In base64, as a secret of webhooks.
 _SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0cy1vZi10aGUtbWFuaWZlc3Rz"
+#: Secrets of another form.
+_VALUES = {"DATABASE_URL": "mysql://msaas:secret@mysql:3306/msaas", "BROKER_ADDR": "amqp://m:s@rabbitmq:5672"}
 #: Images that cannot be pulled any more, or soon cannot.
 _UNAVAILABLE = re.compile(
     r"^((docker\.io/)?minio/|(docker\.io/)?bitnami|k8s\.gcr\.io/|gcr\.io/google.containers/|.*ingress-nginx)"
@@ -148,7 +165,7 @@ def environment_is_known(manifests: list[Manifest]) -> list[str]:
         for name in config["data"].keys() - known
     ]
     for where, container in containers(manifests):
-        if service := SETTINGS.get(container["name"]):
+        if service := settings_of(container):
             given = {each["name"] for each in container.get("env", [])}
             complaints += [f"{where} does not read {name}" for name in given - names_of_settings(service)]
     return complaints
@@ -164,8 +181,11 @@ def environment_is_valid(manifests: list[Manifest]) -> list[str]:
     }
     complaints = []
     for where, container in containers(manifests):
-        if service := SETTINGS.get(container["name"]):
-            own = {each["name"]: each.get("value", _SECRET) for each in container.get("env", [])}
+        if service := settings_of(container):
+            own = {
+                each["name"]: each.get("value", _VALUES.get(each["name"], _SECRET))
+                for each in container.get("env", [])
+            }
             with patch.dict(os.environ, {**shared, **own}, clear=True):
                 complaints += [f"{where}: {error}" for error in _errors(service)]
     return complaints

@@ -31,6 +31,12 @@ def _folders(kind: str) -> list[str]:
 
 KUSTOMIZATIONS = _folders("Kustomization")
 COMPONENTS = _folders("Component")
+_LOCAL = "deploy/overlays/local"
+#: Components that the local overlay has already.
+INCLUDED = [
+    os.path.relpath(ROOT / _LOCAL / each, ROOT)
+    for each in yaml.safe_load((ROOT / _LOCAL / "kustomization.yaml").read_text())["components"]
+]
 #: Complete systems: each overlay, and each component on the local overlay.
 SYSTEMS = [
     *(each for each in KUSTOMIZATIONS if each.startswith("deploy/overlays/") and not each.endswith("/dev")),
@@ -69,11 +75,13 @@ def render_folder(folder: Path) -> list[Manifest]:
 @functools.cache
 def _rendered(name: str, scratch: Path) -> str:
     folder = ROOT / name
-    if name in COMPONENTS:
+    if name in INCLUDED:
+        folder = ROOT / _LOCAL
+    elif name in COMPONENTS:
         folder = scratch / name.replace("/", "-")
         folder.mkdir(exist_ok=True)
         top = os.path.relpath(ROOT, folder)
-        kustomization = {"resources": [f"{top}/deploy/overlays/local"], "components": [f"{top}/{name}"]}
+        kustomization = {"resources": [f"{top}/{_LOCAL}"], "components": [f"{top}/{name}"]}
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return json.dumps(render_folder(folder))
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -19,6 +20,7 @@ from msaas.queue.memory import InMemoryQueue
 from msaas.webhooks.ssrf_guard import is_allowed
 from msaas_rest.health.metrics import Metrics
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.settings import RestSettings
 from msaas_worker.settings import WorkerSettings
 from tests.manifests import policies
 from tests.manifests.policies import POLICIES, of_kind
@@ -135,6 +137,8 @@ def test_public_names_of_services_are_kept(local: list[Manifest]) -> None:
     assert services == {
         ("default", "rest-server"): ("NodePort", [5000]),
         ("default", "redis"): ("ClusterIP", [6379]),
+        ("default", "mysql"): ("ClusterIP", [3306]),
+        ("default", "rabbitmq"): ("ClusterIP", [5672, 15672]),
         ("default", "minio"): ("ExternalName", [9000, 9001]),
         ("minio-ns", "minio-proj"): ("ClusterIP", [9000, 9001]),
         ("minio-ns", "myminio-proj"): ("ClusterIP", [9000, 9001]),
@@ -151,28 +155,48 @@ def test_redis_keeps_every_write(local: list[Manifest]) -> None:
 
 #: Services by the servers they may reach. `public` stands for public addresses.
 REACHES = {
-    "rest": {"redis", "minio"},
+    "rest": {"redis", "minio", "mysql", "rabbitmq"},
     "worker": {"redis", "minio", "public"},
-    "keeper": {"redis", "minio", "public"},
+    "song-worker": {"rest", "rabbitmq"},
+    "keeper": {"redis", "minio", "mysql", "public"},
     "logs": {"redis"},
     "buckets": {"minio"},
     "redis": set(),
     "minio": set(),
+    "mysql": set(),
+    "rabbitmq": set(),
 }
 
 
 def test_pods_reach_their_servers_only(local: list[Manifest]) -> None:
-    policy_of = {each["metadata"]["name"]: each["spec"] for each in of_kind(local, "NetworkPolicy")}
-    policy_of.pop("msaas-dns")
+    names = {
+        workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        for workload, _ in policies.pods(local)
+    }
+    rules = [
+        (name, rule)
+        for each in of_kind(local, "NetworkPolicy")
+        if each["metadata"]["name"] != "msaas-dns"
+        for name in names
+        if _selects(each["spec"]["podSelector"], name)
+        for rule in each["spec"].get("egress", [])
+    ]
     reaches = {
-        name: {_target(peer) for rule in spec.get("egress", []) for peer in rule["to"]}
-        for name, spec in policy_of.items()
+        name: {_target(peer) for found, rule in rules if found == name for peer in rule["to"]}
+        for name in names
     }
     assert reaches == REACHES
 
 
+def _selects(selector: dict[str, Any], name: str) -> bool:
+    """Return whether the policy of a selector is one of the pods of this name."""
+    expressions = selector.get("matchExpressions", [])
+    values = [value for expression in expressions for value in expression["values"]]
+    return name in (selector["matchLabels"].get("app.kubernetes.io/name"), *values)
+
+
 def test_servers_accept_their_clients_only(local: list[Manifest]) -> None:
-    for server in ("redis", "minio"):
+    for server in ("redis", "minio", "mysql", "rabbitmq"):
         (rule,) = object_of(local, "NetworkPolicy", server)["spec"]["ingress"]
         (names,) = rule["from"][0]["podSelector"]["matchExpressions"]
         assert set(names["values"]) == {name for name, servers in REACHES.items() if server in servers}
@@ -182,6 +206,73 @@ def _target(peer: dict[str, Any]) -> str:
     if "ipBlock" in peer:
         return "public"
     return str(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
+
+
+def test_song_workers_have_neither_redis_nor_a_store(local: list[Manifest]) -> None:
+    container = pod_of(local, "song-worker")["containers"][0]
+    names = {each["name"] for each in container["env"]}
+    assert {"BROKER_ADDR", "BACKEND_ADDR", "WORKER_TOKEN"} <= names
+    assert not any(name.startswith(("REDIS_", "MINIO_", "WEBHOOK_")) for name in names)
+    # In the ConfigMap, BROKER_ADDR would make every worker one of RabbitMQ.
+    (config,) = [each["data"] for each in of_kind(local, "ConfigMap") if "MINIO_HOST" in each["data"]]
+    assert "BROKER_ADDR" not in config
+    assert config["QUEUE"] == "rabbitmq"
+
+
+def test_messages_of_the_broker_hold_the_largest_song(local: list[Manifest]) -> None:
+    (broker,) = [each["data"] for each in of_kind(local, "ConfigMap") if "rabbitmq.conf" in each["data"]]
+    (config,) = [each["data"] for each in of_kind(local, "ConfigMap") if "MINIO_HOST" in each["data"]]
+    limit_mib = int(config["BROKER_MAX_MESSAGE_MB"])
+    assert f"max_message_size = {limit_mib * 1024 * 1024}\n" in broker["rabbitmq.conf"]
+    assert limit_mib >= RestSettings.model_fields["max_song_upload_mb"].default
+
+
+@pytest.mark.parametrize(
+    ("component", "server", "clients"),
+    [
+        ("external-database", "mysql", {"rest", "keeper"}),
+        ("external-broker", "rabbitmq", {"rest", "song-worker"}),
+    ],
+)
+def test_external_servers_replace_the_included_ones(
+    component: str, server: str, clients: set[str], scratch: Path
+) -> None:
+    manifests = rendered(f"deploy/components/{component}", scratch)
+    workloads = {workload["metadata"]["name"] for workload, _ in policies.pods(manifests)}
+    assert server not in workloads
+    assert not [each for each in of_kind(manifests, "Service") if each["metadata"]["name"] == server]
+    blocks = [
+        each["spec"]
+        for each in of_kind(manifests, "NetworkPolicy")
+        for rule in each["spec"].get("egress", [])
+        for peer in rule.get("to", [])
+        if peer == {"ipBlock": {"cidr": "192.0.2.0/24"}}
+    ]
+    (spec,) = blocks
+    (names,) = spec["podSelector"]["matchExpressions"]
+    assert set(names["values"]) == clients
+    targets = {
+        _target(peer)
+        for each in of_kind(manifests, "NetworkPolicy")
+        for rule in each["spec"].get("egress", [])
+        for peer in rule.get("to", [])
+    }
+    assert server not in targets
+
+
+def test_garage_replaces_minio_behind_its_names(local: list[Manifest], scratch: Path) -> None:
+    manifests = rendered("deploy/components/garage", scratch)
+    workloads = {workload["metadata"]["name"] for workload, _ in policies.pods(manifests)}
+    assert "garage" in workloads
+    assert "minio-proj" not in workloads
+    assert of_kind(manifests, "Service") == of_kind(local, "Service")
+    (config,) = [each["data"] for each in of_kind(manifests, "ConfigMap") if "MINIO_HOST" in each["data"]]
+    assert config["MINIO_USERS"] == "false"
+    (garage,) = [each["data"] for each in of_kind(manifests, "ConfigMap") if "garage.toml" in each["data"]]
+    settings = tomllib.loads(garage["garage.toml"])
+    assert settings["s3_api"]["api_bind_addr"].endswith(":9000")
+    assert settings["admin"]["api_bind_addr"].endswith(":9001")
+    assert settings["data_fsync"] is settings["metadata_fsync"] is True
 
 
 def test_worker_and_keeper_sign_with_the_same_secret(local: list[Manifest]) -> None:
@@ -227,6 +318,8 @@ def test_external_s3_replaces_minio(scratch: Path) -> None:
         (rule,) = (rule for rule in egress if {"port": 443, "protocol": "TCP"} in rule.get("ports", []))
         # Addresses for documentation: deploy-all.sh asks for the network of the server.
         assert rule["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    (rule,) = object_of(manifests, "NetworkPolicy", "song-worker")["spec"]["egress"]
+    assert _target(rule["to"][0]) == "rest"
 
 
 #: Addresses that neither the service nor its network policy reach: one of each network.
@@ -364,6 +457,7 @@ def test_scaling_counts_open_jobs_and_removes_no_busy_worker(scratch: Path) -> N
     assert advanced["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] == {"selectPolicy": "Disabled"}
     assert scaled["spec"]["scaleTargetRef"] == {"name": "worker"}
     assert "replicas" not in object_of(manifests, "Deployment", "worker")["spec"]
+    assert object_of(manifests, "Deployment", "song-worker")["spec"]["replicas"] >= 1
     assert object_of(manifests, "Deployment", "keeper")["spec"]["replicas"] >= 1
 
 

@@ -1,6 +1,7 @@
 """The shell scripts pass shellcheck, and their output agrees with the manifests."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -55,11 +56,13 @@ def test_registry_and_tag_apply_to_every_image() -> None:
     text = run(DEPLOY, "--dry-run", *options, *mirror).stdout
     images = sorted({line.split("image: ")[1] for line in text.splitlines() if " image: " in line})
     assert images == [
+        "mariadb:10.11.18@sha256:de61fed4a40d3842f3ee09944ba52792156cfd9adf489b2cc670fc6ded28df8d",
         "mirror.example/minio:7",
         "r.example:5000/msaas/msaas-keeper:1.2.3",
         "r.example:5000/msaas/msaas-logs:1.2.3",
         "r.example:5000/msaas/msaas-rest:1.2.3",
         "r.example:5000/msaas/msaas-worker-gpu:1.2.3",
+        "rabbitmq:4.2-management@sha256:a2751b3b5eed89e47ebbd5e776de0d6d85d924002773933ab881da49c073b85d",
         "redis:7.4.7-alpine@sha256:02f2cc4882f8bf87c79a220ac958f58c700bdec0dfb9b9ea61b62fb0e8f1bfcf",
     ]
 
@@ -165,11 +168,28 @@ def test_each_user_has_a_password_that_no_argument_shows(kubectl: Path) -> None:
     secrets = secrets_of(kubectl)
     assert {name.partition("/")[0] for name in secrets} == {
         *("redis-users", "minio", "store-rest", "store-worker", "store-keeper", "api-keys"),
+        *("mysql", "database", "rabbitmq", "broker", "worker-token"),
     }
-    assert len(set(secrets.values())) == len(secrets) == 15
+    assert len(set(secrets.values())) == len(secrets) == 21
     shown = (kubectl / "arguments").read_text()
     assert [name for name, value in secrets.items() if value in shown] == []
     assert "whsec_" not in shown
+
+
+def test_addresses_have_the_passwords_of_their_servers(kubectl: Path) -> None:
+    deploy(kubectl)
+    secrets = secrets_of(kubectl)
+    assert secrets["database/url"] == f"mysql://msaas:{secrets['mysql/password']}@mysql:3306/msaas"
+    assert secrets["broker/addr"] == f"amqp://msaas:{secrets['rabbitmq/password']}@rabbitmq:5672"
+
+
+def test_garage_has_one_key_for_all_services(kubectl: Path) -> None:
+    deploy(kubectl, "--with", "garage")
+    secrets = secrets_of(kubectl)
+    for service in ("rest", "worker", "keeper"):
+        assert secrets[f"store-{service}/access-key"] == secrets["minio/access-key"]
+        assert secrets[f"store-{service}/secret-key"] == secrets["minio/secret-key"]
+    assert re.fullmatch("[0-9a-f]{64}", secrets["garage/rpc-secret"])
 
 
 def test_second_deployment_keeps_the_passwords(kubectl: Path) -> None:
@@ -184,6 +204,8 @@ def test_second_deployment_keeps_the_passwords(kubectl: Path) -> None:
     [
         (["--overlay", "external-s3"], "deploy/overlays/external-s3/egress.yaml"),
         (["--with", "public-s3"], "deploy/components/public-s3/kustomization.yaml"),
+        (["--with", "external-database"], "deploy/components/external-database/egress.yaml"),
+        (["--with", "external-broker"], "deploy/components/external-broker/egress.yaml"),
     ],
 )
 def test_address_of_an_example_is_refused(kubectl: Path, options: list[str], file: str) -> None:
