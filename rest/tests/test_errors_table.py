@@ -15,14 +15,15 @@ _INTERNAL = {
     *(errors.MalformedJob, errors.ClaimRefused, errors.LeaseLost, errors.AttemptsExhausted),
     *(errors.UndecodableSong, errors.ModelUnavailable, errors.DeviceUnavailable, errors.SeparationFailed),
     errors.MalformedSettings,
-    # Of the queue of songs and its workers, which no route uses yet.
-    *(errors.MessageTooLarge, errors.MalformedStemTar, errors.StemTooLarge),
+    # Of the workers of RabbitMQ.
     *(errors.ResultRefused, errors.BackendUnavailable),
 }
 #: Errors of accounts and of the songs API.
 _OF_SONGS = {
     *(errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
     *(errors.SessionUnknown, errors.UserNotFound, errors.SessionNotFound, errors.SongNotFound),
+    *(errors.SongDeleted, errors.RegistrationClosed, errors.WorkersRefused, errors.WrongWorkerToken),
+    *(errors.MessageTooLarge, errors.MalformedStemTar, errors.StemTooLarge),
 }
 
 

@@ -1,6 +1,7 @@
 """A real nginx with our configuration, on free ports and with a certificate of its own."""
 
 import contextlib
+import getpass
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ NAME = "songs.example.org"
 #: What a distribution has around the files of conf.d.
 _MAIN = """\
 daemon off;
+user {user};
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/log;
@@ -43,7 +45,7 @@ class NginxServer(Server):
         self._make_certificate()
         (folder / "certbot").mkdir()
         (folder / "msaas.conf").write_text(self._configuration(backend))
-        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
+        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, user=getpass.getuser()))
 
     def _configuration(self, backend: int) -> str:
         """Return our configuration, with the ports and folders of this server."""

@@ -6,6 +6,7 @@ from typing import BinaryIO, Protocol
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
 
 from msaas.errors import MsaasError, SongTooLarge
 
@@ -90,7 +91,8 @@ def _read(request: Request, max_bytes: int) -> BinaryIO:
     file = TemporaryFile()  # noqa: SIM115 - it is deleted with the request
     request.max_content_length = max_bytes
     try:
-        shutil.copyfileobj(request.stream, file)
+        # Not `request.stream`: it would stay the stream of the request, at its end.
+        shutil.copyfileobj(get_input_stream(request.environ, max_content_length=max_bytes), file)
     except RequestEntityTooLarge:
         raise too_large(max_bytes) from None
     return file
