@@ -195,3 +195,23 @@ def test_late_stem_of_a_deleted_song_is_removed_by_the_keeper(visit: Visit, song
     )
     removal.remove(HASH)
     assert stored(songs_service) == set()
+
+
+def test_machine_api_removes_no_stem_of_a_user(visit: Visit, songs_service: Service) -> None:
+    """A client that has the bytes may post them, which makes the song known to it."""
+    ann = visit("ann")
+    song = ann.upload(MP3)
+    songs_service.work()
+    post_by_api(visit, songs_service)
+    for method in ("DELETE", "GET"):
+        answer = songs_service.call(method, f"/apiv1/remove/{HASH}/bass")
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:msaas:error:song_in_use")
+    assert ann.get(f"/songs/{song['id']}/bass.mp3").status_code == 200
+    ann.delete(song["id"])
+    assert songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass").status_code == 200
+
+
+def test_machine_api_removes_stems_of_anonymous_songs(visit: Visit, songs_service: Service) -> None:
+    upload_anonymously(visit, songs_service)
+    songs_service.work()
+    assert songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass").status_code == 200

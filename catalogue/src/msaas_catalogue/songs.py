@@ -149,6 +149,12 @@ class Songs:
             found = session.scalar(select(SongRow.id).where(SongRow.song_hash == song_hash).limit(1))
         return found is not None
 
+    def has_uploader(self, song_hash: str) -> bool:
+        """Return whether a user uploaded this hash."""
+        is_of_a_user = and_(SongRow.song_hash == song_hash, SongRow.uploader_id.is_not(None))
+        with self._database.reading() as session:
+            return session.scalar(select(SongRow.id).where(is_of_a_user).limit(1)) is not None
+
     def is_visible(self, song_hash: str, *, user_id: int | None) -> bool:
         """Return whether the caller may see an upload of this song."""
         with self._database.reading() as session:

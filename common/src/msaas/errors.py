@@ -92,6 +92,10 @@ class NotYourRequest(MsaasError):
     """No request of yours waits for the job."""
 
 
+class SongInUse(MsaasError):
+    """A user has the song."""
+
+
 class MalformedStemTar(MalformedRequest):
     """The archive of stems is malformed."""
 

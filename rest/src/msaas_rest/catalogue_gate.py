@@ -37,6 +37,11 @@ class CatalogueGate:
         self._thread: threading.Thread | None = None
         self._reason = "The database is being prepared. Try again in 5 s."
 
+    @property
+    def exists(self) -> bool:
+        """Whether this service has a database. It may be away."""
+        return self._catalogue is not None
+
     def open(self) -> "Catalogue":
         """Return the catalogue, whose tables are there.
 

@@ -24,6 +24,7 @@ _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.UrlUnreachable: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.JobEnded: HTTPStatus.CONFLICT,
     errors.NotYourRequest: HTTPStatus.CONFLICT,
+    errors.SongInUse: HTTPStatus.CONFLICT,
     errors.SongTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.SongTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotAudio: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -69,5 +69,5 @@ def _remove(name: str, summary: str, *where: Parameter) -> Operation:
         name=name,
         parameters=where,
         replies={200: Reply(description="Removed", model=Removed, example=_REMOVED)},
-        raises=(*_RAISES, *CHANGING),
+        raises=(*_RAISES, *CHANGING, errors.SongInUse, errors.DatabaseUnavailable),
     )

@@ -2,11 +2,13 @@
 
 from flask import Blueprint, Response, g, request
 
+from msaas.errors import SongInUse
 from msaas.logs import get_logger
-from msaas.storage.song_store import SongStore
+from msaas.songs import source_of
 from msaas_rest.api.tracks.serving import send_archive, send_stem
 from msaas_rest.api.tracks.track_ref import TrackRef, parse_track, parse_track_name
 from msaas_rest.bootstrap import Dependencies
+from msaas_rest.catalogue_gate import CatalogueGate
 from msaas_rest.http.api_keys import Scope
 from msaas_rest.http.origin_checks import check_changing_get
 
@@ -31,18 +33,25 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.route("/remove/<job_id>/<part>", methods=["GET", "DELETE"])
     def remove_track(job_id: str, part: str) -> dict[str, str]:
-        return _remove(parse_track(job_id, part), song_store)
+        return _remove(parse_track(job_id, part), deps)
 
     @blueprint.route("/remove/<name>", methods=["GET", "DELETE"])
     def remove_track_by_name(name: str) -> dict[str, str]:
-        return _remove(parse_track_name(name), song_store)
+        return _remove(parse_track_name(name), deps)
 
     return blueprint
 
 
-def _remove(track: TrackRef, song_store: SongStore) -> dict[str, str]:
+def _remove(track: TrackRef, deps: Dependencies) -> dict[str, str]:
     check_changing_get(request)
     g.caller.require(Scope.WRITE)
-    song_store.remove_stem(track.job_id, track.stem, extension=track.extension)
+    _check_unused(source_of(track.job_id), deps.catalogue)
+    deps.song_store.remove_stem(track.job_id, track.stem, extension=track.extension)
     log.info("track_removed", job_id=track.job_id, stem=track.stem)
     return {"hash": track.job_id, "track": track.part, "reason": "Track removed"}
+
+
+def _check_unused(song_hash: str, catalogue: CatalogueGate) -> None:
+    """Raise `SongInUse` if a user has the song, or `DatabaseUnavailable`."""
+    if catalogue.exists and catalogue.open().songs.has_uploader(song_hash):
+        raise SongInUse(f"Song {song_hash} is in the library of a user. Its stems are removed with it.")
