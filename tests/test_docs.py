@@ -30,7 +30,7 @@ SERVICES: dict[str, tuple[type[Settings], ...]] = {
     "logs": (LogsSettings,),
     "local": (LocalSettings,),
 }
-MAX_SETTINGS = 54
+MAX_SETTINGS = 58
 DOCUMENTS = [
     path
     for path in sorted(ROOT.glob("**/*.md"))

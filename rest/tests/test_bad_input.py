@@ -152,7 +152,7 @@ def test_cut_or_malformed_form_is_400_and_named(
 def test_too_large_text_field_is_413(service: Service, song: bytes) -> None:
     answer = service.send_as_form({"mp3": song}, data={"callback": "x" * 600_000})
     assert status_and_code(answer) == (413, "song_too_large")
-    assert "the text fields of a form have 500000" in problem(answer)["detail"]
+    assert "Their limit is 500000 bytes" in problem(answer)["detail"]
 
 
 def test_empty_body_is_400(service: Service) -> None:

@@ -136,7 +136,7 @@ def sound_file(*, opened: str = "pass", block: str) -> str:
     return (
         "import contextlib, numpy\n"
         "class SoundFile(contextlib.nullcontext):\n"
-        "    samplerate, channels, frames, is_read = 44100, 2, 44100, False\n"
+        "    samplerate, channels, frames, format, is_read = 44100, 2, 44100, 'WAV', False\n"
         f"    def __init__(self, file, closefd): super().__init__(self); {opened}\n"
         "    def tell(self): return self.frames\n"
         "    def read(self, samples, dtype, always_2d):\n"
