@@ -117,15 +117,6 @@ def test_all_requests_are_cancelled_at_once(queue: JobQueue) -> None:
     assert state(queue) is JobState.CANCELLED
 
 
-def test_requests_of_other_accounts_go_on(queue: JobQueue) -> None:
-    for request in (Request(id="r1", owner="user:7"), Request(id="r2", owner="ann")):
-        queue.enqueue(Job(job_id=SONG), request=request)
-    with pytest.raises(NotYourRequest):
-        queue.cancel(SONG, Cancellation(owner="root", request_id="r1", any_owner=True))
-    assert queue.cancel(SONG, Cancellation(owner="root", any_owner=True, all_requests=True)) == 1
-    assert queue.cancel(SONG, Cancellation(owner="user:7")) == 0
-
-
 def test_job_that_was_pushed_by_hand_is_cancelled_with_any_owner(queue: JobQueue, bench: QueueBench) -> None:
     bench.push(SONG.encode())
     claim_next(queue.consumer("w1"))

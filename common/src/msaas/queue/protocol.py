@@ -28,8 +28,6 @@ DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
 FORGET_WORKER_S = 3600
 #: The owner of requests that name no client.
 ANONYMOUS = "anonymous"
-#: The owners of requests of accounts begin with it. Only the account cancels them.
-ACCOUNT_PREFIX = "user:"
 #: Requests of a job that are kept apart. Beyond them a job can only be cancelled as a whole.
 MAX_REQUESTS = 1000
 #: Jobs in the list of the latest ones.
@@ -82,7 +80,7 @@ class Cancellation:
     """Requests to cancel: those of `owner`, of which `request_id` names one.
 
     With `any_owner` the request may be that of another one, a job that was pushed by hand is cancelled, and
-    `all_requests` cancels those of all owners. Those of other accounts go on.
+    `all_requests` cancels those of all owners.
     """
 
     owner: str
@@ -95,11 +93,11 @@ class Cancellation:
 
     def means(self, request: Request) -> bool:
         """Return whether this request is to be cancelled."""
-        is_own = request.owner == self.owner
-        is_allowed = is_own or (self.any_owner and not request.owner.startswith(ACCOUNT_PREFIX))
         if self.all_requests:
-            return is_allowed
-        return is_allowed and request.id == self.request_id if self.request_id else is_own
+            return True
+        if not self.request_id:
+            return request.owner == self.owner
+        return request.id == self.request_id and (self.any_owner or request.owner == self.owner)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from msaas.queue.abilities import Abilities, Fleet
 from msaas.queue.history import options_json
 from msaas.queue.outbox import check_callback_room, new_delivery_id
 from msaas.queue.protocol import (
-    ACCOUNT_PREFIX,
     DEAD_LETTER_PAYLOAD_BYTES,
     EXHAUSTED,
     FORGET_WORKER_S,
@@ -149,7 +148,6 @@ class RedisQueue:
                     "request_id": "*" if which.all_requests else which.request_id,
                     "owner": which.owner,
                     "any_owner": int(which.any_owner),
-                    "account_prefix": ACCOUNT_PREFIX,
                     "ttl": self._policy.job_ttl_s,
                     "processing_prefix": keys.processing_prefix,
                     "claims_prefix": keys.claims_prefix,
