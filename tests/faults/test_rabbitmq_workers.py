@@ -381,7 +381,7 @@ def test_song_waits_while_the_backend_is_down(
     worker = song_pool.start(
         BACKEND_ADDR=f"http://127.0.0.1:{free_port()}", SOURCE_POLICY=json.dumps(policy), MAX_ATTEMPTS="1"
     )
-    wait_until(lambda: len(worker.events("job_released", job_id=name)) >= 3)
+    wait_until(lambda: len(worker.events("job_claimed", job_id=name)) >= 4)
     worker.terminate()
     song_pool.start()
     classic.wait_for(name)
