@@ -261,6 +261,7 @@ def test_killed_rest_gets_the_result_when_it_is_back(
     figure("rest killed: split by the same separation")
 
 
+@pytest.mark.chaos
 @pytest.mark.fault("B8")
 def test_killed_broker_keeps_the_uploads(
     site: SongsSite, workers: WorkerPool, reference: Reference, figure: Figure
