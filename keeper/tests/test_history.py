@@ -26,20 +26,6 @@ from tests.databases import DatabaseServer, database_running
 from tests.servers import RedisServer, wait_until
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
-    prepare(url)
-    return url
-
-
-@pytest.fixture
-def catalogue(url: str) -> Iterator[Catalogue]:
-    catalogue = open_catalogue(url)
-    yield catalogue
-    catalogue.close()
-
-
 def end_jobs(queue: JobQueue, *numbers: int) -> list[str]:
     """End a job for each number, every third one as failed. Return their ids, the latest first."""
     worker = queue.consumer("w1")

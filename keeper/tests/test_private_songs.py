@@ -2,8 +2,6 @@
 
 import io
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from msaas.queue.song_registry import Visibility
 from msaas.recipe import Recipe
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
-from msaas_catalogue import Catalogue, open_catalogue, prepare
+from msaas_catalogue import Catalogue
 from msaas_keeper.__main__ import bootstrap
 from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.settings import KeeperSettings
@@ -24,15 +22,12 @@ ANN, SHARED, OTHER = (digit * 64 for digit in "abc")
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
-    prepare(url)
-    catalogue = open_catalogue(url)
+def catalogue(catalogue: Catalogue) -> Catalogue:
+    """Add a song of a user, and one that is anonymous as well."""
     login = catalogue.accounts.register("ann", password="correct horse", repeated="correct horse")
     for song, user_id in ((ANN, login.user.id), (SHARED, login.user.id), (SHARED, None)):
         catalogue.songs.add("A song", song_hash=song, recipe=Recipe(), user_id=user_id)
-    yield catalogue
-    catalogue.close()
+    return catalogue
 
 
 def test_songs_of_accounts_alone_are_private_again(catalogue: Catalogue) -> None:

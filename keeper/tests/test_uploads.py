@@ -3,9 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -17,7 +15,7 @@ from msaas.recipe import Recipe
 from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
-from msaas_catalogue import Catalogue, Song, open_catalogue, prepare
+from msaas_catalogue import Catalogue, Song
 from msaas_catalogue.database import Database
 from msaas_catalogue.tables import SongRow
 from msaas_keeper.__main__ import bootstrap
@@ -26,20 +24,6 @@ from msaas_keeper.uploads import GRACE_S, remove_interrupted_uploads
 from tests.servers import wait_until
 
 STORED, LOST, OTHER = b"stored", b"lost", b"other"
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
-    prepare(url)
-    return url
-
-
-@pytest.fixture
-def catalogue(url: str) -> Iterator[Catalogue]:
-    catalogue = open_catalogue(url)
-    yield catalogue
-    catalogue.close()
 
 
 @pytest.fixture
