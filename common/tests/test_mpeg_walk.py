@@ -92,10 +92,10 @@ def test_many_tags_take_no_time(tags: bytes) -> None:
 
 
 def test_tags_between_all_frames_take_little_time() -> None:
-    data = (FRAME * 4 + id3(0) * 200) * 1500
+    data = (FRAME * 4 + id3(0) * 100) * 16_000
     began = time.process_time()
-    assert len(offsets(data)) == 6000
-    assert time.process_time() - began < 6
+    assert len(offsets(data)) == 64_000
+    assert time.process_time() - began < 4
 
 
 def test_inserted_bytes_take_no_time() -> None:

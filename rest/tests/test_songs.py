@@ -11,6 +11,7 @@ from rest.tests.conftest import Start
 from rest.tests.in_memory import client_on
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import SongsClient, texts_of
+from sqlalchemy import insert
 
 from msaas.errors import QueueFull
 from msaas.jobs import Job, JobError, JobState
@@ -21,6 +22,8 @@ from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_catalogue import open_catalogue, prepare
+from msaas_catalogue.database import Database
+from msaas_catalogue.tables import SongRow
 from msaas_rest.http.body import BODY, ReceivedBody
 from tests.servers import RedisServer, wait_until
 
@@ -254,6 +257,20 @@ def test_list_is_searched_sorted_and_paged(visit: Visit) -> None:
     rest = client.get("/songs/", params={"limit": 2, "sort": "title", "cursor": page["next"]}).json()["data"]
     assert [song["title"] for song in rest["songs"]] == ["Gamma beta"]
     assert "next" not in rest
+
+
+@pytest.mark.long
+def test_list_without_a_limit_has_10000_songs_and_a_cursor(visit: Visit, database_url: str) -> None:
+    facts = {"song_hash": HASH, "job_id": HASH, "recipe": "{}", "created_at": 0}
+    songs = [{"title": "Hum", "title_key": "hum", **facts} for _ in range(10_001)]
+    database = Database(database_url)
+    with database.writing() as session:
+        session.execute(insert(SongRow), songs)
+    database.close()
+    page = visit().get("/songs/").json()["data"]
+    assert len(page["songs"]) == 10_000
+    rest = visit().get("/songs/", params={"cursor": page["next"]}).json()["data"]
+    assert [len(rest["songs"]), rest.get("next")] == [1, None]
 
 
 @pytest.mark.parametrize(
