@@ -351,10 +351,13 @@ def test_body_of_two_lengths_is_400_and_ends_the_connection(service: Service) ->
 
 def test_later_requests_of_a_connection_are_as_fast_as_the_first(service: Service) -> None:
     """Nagle's algorithm would hold a body back until its head is acknowledged, 40 ms later."""
+    times = []
     with requests.Session() as session:
-        session.get(f"{service.url}/healthz", timeout=10)
-        times = [session.get(f"{service.url}/healthz", timeout=10).elapsed.total_seconds() for _ in range(30)]
-    assert min(times) < 0.03
+        for _ in range(30):
+            began = time.perf_counter()
+            assert session.get(f"{service.url}/healthz", timeout=10).content
+            times.append(time.perf_counter() - began)
+    assert min(times[1:]) < 0.03
 
 
 # End
