@@ -10,18 +10,24 @@ from msaas_rest.openapi.messages.service import Alive, Home, Ready
 from msaas_rest.openapi.operations import GUARDED, Reply, bytes_of, in_path, operation, schema_of, text_of
 
 TAG = "pages and probes"
+_SCRIPTS = ("text/javascript", "text/css")
+_PICTURES = ("image/svg+xml", "font/woff2")
 
 
 def paths() -> dict[str, PathItem]:
     return {
         "/": PathItem(get=_home()),
-        "/assets/{file}": PathItem(get=_asset()),
+        "/assets/{file}": PathItem(
+            get=_file("A file of the home page", *_SCRIPTS, *_PICTURES, name="asset", example="index.js")
+        ),
         "/healthz": PathItem(get=_probe("healthz", "Liveness", Alive, {"status": "up"})),
         "/readyz": PathItem(get=_readiness()),
         "/metrics": PathItem(get=_metrics()),
         "/openapi.json": PathItem(get=_document()),
         "/docs": PathItem(get=_docs()),
-        "/docs/{file}": PathItem(get=_docs_file()),
+        "/docs/{file}": PathItem(
+            get=_file("A file of the page", *_SCRIPTS, name="docs_file", example="page.js")
+        ),
     }
 
 
@@ -35,17 +41,13 @@ def _home() -> Operation:
     return operation(TAG, "Home page", name="home", replies={200: page})
 
 
-def _asset() -> Operation:
-    file = in_path("file", "Name of the file", schema_of(str), example="index.js")
-    reply = Reply(
-        description="The file", content=bytes_of("text/javascript", "text/css", "image/svg+xml", "font/woff2")
-    )
+def _file(summary: str, *media: str, name: str, example: str) -> Operation:
     return operation(
         TAG,
-        "A file of the home page",
-        name="asset",
-        parameters=[file],
-        replies={200: reply},
+        summary,
+        name=name,
+        parameters=[in_path("file", "Name of the file", schema_of(str), example=example)],
+        replies={200: Reply(description="The file", content=bytes_of(*media))},
         raises=GUARDED,
         statuses=[404],
     )
@@ -81,17 +83,3 @@ def _document() -> Operation:
 def _docs() -> Operation:
     page = Reply(description="The page, or how to get it", content=text_of("text/html"))
     return operation(TAG, "This document as a page", name="docs", replies={200: page}, raises=GUARDED)
-
-
-def _docs_file() -> Operation:
-    file = in_path("file", "Name of the file", schema_of(str), example="page.js")
-    reply = Reply(description="The file", content=bytes_of("text/javascript", "text/css"))
-    return operation(
-        TAG,
-        "A file of the page",
-        name="docs_file",
-        parameters=[file],
-        replies={200: reply},
-        raises=GUARDED,
-        statuses=[404],
-    )
