@@ -1,7 +1,6 @@
 """Manifests: their JSON, their tolerance, and the recipes they answer."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -54,14 +53,6 @@ def newer_manifest() -> bytes:
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
     assert Manifest.decode(newer_manifest()) == WHOLE
-
-
-def test_analysis_stands_in_the_manifest_and_stays_after_an_edit() -> None:
-    analysis = StemFile(f"{SONG}-song.aaaaaaaaaaaaaaaa.analysis", 100, "a" * 64)
-    manifest = replace(MANIFEST, analysis=analysis)
-    assert Manifest.decode(manifest.encode()) == manifest
-    assert Manifest.decode(manifest.without("bass").encode()).analysis == analysis
-    assert Manifest.decode(MANIFEST.encode()).analysis is None
 
 
 def test_edit_keeps_fields_of_a_newer_version() -> None:

@@ -21,7 +21,7 @@ from msaas.queue.song_registry import DELETION_S, REQUESTED_S
 from msaas.recipe import Recipe
 from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
-from msaas.storage.names import job_of
+from msaas.storage.names import analysis_file, job_of
 from msaas.storage.song_store import SongStore
 from msaas_keeper.retention import Retention, sweep_if_due
 
@@ -221,8 +221,8 @@ def test_stems_without_a_manifest_are_deleted(archive: Archive) -> None:
 
 def test_old_analysis_is_deleted_with_its_stems(archive: Archive) -> None:
     archive.add_result(SONG, hours=25)
-    entry = archive.song_store.put_analysis(SONG, b"{}")
-    archive.age(archive.song_store.output_bucket, entry.file, hours=25)
+    archive.song_store.put_analysis(SONG, b"{}")
+    archive.age(archive.song_store.output_bucket, analysis_file(SONG), hours=25)
     assert archive.retention.sweep() == 6
     assert list(archive.song_store.outputs()) == []
 

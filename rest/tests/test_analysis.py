@@ -1,12 +1,13 @@
 """`GET /apiv1/job/<id>/analysis` and `GET /songs/<id>/analysis.json` over HTTP."""
 
 import json
-from dataclasses import replace
 
 import requests
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import texts_of
 from rest.tests.test_song_results import Visit
+
+from msaas.storage.names import analysis_file, manifest_file
 
 JOB = "a" * 64
 MP3 = FRAME * 100
@@ -28,10 +29,7 @@ def analysis(service: Service, job_id: str = JOB, **headers: str) -> requests.Re
 
 def store_analysis(service: Service, job_id: str = JOB, content: bytes = ANALYSIS) -> None:
     """Add an analysis to a result that is stored."""
-    songs = service.song_store
-    manifest = songs.manifest(job_id)
-    assert manifest
-    songs.put_manifest(replace(manifest, analysis=songs.put_analysis(job_id, content)))
+    service.song_store.put_analysis(job_id, content)
 
 
 def test_analysis_is_served_with_an_etag(service: Service) -> None:
@@ -49,6 +47,21 @@ def test_results_without_an_analysis_are_404(service: Service) -> None:
     service.store_stems(JOB)
     assert analysis(service).status_code == 404
     assert service.get("/apiv1/job/-/analysis").status_code == 400
+
+
+def test_analysis_without_a_manifest_is_404(service: Service) -> None:
+    songs = service.song_store
+    service.store_stems(JOB)
+    store_analysis(service)
+    songs.store.delete(songs.output_bucket, manifest_file(JOB))
+    assert analysis(service).status_code == 404
+
+
+def test_analysis_of_an_unfinished_attempt_is_deleted(service: Service) -> None:
+    service.store_stems(JOB)
+    store_analysis(service)
+    service.song_store.discard_stems(JOB, {})
+    assert analysis(service).status_code == 404
 
 
 def test_analysis_of_a_later_result_has_another_etag(service: Service) -> None:
@@ -71,10 +84,7 @@ def test_missing_object_is_404(service: Service) -> None:
     service.store_stems(JOB)
     store_analysis(service)
     songs = service.song_store
-    manifest = songs.manifest(JOB)
-    assert manifest
-    assert manifest.analysis
-    songs.store.delete(songs.output_bucket, manifest.analysis.file)
+    songs.store.delete(songs.output_bucket, analysis_file(JOB))
     assert analysis(service).status_code == 404
 
 

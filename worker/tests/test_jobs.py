@@ -86,21 +86,15 @@ def test_manifest_is_that_of_the_golden_file(system: System) -> None:
     manifest = json.loads(text)
     for name, value in hashes_in(manifest).items():
         text = text.replace(value, f"<{name}>")
-    text = text.replace(
-        f'"size_bytes": {manifest["analysis"]["size_bytes"]}\n', '"size_bytes": <bytes of the analysis>\n'
-    )
     assert text == GOLDEN.read_text().rstrip("\n")
 
 
 def hashes_in(manifest: dict[str, Any]) -> dict[str, str]:
     """Return the values that differ between machines, as the samples of a random model do."""
     stems = {f"sha256 of {stem}": entry["sha256"] for stem, entry in manifest["stems"].items()}
-    analysis = manifest["analysis"]["sha256"]
     return {
         "songhash": manifest["songhash"],
         "sha256 of the weights": manifest["weights_sha256"],
-        "sha256 of the analysis": analysis,
-        "start of the sha256 of the analysis": analysis[:16],
         **stems,
     }
 

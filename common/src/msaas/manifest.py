@@ -11,7 +11,7 @@ from msaas.recipe import Recipe
 
 @dataclass(frozen=True)
 class StemFile:
-    """An object of the output bucket, with its size and its SHA-256 in hex: a stem, or the analysis."""
+    """A stem in the output bucket, with its size and its SHA-256 in hex."""
 
     file: str
     size_bytes: int
@@ -39,18 +39,14 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: The title in the tags of the song, an empty text if it has none.
     title: str = ""
-    #: The analysis of the song, None if there is none.
-    analysis: StemFile | None = None
     #: Fields of a newer version. An edit keeps them.
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def encode(self) -> bytes:
         found = _with_extra(self)
         found["songhash"] = found.pop("job_id")
-        found["analysis"] = _with_extra(self.analysis) if self.analysis else None
-        for name in ("title", "analysis"):
-            if not found[name]:
-                del found[name]
+        if not self.title:
+            del found["title"]
         found["stems"] = {stem: _with_extra(file) for stem, file in self.stems.items()}
         return json.dumps(found, indent=1, sort_keys=True).encode()
 
@@ -73,7 +69,6 @@ class Manifest:
                 stems={stem: _stem_file(entry) for stem, entry in found["stems"].items()},
                 options=dict(found.get("options") or {}),
                 title=str(found.get("title") or ""),
-                analysis=_stem_file(found["analysis"]) if found.get("analysis") else None,
                 extra=_extra(cls, found, renamed=("songhash",)),
             )
         except (TypeError, KeyError, AttributeError) as error:

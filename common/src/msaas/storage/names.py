@@ -39,9 +39,8 @@ def peaks_file(job_id: str, stem: str, *, sha256: str) -> str:
     return f"{job_id}-{stem}.{sha256[:16]}{PEAKS_SUFFIX}"
 
 
-def analysis_file(job_id: str, *, sha256: str) -> str:
-    """Return the name of the analysis with this SHA-256. Another result has another name."""
-    return f"{job_id}-song.{sha256[:16]}{ANALYSIS_SUFFIX}"
+def analysis_file(job_id: str) -> str:
+    return f"{job_id}-song{ANALYSIS_SUFFIX}"
 
 
 def fragment_peaks_file(fragments: Fragments, stem: str) -> str:

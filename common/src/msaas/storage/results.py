@@ -93,25 +93,22 @@ class Results(Buckets):
         except ObjectNotFound:
             raise peaks_not_found(job_id, stem) from None
 
-    def put_analysis(self, job_id: str, analysis: bytes) -> StemFile:
-        """Store the analysis of a song and return its entry of the manifest."""
-        sha256 = hashlib.sha256(analysis).hexdigest()
-        name = analysis_file(job_id, sha256=sha256)
-        put_bytes(self.store, self.output_bucket, name, analysis)
-        return StemFile(name, len(analysis), sha256)
+    def put_analysis(self, job_id: str, analysis: bytes) -> None:
+        """Store the analysis of a song. Earlier releases know no analysis in a manifest."""
+        put_bytes(self.store, self.output_bucket, analysis_file(job_id), analysis)
 
     def open_analysis(self, job_id: str) -> tuple[OpenObject, str]:
-        """Return the analysis of a finished job, with its SHA-256.
+        """Return the analysis of a finished job, with its ETag.
 
         Raises:
             AnalysisNotFound: the job has none.
         """
-        manifest = self.manifest(job_id)
-        entry = manifest.analysis if manifest else None
-        if entry is None:
+        if not self.has_manifest(job_id):
             raise _analysis_not_found(job_id)
+        name = analysis_file(job_id)
         try:
-            return open_object(self.store, self.output_bucket, entry.file), entry.sha256
+            etag = self.store.stat(self.output_bucket, name).etag
+            return open_object(self.store, self.output_bucket, name), etag
         except ObjectNotFound:
             raise _analysis_not_found(job_id) from None
 
@@ -267,17 +264,14 @@ class Results(Buckets):
         self._delete_stem(job_id, stem, entry)
         self._manifests.edit(job_id, self._without_missing)
 
-    def discard_stems(
-        self, job_id: str, entries: Mapping[str, StemFile], *, analysis: StemFile | None = None
-    ) -> None:
+    def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
         """Delete stems, peaks and analysis of an unfinished result.
 
         An earlier manifest that names the stems drops them.
         """
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
-        if analysis:
-            self.store.delete(self.output_bucket, analysis.file)
+        self.store.delete(self.output_bucket, analysis_file(job_id))
         self._manifests.edit(job_id, self._without_missing)
 
     def _delete_stem(self, job_id: str, stem: str, entry: StemFile) -> None:

@@ -30,7 +30,6 @@ class StoreSink:
     job_id: str
     extension: str
     entries: dict[str, StemFile] = field(default_factory=dict)
-    analysis: StemFile | None = None
     takes_analysis = True
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
@@ -41,9 +40,7 @@ class StoreSink:
 
     def put_analysis(self, analysis: bytes) -> None:
         try:
-            self.analysis = put_output(
-                self.song_store, lambda: self.song_store.put_analysis(self.job_id, analysis)
-            )
+            put_output(self.song_store, lambda: self.song_store.put_analysis(self.job_id, analysis))
         except StoreUnavailable as error:
             log.warning("analysis_not_stored", reason=error.detail)
         else:
@@ -51,7 +48,7 @@ class StoreSink:
 
     def discard(self) -> None:
         """Delete what was put. Raises `StoreUnavailable`."""
-        self.song_store.discard_stems(self.job_id, self.entries, analysis=self.analysis)
+        self.song_store.discard_stems(self.job_id, self.entries)
         log.info("stems_discarded", stems=len(self.entries))
 
     def _put(self, stem: str, file: Path) -> StemFile:
@@ -173,5 +170,4 @@ def _manifest(
         stems=sink.entries,
         options=recipe.options(),
         title=separated.title,
-        analysis=sink.analysis,
     )
