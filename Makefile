@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools
 # Every file of a wheel is known by its SHA-256, and nothing is built from source but the parts themselves.
 LOCKED := install --quiet --no-deps --only-binary :all: --require-hashes
-PARTS := common catalogue rest worker keeper logs local
+PARTS := common catalogue rest worker keeper logs local client
 IMAGES := rest worker worker-gpu keeper logs
 AUDITED := rest worker keeper logs torch-cuda dev training
 STAMP := $(VENV)/.msaas-setup

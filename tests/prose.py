@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "training")
+_TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "client", "training")
 _SERVICES = ("rest", "worker", "keeper", "logs")
 _SCRIPTS = ("build-images.sh", "deploy-all.sh", "deploy-local-dev.sh")
 #: The measured folders and files of each package, relative to the root.
@@ -27,6 +27,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "keeper": ("keeper/src",),
     "logs": ("logs/src",),
     "local": ("local/src", "sample-requests.py"),
+    "client": ("client/src",),
     "bench": ("bench",),
     "training": ("training/src",),
     "tests": ("tests", "conftest.py", *(f"{each}/tests" for each in _TESTED)),
