@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tools of lock, audit and sbom, apart from the packages they look at.
 TOOLS := $(VENV)/tools
+WHEELS ?= build/wheels
 # Every file of a wheel is known by its SHA-256, and nothing is built from source but the parts themselves.
 LOCKED := install --quiet --no-deps --only-binary :all: --require-hashes
 PARTS := common catalogue rest worker keeper logs local client
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.msaas-setup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean
+.PHONY: help setup demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests wheels clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +93,11 @@ sbom: $(TOOLS)/.setup ## a bill of materials (CycloneDX) of each image in build/
 	  $(TOOLS)/bin/python locks/installed.py $$image | $(TOOLS)/bin/cyclonedx-py requirements --pyproject $${image%-gpu}/pyproject.toml \
 	    --output-reproducible --mc-type application -o build/sbom/msaas-$$image.cdx.json - || exit 1; \
 	done
+
+wheels: $(STAMP) ## a wheel of each part in WHEELS (build/wheels)
+	rm -rf $(WHEELS) $(PARTS:%=%/build)
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) $(PARTS:%=./%)
+	ls $(WHEELS)
 
 digests: ## compare the digests of images with their registries, which takes skopeo and a connection
 	grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' */Dockerfile */k8s compose.yaml | sort -u | while IFS=@ read -r image digest; do \
