@@ -8,9 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tools of lock, audit and sbom, apart from the packages they look at.
 TOOLS := $(VENV)/tools
+WHEELS ?= build/wheels
 # Every file of a wheel is known by its SHA-256, and nothing is built from source but the parts themselves.
 LOCKED := install --quiet --no-deps --only-binary :all: --require-hashes
-PARTS := common catalogue rest worker keeper logs local
+PARTS := common catalogue rest worker keeper logs local client
 IMAGES := rest worker worker-gpu keeper logs
 AUDITED := rest worker keeper logs torch-cuda dev training
 STAMP := $(VENV)/.msaas-setup
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests clean
+.PHONY: help setup web demo up test test-fast test-long train-test check attack fuzz bench chaos cluster-test lock audit sbom digests wheels clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +109,11 @@ sbom: $(TOOLS)/.setup ## a bill of materials (CycloneDX) of each image in build/
 	  $(TOOLS)/bin/python locks/installed.py $$image | $(TOOLS)/bin/cyclonedx-py requirements --pyproject $${image%-gpu}/pyproject.toml \
 	    --output-reproducible --mc-type application -o build/sbom/msaas-$$image.cdx.json - || exit 1; \
 	done
+
+wheels: $(STAMP) ## a wheel of each part in WHEELS (build/wheels)
+	rm -rf $(WHEELS) $(PARTS:%=%/build)
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) $(PARTS:%=./%)
+	ls $(WHEELS)
 
 digests: ## compare the digests of images with their registries, which takes skopeo and a connection
 	grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' */Dockerfile */k8s deploy/components compose.yaml | sort -u | while IFS=@ read -r image digest; do \

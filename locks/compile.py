@@ -14,7 +14,7 @@ TOP = Path(__file__).parents[1]
 FOLDER = TOP / "locks"
 #: Images, which install their own part and `common`.
 IMAGES = ("rest", "worker", "keeper", "logs")
-PARTS = ("common", "catalogue", *IMAGES, "local")
+PARTS = ("common", "catalogue", *IMAGES, "local", "client")
 TOOLS = ("uv", "pip-audit", "cyclonedx-bom")
 #: The index of torch for processors. PyPI's torch for Linux needs the libraries of CUDA.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "training")
+_TESTED = ("common", "catalogue", "rest", "worker", "keeper", "logs", "local", "client", "training")
 _SERVICES = ("rest", "worker", "keeper", "logs")
 _SCRIPTS = ("build-images.sh", "deploy-all.sh", "deploy-local-dev.sh")
 #: The measured folders and files of each package, relative to the root.
@@ -28,6 +28,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "keeper": ("keeper/src",),
     "logs": ("logs/src",),
     "local": ("local/src", "sample-requests.py"),
+    "client": ("client/src",),
     "bench": ("bench",),
     "training": ("training/src",),
     "tests": ("tests", "conftest.py", *(f"{each}/tests" for each in _TESTED)),

@@ -23,7 +23,7 @@ from msaas.errors import ModelUnavailable
 from msaas.models import MODELS
 from msaas_worker.separators import ModelPending, Separator
 from msaas_worker.separators.hub import Hub
-from msaas_worker.separators.library import Library, open_library
+from msaas_worker.separators.library import Library, open_library, open_model
 from tests.servers import wait_until
 
 #: Longest time that `get` may take in a job, if the model it returns is loaded.
@@ -372,6 +372,12 @@ def test_model_is_downloaded_in_the_background_with_a_fallback(
         assert library.get("htdemucs").model == "starter"
         hub.files |= FILES
         wait_until(lambda: library.get("htdemucs").model == "htdemucs")
+
+
+def test_one_model_is_downloaded_and_loaded(tmp_path: Path) -> None:
+    with running_hub(HubServer(FILES)) as server:
+        hub = Hub(cache=tmp_path, endpoint=server.endpoint)
+        assert open_model("htdemucs", repo=None, precision="exact", hub=hub).model == "htdemucs"
 
 
 # The process

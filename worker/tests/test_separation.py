@@ -1,6 +1,7 @@
 """`separate_song` runs without a queue and without a store, and with a lease."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from msaas.errors import LeaseLost, SongTooLong, UndecodableSong
 from msaas.models import FOUR_STEMS
 from msaas.recipe import Recipe
 from msaas_worker.attempt import Attempt, Step, UnattendedAttempt
+from msaas_worker.audio.decoded import Audio, DecodedSong
+from msaas_worker.audio.mixing import Mixdown
 from msaas_worker.job.policy import WorkerPolicy
 from msaas_worker.separation import SeparatedSong, separate_song
 from msaas_worker.separators.library import open_library
@@ -83,6 +86,21 @@ def test_progress_reaches_the_queue(tmp_path: Path) -> None:
         status = running.queue.status(running.attempt.job_id)
     assert status
     assert status.progress == pytest.approx(0.98)
+
+
+def test_mixdown_replaces_that_of_the_recipe(tmp_path: Path) -> None:
+    def swap(regions: Iterator[Audio], song: DecodedSong) -> Iterator[Audio]:
+        yield from (region[::-1] for region in regions)
+
+    song, recipe, separator = tmp_path / "song.mp3", Recipe(format="wav"), QuickSeparator(model="htdemucs")
+    song.write_bytes(song_mp3(SECONDS))
+    sinks = plain, swapped = MemorySink(), MemorySink()
+    for sink, mixdown in zip(sinks, (None, Mixdown(FOUR_STEMS[:2], ("second", "first"), swap)), strict=True):
+        separate_song(song, recipe, separator, sink, UnattendedAttempt(), max_duration_s=60, mixdown=mixdown)
+    assert list(swapped.stems) == ["second", "first"]
+    assert [swapped.stems[name] for name in ("first", "second")] == [
+        plain.stems[stem] for stem in FOUR_STEMS[:2]
+    ]
 
 
 class LosingSink(MemorySink):

@@ -6,6 +6,7 @@
  */
 
 import { RATE_HZ } from './decode'
+import { resample } from './resample'
 import type { Segment, Track } from './track'
 
 /** Sound is scheduled this far ahead, in s. Timers of hidden pages tick once a second. */
@@ -238,17 +239,17 @@ export class Player {
   /** Plays a segment from a sample on. Returns the sample at which the next one takes over. */
   private schedule(name: string, segment: Segment, pass: Pass, sample: number): number {
     const cut = Math.min(cutAfter(segment.end, pass), pass.end)
-    const { left, right } = segment.sound
-    const buffer = this.context.createBuffer(2, left.length, RATE_HZ)
-    buffer.copyToChannel(left as Float32Array<ArrayBuffer>, 0)
-    buffer.copyToChannel(right as Float32Array<ArrayBuffer>, 1)
+    const frame = frameOf(pass, sample)
+    const end = frameOf(pass, cut)
+    const offset = sample - segment.start
+    const isPlain = pass.tempo === 100
+    const waves = [segment.sound.left, segment.sound.right].map((wave) => (isPlain ? wave : resample(wave, offset, pass.tempo / 100, end - frame)))
+    const buffer = this.context.createBuffer(2, waves[0]?.length || 1, RATE_HZ)
+    waves.forEach((wave, channel) => buffer.copyToChannel(wave as Float32Array<ArrayBuffer>, channel))
     const node = this.context.createBufferSource()
     node.buffer = buffer
-    node.playbackRate.value = pass.tempo / 100
     node.connect(this.outputOf(name))
-    const frame = frameOf(pass, sample)
-    node.start(frame / RATE_HZ, (sample - segment.start) / RATE_HZ)
-    const end = frameOf(pass, cut)
+    node.start(frame / RATE_HZ, isPlain ? offset / RATE_HZ : 0)
     node.stop(end / RATE_HZ)
     const sounding = { node, frame, end }
     this.sounding.add(sounding)

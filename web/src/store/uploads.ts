@@ -21,6 +21,8 @@ export interface Pending {
   state: 'waiting' | 'sending' | 'offline' | 'refused'
   progress: number
   reason: string
+  /** The file itself is refused: to send it again would not help. */
+  isFinal: boolean
   /** The file is sent for the user that added it, and for no other. */
   owner: number | null
 }
@@ -47,7 +49,7 @@ export function addFiles(files: Iterable<File>): void {
 function draft(file: File): Pending {
   const title = file.name.replace(/\.[^.]+$/, '') || file.name
   const reason = refusalOf(file, title)
-  return { id: ++lastId, title, file, state: reason ? 'refused' : 'waiting', progress: 0, reason, owner: visitor() }
+  return { id: ++lastId, title, file, state: reason ? 'refused' : 'waiting', progress: 0, reason, isFinal: Boolean(reason), owner: visitor() }
 }
 
 /** Returns why a file would be refused, in words, or an empty text. */

@@ -61,7 +61,7 @@ function UploadRow({ pending }: { pending: Pending }) {
         </span>
         {state === 'sending' && <progress max={100} value={percent} aria-label={text} />}
       </div>
-      {state === 'refused' && (
+      {state === 'refused' && !pending.isFinal && (
         <button type="button" class="plain" onClick={() => retryUpload(pending.id)}>
           {t('retry')}
         </button>

@@ -17,7 +17,7 @@ from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
 from msaas_worker.audio.encoders.opening import layout_of
 from msaas_worker.audio.encoding import StemEncoder, StemObserver, open_encoders
-from msaas_worker.audio.mixing import choose, mix
+from msaas_worker.audio.mixing import Mixdown, choose
 from msaas_worker.audio.publisher import FragmentPublisher
 from msaas_worker.audio.stem_format import StemFormat
 from msaas_worker.audio.tags import Tags, clean
@@ -74,11 +74,18 @@ class SeparatedSong:
 
 
 def separate_song(
-    song: Path, recipe: Recipe, separator: Separator, sink: Sink, attempt: Attempt, *, max_duration_s: int
+    song: Path,
+    recipe: Recipe,
+    separator: Separator,
+    sink: Sink,
+    attempt: Attempt,
+    *,
+    max_duration_s: int,
+    mixdown: Mixdown | None = None,
 ) -> SeparatedSong:
     """Separate `song` as `recipe` says and put each stem into `sink`.
 
-    Intermediate files are put beside the song.
+    Intermediate files are put beside the song. `mixdown` replaces that of the recipe.
 
     Raises:
         UndecodableSong, SongTooLong: the song cannot be separated.
@@ -87,16 +94,23 @@ def separate_song(
         FormatUnavailable: this machine cannot write the format.
     """
     with interruptible(attempt.check):
-        return _separate_song(song, recipe, separator, sink, attempt, max_duration_s=max_duration_s)
+        decoded = _decode(song, attempt, max_duration_s=max_duration_s)
+        mixdown = mixdown or Mixdown.of(recipe, model=separator.model)
+        return _separate(decoded, recipe, mixdown, separator, sink, attempt, folder=song.parent)
 
 
-def _separate_song(
-    song: Path, recipe: Recipe, separator: Separator, sink: Sink, attempt: Attempt, *, max_duration_s: int
+def _separate(
+    decoded: DecodedSong,
+    recipe: Recipe,
+    mixdown: Mixdown,
+    separator: Separator,
+    sink: Sink,
+    attempt: Attempt,
+    *,
+    folder: Path,
 ) -> SeparatedSong:
-    decoded = _decode(song, attempt, max_duration_s=max_duration_s)
     form = StemFormat.of(recipe, decoded)
-    wanted = recipe.separated(model=separator.model)
-    computed = separator.computed_with(wanted) if sink.takes_analysis else wanted
+    computed = separator.computed_with(mixdown.separated) if sink.takes_analysis else mixdown.separated
     regions = separator.separate(
         decoded,
         stems=computed,
@@ -104,14 +118,13 @@ def _separate_song(
         shifts=recipe.shifts,
         on_progress=lambda done: attempt.report_progress(done * _MODEL_SHARE),
     )
-    stems = recipe.outputs(model=separator.model)
     with (
         closing(FragmentPublisher(attempt, layout_of(form))) as publisher,
         closing(BackgroundAnalysis(SongAnalyser(computed), is_active=sink.takes_analysis)) as analysis,
     ):
-        chosen = choose(analysis.watch(regions, decoded), wanted, among=computed)
-        mixed = mix(chosen, recipe, decoded)
-        encoded = encode(mixed, stems, form, song.parent, attempt, observer=publisher, tags=decoded.tags)
+        chosen = choose(analysis.watch(regions, decoded), mixdown.separated, among=computed)
+        mixed = mixdown.mix(chosen, decoded)
+        encoded = encode(mixed, mixdown.outputs, form, folder, attempt, observer=publisher, tags=decoded.tags)
         log.info("song_separated")
         attempt.reach(Step.SONG_SEPARATED)
         for stem, found in encoded.items():
@@ -121,7 +134,7 @@ def _separate_song(
         if facts := analysis.finish():
             attempt.verify()
             sink.put_analysis(facts)
-    return SeparatedSong(form.samples, stems, form.rate_hz, title=clean(decoded.tags.title))
+    return SeparatedSong(form.samples, mixdown.outputs, form.rate_hz, title=clean(decoded.tags.title))
 
 
 def _decode(song: Path, attempt: Attempt, *, max_duration_s: int) -> DecodedSong:

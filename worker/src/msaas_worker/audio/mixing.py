@@ -1,6 +1,9 @@
 """From the separated stems to those of the result: complements, and sums that are exact to the last bit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 import numpy as np
 
@@ -15,7 +18,28 @@ def choose(regions: Iterator[Audio], stems: tuple[str, ...], *, among: tuple[str
     yield from regions if stems == among else (region[rows] for region in regions)
 
 
-def mix(regions: Iterator[Audio], recipe: Recipe, song: DecodedSong) -> Iterator[Audio]:
+@dataclass(frozen=True)
+class Mixdown:
+    """The way from the stems of the model to those of the result.
+
+    `mix` gets the regions `[separated, 2, n]` and the song, and yields regions `[outputs, 2, n]`.
+    """
+
+    separated: tuple[str, ...]
+    outputs: tuple[str, ...]
+    mix: Callable[[Iterator[Audio], DecodedSong], Iterator[Audio]]
+
+    @classmethod
+    def of(cls, recipe: Recipe, *, model: str) -> Self:
+        """Return the mixdown of a recipe. Raises `UnknownStem`."""
+        return cls(
+            separated=recipe.separated(model=model),
+            outputs=recipe.outputs(model=model),
+            mix=partial(_mix, recipe),
+        )
+
+
+def _mix(recipe: Recipe, regions: Iterator[Audio], song: DecodedSong) -> Iterator[Audio]:
     """Yield the regions `[stems of the result, 2, n]` of the separated regions `[separated stems, 2, n]`."""
     if not recipe.two_stems and not recipe.exact_sum:
         yield from regions

@@ -202,6 +202,26 @@ def open_library(
     )
 
 
+def open_model(
+    model: str,
+    *,
+    repo: Path | None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    hub: Hub | None = None,
+) -> Separator:
+    """Return one model, which is downloaded if it is not on this machine.
+
+    Raises:
+        DeviceUnavailable: `device` is `cuda` and there is none.
+        ModelUnavailable: the model cannot be downloaded, or its files are damaged.
+    """
+    options = LoadOptions(device=_start_torch(device), precision=precision, repo=repo, hub=hub or Hub())
+    family = Families(options).family_of(model)
+    family.fetch(model)
+    return family.load(model)
+
+
 def _start_torch(device: str) -> str:
     """Import torch, give it the cores of this process, and return the device. Raises `DeviceUnavailable`."""
     log.info("torch_loading")

@@ -1,0 +1,38 @@
+"""Completion of commands, flags and models in bash, zsh and fish."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from msaas_client.client import Client
+from msaas_client.command.server import open_client
+from msaas_client.errors import ClientError
+from msaas_client.transport import DEFAULT_URL
+
+PROGRAM = "msaas"
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(short_help="Print the completion for a shell.")
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion for SHELL.
+
+    \b
+    bash:  echo 'eval "$(msaas completion bash)"' >> ~/.bashrc
+    zsh:   echo 'eval "$(msaas completion zsh)"' >> ~/.zshrc
+    fish:  msaas completion fish > ~/.config/fish/completions/msaas.fish
+    """
+    found = get_completion_class(shell)
+    assert found
+    click.echo(found(context.find_root().command, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
+
+
+def complete_models(context: click.Context, incomplete: str) -> list[str]:
+    """Return the models of the server, none if it does not answer at once."""
+    client: Client = open_client(context.params.get("url") or DEFAULT_URL, 0.0)
+    try:
+        with client:
+            return [model.name for model in client.models() if model.name.startswith(incomplete)]
+    except (ClientError, ValueError):
+        return []

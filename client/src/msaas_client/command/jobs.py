@@ -1,0 +1,144 @@
+"""Commands for jobs: `status`, `fetch`, `cancel`, `ls` and `logs`."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from msaas_client.client import Client
+from msaas_client.command.exits import ExitCode
+from msaas_client.command.output import Output
+from msaas_client.command.server import open_client, server_options
+from msaas_client.command.songs import DEFAULT_FOLDER, Song
+from msaas_client.errors import JobFailed, RequestFailed
+from msaas_client.values import Job, State
+
+_COLOURS = {State.DONE: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
+#: `msaas logs` looks at all jobs this often, in s.
+_LOOK_S = 1.0
+_SHORT_ID = 12
+
+_ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each job.")
+
+
+@click.command(short_help="Show the status of jobs.")
+@_ids
+@_json
+@server_options
+def status(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> ExitCode:
+    """Show the status of each job. The exit code is 1 if one of them failed."""
+    with open_client(url, patience) as client:
+        jobs = [client.job(each) for each in ids]
+    print_jobs(jobs, as_json=as_json)
+    return ExitCode.FAILED if any(job.state is State.FAILED for job in jobs) else ExitCode.DONE
+
+
+@click.command(short_help="Fetch the stems of jobs.")
+@_ids
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="Folder of the stems.",
+)
+@_json
+@server_options
+def fetch(ids: tuple[str, ...], out: Path, as_json: bool, url: str, patience: float) -> None:
+    """Wait for each job and write its stems to OUT/{id}/{stem}.{ext}."""
+    output = Output(as_json=as_json)
+    with open_client(url, patience) as client:
+        for each in ids:
+            job = client.wait(each)
+            paths = client.download_all(job, out / each)
+            output.print_done(Song(Path(each), each), paths, job=job)
+
+
+@click.command(short_help="Cancel jobs.")
+@_ids
+@click.option("--all", "all_requests", is_flag=True, help="Cancel the requests of all clients.")
+@server_options
+def cancel(ids: tuple[str, ...], all_requests: bool, url: str, patience: float) -> None:
+    """Cancel the requests of this client for each job. The job ends when it has none left."""
+    with open_client(url, patience) as client:
+        for each in ids:
+            state = client.cancel(each, all_requests=all_requests, patience_s=patience)
+            click.echo(f"{each}  {_coloured(state)}")
+
+
+@click.command(short_help="List the latest jobs.")
+@click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only this state.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Length of the list."
+)
+@_json
+@server_options
+def ls(states: tuple[str, ...], limit: int, as_json: bool, url: str, patience: float) -> None:
+    """List the latest jobs, newest first."""
+    with open_client(url, patience) as client:
+        print_jobs(client.jobs(states=tuple(map(State, states)), limit=limit), as_json=as_json)
+
+
+@click.command(short_help="Print each change of jobs.")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@_json
+@server_options
+def logs(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> None:
+    """Print a line for each change of these jobs until they have ended, or of all jobs until Ctrl-C."""
+    with open_client(url, patience) as client:
+        found = (job for each in ids for job in client.follow(each)) if ids else _changes(client)
+        last: dict[str, Job] = {}
+        for job in found:
+            if job != last.get(job.id):
+                print_jobs([job], as_json=as_json, time=datetime.now(UTC))
+            last[job.id] = job
+
+
+def _changes(client: Client) -> Iterator[Job]:
+    """Yield the open jobs again and again, and each once more when it has ended."""
+    open_ids: set[str] = set()
+    while True:
+        jobs = {job.id: job for job in client.jobs(states=(State.QUEUED, State.RUNNING))}
+        yield from jobs.values()
+        for job_id in open_ids - jobs.keys():
+            try:
+                yield client.job(job_id)
+            except RequestFailed:
+                continue
+        open_ids = set(jobs)
+        time.sleep(_LOOK_S)
+
+
+def print_jobs(jobs: Iterable[Job], *, as_json: bool, time: datetime | None = None) -> None:
+    """Print each job on a line: a time, the id, the state, and the facts of this state."""
+    for job in jobs:
+        if as_json:
+            click.echo(json.dumps({**({"time": time.isoformat()} if time else {}), **asdict(job)}))
+        else:
+            begin = f"{time:%H:%M:%S}  {job.id[:_SHORT_ID]}" if time else job.id
+            click.echo(f"{begin}  {_coloured(job.state)}  {describe(job)}".rstrip())
+
+
+def describe(job: Job) -> str:
+    """Return the facts of a job that matter in its state."""
+    match job.state:
+        case State.QUEUED:
+            return f"number {job.position} in the queue" if job.position else ""
+        case State.FAILED:
+            return str(JobFailed(job))
+        case State.CANCELLED:
+            return ""
+    eta = f", {job.eta_s:.0f} s left" if job.eta_s is not None else ""
+    runs = f"{job.model} on {job.device}" if job.model and job.device else job.model or ""
+    progress = "" if job.state is State.DONE else f"{job.progress:4.0%}{eta}  "
+    return f"{progress}{runs}"
+
+
+def _coloured(state: State) -> str:
+    return click.style(f"{state:<9}", fg=_COLOURS.get(state))

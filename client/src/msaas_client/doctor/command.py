@@ -1,0 +1,98 @@
+"""The command `msaas doctor`."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from msaas_client.command.exits import ExitCode
+from msaas_client.command.server import API_KEY, open_client, server_options
+from msaas_client.doctor.findings import Finding, Outcome, code_of, mask_secrets, write_report
+from msaas_client.doctor.server import check_server
+
+_COLOURS = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "red", Outcome.SKIPPED: "cyan"}
+#: A server that answers nothing for so long counts as away.
+_PATIENCE_S = 5.0
+
+
+@click.command(short_help="Check a server, the engine and its weights.")
+@click.option("--no-server", is_flag=True, help="Leave out the checks of the server.")
+@click.option("--no-engine", is_flag=True, help="Leave out the checks of the engine and its weights.")
+@click.option("-m", "-n", "--model", default="htdemucs", show_default=True, help="Model to check.")
+@click.option(
+    "--repo",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="MODEL_REPO",
+    show_envvar=True,
+    help="Folder of weights.",
+)
+@click.option(
+    "-d",
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write a file to attach to a bug report. Secrets are masked.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
+@server_options
+def doctor(
+    no_server: bool,
+    no_engine: bool,
+    model: str,
+    repo: Path | None,
+    device: str,
+    report: Path | None,
+    as_json: bool,
+    url: str,
+    patience: float,
+) -> ExitCode:
+    """Check the server, then the engine of this machine: fetch and verify the weights, and separate 10 s
+    with them by our engine and by demucs itself.
+
+    The exit code is that of the first check that failed.
+    """
+    findings = []
+    for each in _examine(no_server, no_engine, model=model, repo=repo, device=device, url=url):
+        _print(each, as_json=as_json)
+        findings.append(each)
+    if report:
+        report.write_text(write_report(findings), encoding="utf-8")
+        click.echo(f"The report is in {report}.", err=True)
+    return code_of(findings)
+
+
+def _examine(
+    no_server: bool, no_engine: bool, *, model: str, repo: Path | None, device: str, url: str
+) -> Iterator[Finding]:
+    if no_server:
+        yield Finding(name="server", outcome=Outcome.SKIPPED, detail="--no-server")
+    else:
+        with open_client(url, _PATIENCE_S) as client:
+            yield from check_server(client, has_key=bool(os.environ.get(API_KEY)))
+    if no_engine:
+        yield Finding(name="engine", outcome=Outcome.SKIPPED, detail="--no-engine")
+        return
+    try:
+        from msaas_client.local.examination import check_engine
+    except ModuleNotFoundError as error:
+        detail = f"{error.name} is missing. To check the engine: pip install 'msaas-client[local]'"
+        yield Finding(name="engine", outcome=Outcome.SKIPPED, detail=detail)
+        return
+    yield from check_engine(model, repo=repo, device=device)
+
+
+def _print(finding: Finding, *, as_json: bool) -> None:
+    if as_json:
+        found = {"check": finding.name, "outcome": finding.outcome, "detail": finding.detail}
+        click.echo(mask_secrets(json.dumps({**found, "facts": dict(finding.facts)})))
+    else:
+        outcome = click.style(f"{finding.outcome:<8}", fg=_COLOURS[finding.outcome])
+        click.echo(mask_secrets(f"{outcome} {finding.name:<11} {finding.detail}"))

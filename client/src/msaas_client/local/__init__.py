@@ -1,0 +1,1 @@
+"""Separation in this process, by the engine of the worker. Needs the extra `local`."""

@@ -1,0 +1,336 @@
+"""The command `msaas` against a running service and worker."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import threading
+from pathlib import Path
+
+import pytest
+
+from client.tests.conftest import KEY, write_songs
+from client.tests.stack import MSAAS, Stack, environment, interrupt, run, started, wait_for_job
+from msaas.jobs import JobState
+from msaas.recipe import Recipe
+from msaas.songs import song_hash
+from msaas_client.command.main import main
+from tests.servers import free_port, wait_until
+from tests.system import STEMS
+from tests.tcp_proxy import Cut, tcp_proxy
+
+pytestmark = pytest.mark.server
+
+
+def port_of(stack: Stack) -> int:
+    return int(stack.url.rpartition(":")[2])
+
+
+def hash_of(song: Path) -> str:
+    return song_hash(song.read_bytes())
+
+
+# Separate
+
+
+def test_songs_become_files_and_stdout_has_their_paths(
+    stack: Stack, songs: list[Path], tmp_path: Path
+) -> None:
+    done = run(stack.url, "separate", *songs, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = [f"separated/{song.stem}/{stem}.mp3" for song in songs for stem in STEMS]
+    assert sorted(done.stdout.splitlines()) == sorted(expected)
+    for song in songs:
+        found = {stem: (tmp_path / f"separated/{song.stem}/{stem}.mp3").read_bytes() for stem in STEMS}
+        assert found == stack.system.stems(hash_of(song))
+
+
+def test_json_has_one_object_for_each_song(stack: Stack, songs: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "noise.mp3"
+    bad.write_bytes(b"not a song")
+    done = run(stack.url, "separate", "--json", "-o", "out", "--two-stems", "bass", *songs, bad, cwd=tmp_path)
+    assert done.returncode == 1
+    found = {each["file"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert set(found) == {str(each) for each in (*songs, bad)}
+    assert found[str(bad)]["error"]["code"] == "not_audio"
+    for song in songs:
+        assert found[str(song)] == {
+            "file": str(song),
+            "id": Recipe(two_stems="bass").job_id(hash_of(song)),
+            "state": "done",
+            "model": "htdemucs",
+            "device": "cpu",
+            "stems": {stem: f"out/{song.stem}/{stem}.mp3" for stem in ("bass", "no_bass")},
+            "error": None,
+        }
+
+
+def test_song_comes_from_standard_input(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    done = run(stack.url, "separate", "-", cwd=tmp_path, stdin=song_file.read_bytes())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "separated/stdin/vocals.mp3").exists()
+
+
+def test_filename_is_a_template(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    template = "{stem} of {track}, was {trackext}.{ext}"
+    done = run(stack.url, "separate", "--stems", "vocals", "--filename", template, song_file, cwd=tmp_path)
+    assert done.stdout == f"separated/vocals of {song_file.stem}, was mp3.mp3\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ("", {}),
+        ("-m htdemucs_6s", {"model": "htdemucs_6s"}),
+        ("-n mdx_extra_q", {"model": "mdx_extra_q"}),
+        ("--two-stems vocals", {"two_stems": "vocals"}),
+        ("--stems vocals,drums", {"stems": "vocals,drums"}),
+        ("--format opus --bitrate 96", {"format": "opus", "bitrate": 96}),
+        ("--mp3 --mp3-bitrate 128", {"format": "mp3", "bitrate": 128}),
+        ("--flac", {"format": "flac"}),
+        ("--flac --int24", {"format": "flac", "bits": "24"}),
+        ("--int24", {"format": "wav", "bits": "24"}),
+        ("--float32 --clip-mode none", {"format": "wav", "bits": "float", "clip": "none"}),
+        ("--format wav --bits 16", {"format": "wav", "bits": "16"}),
+        ("--shifts 2 --overlap 0.5", {"shifts": 2, "overlap": 0.5}),
+        ("--flac --exact-sum", {"format": "flac", "exact_sum": True}),
+        ("--flac --sample-rate source", {"format": "flac", "sample_rate": "source"}),
+    ],
+)
+def test_each_flag_reaches_the_service(
+    idle_stack: Stack,
+    flags: str,
+    options: dict[str, object],
+    song_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--url", idle_stack.url, "--no-wait", *flags.split(), str(song_file)]
+    with pytest.raises(SystemExit) as end:
+        main(["separate", *arguments])
+    shown = capsys.readouterr()
+    recipe = Recipe.parse(options, default_model="htdemucs")
+    assert (end.value.code, shown.out.strip()) == (0, recipe.job_id(hash_of(song_file))), shown.err
+
+
+# Jobs
+
+
+def test_commands_show_fetch_and_cancel_jobs(
+    idle_stack: Stack, stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    job_id = run(stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    fetched = run(stack.url, "fetch", "-o", "out", job_id, cwd=tmp_path)
+    assert fetched.stdout.splitlines() == [f"out/{job_id}/{stem}.mp3" for stem in STEMS]
+    assert run(stack.url, "status", job_id, cwd=tmp_path).stdout == f"{job_id}  done       htdemucs on cpu\n"
+    assert json.loads(run(stack.url, "ls", "--json", "-n", "1", cwd=tmp_path).stdout)["id"] == job_id
+    logged = run(stack.url, "logs", job_id, cwd=tmp_path).stdout
+    assert f"{job_id[:12]}  done       htdemucs on cpu\n" in logged
+    waiting = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    assert run(idle_stack.url, "cancel", waiting, cwd=tmp_path).stdout == f"{waiting}  cancelled\n"
+    assert run(idle_stack.url, "ls", "--state", "queued", cwd=tmp_path).stdout.count(waiting) == 0
+
+
+def test_models_are_listed_with_the_default(stack: Stack, tmp_path: Path) -> None:
+    lines = run(stack.url, "models", cwd=tmp_path).stdout.splitlines()
+    assert lines[0].split() == ["*", "htdemucs", *lines[0].split()[2:]]
+    assert lines[0].endswith("drums, bass, other, vocals")
+
+
+# Exit codes
+
+
+def test_usage_errors_are_2(
+    stack: Stack, song_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / song_file.name
+    other.parent.mkdir()
+    other.write_bytes(song_file.read_bytes())
+    for arguments, reason in (
+        ([], "Missing argument"),
+        (["absent.mp3"], "does not exist"),
+        (["--flac", "--mp3", song_file], "exclude each other"),
+        (["--filename", "{track}.{ext}", song_file], "--filename needs {stem}"),
+        (["--filename", "{stem}.{title}", song_file], "Only {track}, {trackext}"),
+        (["--device", "cpu", song_file], "--device needs --local"),
+        ([song_file, other], "would write the same files"),
+        (["-m", "htdemucs_7s", song_file], "Choose one of htdemucs"),
+        (["--url", "ftp://host", song_file], "should be http"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["separate", "--url", stack.url, *map(str, arguments)])
+        shown = capsys.readouterr()
+        assert (end.value.code, shown.out) == (2, ""), arguments
+        assert reason in shown.err, arguments
+
+
+def test_failed_job_is_1(stack: Stack, tmp_path: Path) -> None:
+    done = run(stack.url, "status", "0" * 64, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: Job {'0' * 64} is unknown. Send the song again.\n"
+
+
+def test_server_that_is_away_is_3(tmp_path: Path, song_file: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = run(url, "separate", song_file, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"error: {song_file}: {url} does not answer: Connection refused\n"
+
+
+def test_key_that_is_refused_is_4_and_never_printed(
+    keyed_stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    for key in ("", "another-secret-key-of-the-tests"):
+        done = run(keyed_stack.url, "separate", song_file, cwd=tmp_path, MSAAS_API_KEY=key)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "key" in done.stderr
+        assert "secret" not in done.stderr
+    done = run(keyed_stack.url, "ls", cwd=tmp_path, MSAAS_API_KEY=KEY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# Ctrl-C
+
+
+def test_interrupt_while_a_job_waits_cancels_it(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    with started(idle_stack.url, "separate", song_file, cwd=tmp_path) as process:
+        wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))
+        assert interrupt(process) == (130, "Cancelled 1 job.\n")
+    assert idle_stack.state(hash_of(song_file)) is JobState.CANCELLED
+
+
+def test_interrupt_cancels_what_was_sent_without_waiting(
+    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    first, second = write_songs(tmp_path, request, count=2)
+    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+        proxy.requests = Stall(posts=2)
+        url = f"http://{proxy.address}"
+        arguments = ("separate", "--no-wait", "-j", "1", first, second)
+        with started(url, *arguments, cwd=tmp_path) as process:
+            wait_until(lambda: hash_of(first) in wait_for_job(idle_stack, JobState.QUEUED))
+            process.send_signal(2)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Cancelled 1 job.\n")
+    assert idle_stack.state(hash_of(first)) is JobState.CANCELLED
+
+
+class Stall:
+    """Passes requests until this `POST`, which never arrives."""
+
+    def __init__(self, *, posts: int) -> None:
+        self._posts = posts
+
+    def __call__(self, chunk: bytes) -> bytes:
+        is_post = chunk.startswith(b"POST ")
+        self._posts -= is_post
+        if is_post and not self._posts:
+            threading.Event().wait(20)
+            raise Cut
+        return chunk
+
+
+def test_interrupt_during_an_upload_leaves_no_job(idle_stack: Stack, tmp_path: Path) -> None:
+    song = tmp_path / "long.mp3"
+    song.write_bytes(os.urandom(32 << 20))
+    slow = threading.Event()
+
+    def hold(chunk: bytes) -> bytes:
+        if b"POST" not in chunk and len(chunk) > 1000:
+            slow.set()
+            threading.Event().wait(0.2)
+        return chunk
+
+    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+        proxy.requests = hold
+        with started(f"http://{proxy.address}", "separate", song, cwd=tmp_path) as process:
+            assert slow.wait(30)
+            code, errors = interrupt(process)
+    assert (code, errors) == (130, "")
+    assert idle_stack.system.queue.status(hash_of(song)) is None
+
+
+def test_interrupt_during_a_download_leaves_no_stem(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    run(stack.url, "separate", "-o", "first", song_file, cwd=tmp_path)
+    slow = threading.Event()
+
+    def hold(chunk: bytes) -> bytes:
+        if len(chunk) > 10_000:
+            slow.set()
+            threading.Event().wait(0.3)
+        return chunk
+
+    with tcp_proxy("127.0.0.1", port_of(stack)) as proxy:
+        proxy.replies = hold
+        with started(f"http://{proxy.address}", "separate", song_file, cwd=tmp_path) as process:
+            assert slow.wait(30)
+            code, _ = interrupt(process)
+    assert code == 130
+    assert list(tmp_path.glob("separated/*/vocals.mp3")) == []
+    again = run(stack.url, "separate", song_file, cwd=tmp_path)
+    assert (again.returncode, len(again.stdout.splitlines())) == (0, 4)
+
+
+# Terminals
+
+
+def run_in_terminal(url: str, *arguments: str | Path, cwd: Path, **variables: str) -> tuple[int, str]:
+    """Run the command in a terminal; return its exit code and all that it showed."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    process = subprocess.Popen(
+        [MSAAS, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(url, TERM="xterm", **variables),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        shown += chunk
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+def test_terminal_shows_a_bar_for_each_song(stack: Stack, songs: list[Path], tmp_path: Path) -> None:
+    code, shown = run_in_terminal(stack.url, "separate", *(song.name for song in songs), cwd=tmp_path)
+    assert code == 0
+    for song in songs:
+        assert f"{song.name} is sent: 100 % |" in shown
+        assert f"{song.name} is separated: " in shown
+    paths = [line.strip() for line in shown.split("\n") if line.strip().endswith(".mp3")]
+    assert len(paths) == 2 * len(STEMS)
+
+
+def test_colours_are_for_terminals_and_can_be_turned_off(stack: Stack, tmp_path: Path) -> None:
+    arguments = ("status", "0" * 64)
+    assert "\x1b[31merror:" in run_in_terminal(stack.url, *arguments, cwd=tmp_path)[1]
+    assert "\x1b" not in run_in_terminal(stack.url, *arguments, cwd=tmp_path, NO_COLOR="1")[1]
+    assert "\x1b" not in run(stack.url, *arguments, cwd=tmp_path).stderr
+
+
+# The library, and many songs
+
+
+def test_program_of_the_guide_runs(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("program.py")
+    command = [sys.executable, program, stack.url, song_file, tmp_path / "stems"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/stems/vocals.flac\n"), done.stderr
+
+
+def test_command_needs_no_engine() -> None:
+    """The extra `local` brings torch, and nothing else may import it or its packages."""
+    program = (
+        "import sys; import msaas_client.command.main; "
+        "sys.exit(str([name for name in ('torch', 'numpy', 'msaas', 'msaas_worker') if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == "[]\n"

@@ -1,0 +1,98 @@
+"""`msaas doctor` on a healthy, a half-configured and a broken installation."""
+
+import json
+from pathlib import Path
+
+import pytest
+from worker.tests.models import tiny, write_repo
+
+from client.tests.stack import Stack, run
+from msaas_client.doctor.findings import mask_secrets
+from tests.servers import free_port
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights: htdemucs at a size for tests."""
+    return write_repo(tmp_path_factory.mktemp("models"), [tiny()])
+
+
+def outcomes(shown: str) -> dict[str, str]:
+    """Return the outcome of each check."""
+    return {line.split()[1]: line.split()[0] for line in shown.splitlines()}
+
+
+def test_healthy_installation_passes_every_check(stack: Stack, repo: Path, tmp_path: Path) -> None:
+    done = run(stack.url, "doctor", "--json", "--repo", repo, cwd=tmp_path)
+    found = {each["check"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert {name: each["outcome"] for name, each in found.items()} == {
+        "server": "ok",
+        "key": "ok",
+        "models": "warning",
+        "formats": "ok",
+        "machine": found["machine"]["outcome"],
+        "weights": "ok",
+        "separation": "ok",
+    }, done.stdout
+    assert done.returncode == 0
+    facts = found["separation"]["facts"]
+    assert set(facts["snr_db"]) == set(STEMS)
+    assert min(facts["snr_db"].values()) >= facts["least_db"]
+    assert facts["speed_ratio"] == pytest.approx(facts["demucs_seconds"] / facts["seconds"], rel=0.2)
+    assert facts["device"] == "cpu"
+    assert found["server"]["facts"]["workers"] == 1
+
+
+def test_half_configured_installation_is_explained(idle_stack: Stack, tmp_path: Path) -> None:
+    hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    done = run(idle_stack.url, "doctor", cwd=tmp_path, **hub)
+    found = outcomes(done.stdout)
+    assert (done.returncode, found["server"], found["models"]) == (1, "warning", "warning")
+    assert "no worker runs: songs wait" in done.stdout
+    assert found["weights"] == "failed"
+    assert "Model htdemucs is not on this machine: MODEL_REPO is not set" in done.stdout
+    assert "separation" not in found
+
+
+def test_broken_installation_is_explained(repo: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "models"
+    damaged.mkdir()
+    for path in repo.iterdir():
+        content = bytearray(path.read_bytes())
+        if path.suffix == ".th":
+            content[len(content) // 2] ^= 1
+        (damaged / path.name).write_bytes(content)
+    url = f"http://127.0.0.1:{free_port()}"
+    done = run(url, "doctor", "--repo", damaged, cwd=tmp_path)
+    found = outcomes(done.stdout)
+    assert (done.returncode, found["server"], found["weights"]) == (3, "failed", "failed")
+    assert f"{url} does not answer: Connection refused" in done.stdout
+    assert "is damaged: its SHA-256 begins with" in done.stdout
+
+
+def test_report_has_no_secrets(stack: Stack, tmp_path: Path) -> None:
+    secrets = {
+        "MSAAS_API_KEY": "the-secret-key",
+        "HF_TOKEN": "hf_abcdefghijkl",
+        "HTTPS_PROXY": "http://ann:password@proxy.example:3128",
+        "NO_PROXY": "127.0.0.1",
+    }
+    done = run(stack.url, "doctor", "--no-engine", "--report", "report.md", cwd=tmp_path, **secrets)
+    assert done.returncode == 0
+    report = (tmp_path / "report.md").read_text()
+    assert "- server: ok." in report
+    assert "msaas-client 0.1.0" in report
+    assert "MSAAS_API_KEY is set" in report
+    assert "HTTPS_PROXY=http://***@proxy.example:3128" in report
+    for secret in ("the-secret-key", "hf_abcdefghijkl", "password"):
+        assert secret not in report + done.stdout + done.stderr
+
+
+def test_tokens_and_the_home_folder_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    text = "GET //ann:pw@host/a with Bearer abc.def in /home/ann/models"
+    assert mask_secrets(text, {}) == "GET //***@host/a with *** in ~/models"
