@@ -278,7 +278,10 @@ test('a song goes on after the service was killed while it is separated', async 
 
 test('the page fits a phone of 360 px in every state', async () => {
   const page = await visit({ width: 360, height: 740, scheme: 'light' })
-  await check(page, 'empty, phone')
+  for (const language of ['de', 'en']) {
+    await page.select('.picker + .picker select', language)
+    await check(page, `empty, phone, ${language}`)
+  }
   await choose(page, newSong(SONG, 'Phone'))
   await page.waitForSelector('.song-view')
   await check(page, 'song, phone')
