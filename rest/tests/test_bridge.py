@@ -10,6 +10,7 @@ import pytest
 from msaas_rest.http.body import BODY
 from msaas_rest.http.bridge import Bridge, WsgiApp
 from msaas_rest.http.disk_budget import DiskBudget
+from msaas_rest.http.protocol import ABORT
 
 
 def run(
@@ -31,6 +32,7 @@ def run(
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
         "headers": [(b"host", b"localhost"), *headers],
+        ABORT: lambda: None,
     }
     sent: list[dict[str, Any]] = []
     received = iter([{"type": "http.request", "body": body, "more_body": False}])

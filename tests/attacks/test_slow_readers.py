@@ -60,7 +60,8 @@ def start_reader(port: int, *, path: str = TRACK, headers: str = "") -> socket.s
     reader.settimeout(60)
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.connect(("127.0.0.1", port))
-    reader.sendall(f"GET /apiv1/{path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+    target = path if path.startswith("/") else f"/apiv1/{path}"
+    reader.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
     return reader
 
 
@@ -112,6 +113,38 @@ def test_slow_readers_take_little_memory_each(
     assert waits.failed == 0
     assert grown_mib <= 40 + 0.2 * readers
     wait_until(lambda: not established(service))
+
+
+@pytest.mark.fault("T2")
+@pytest.mark.parametrize("readers", [1000, pytest.param(7000, marks=pytest.mark.chaos)])
+def test_long_answers_that_are_not_read_take_bounded_memory_in_all(
+    start: Start, figure: Callable[[str], None], *, readers: int
+) -> None:
+    """Past a sum, the connections end that have waited longest. All others are answered."""
+    service = start()
+    size_bytes = len(service.get("/docs/swagger-ui-bundle.js").content)
+    before_mib = memory_mib(service)
+    port = service.settings.port
+    crowd: list[socket.socket] = []
+    try:
+        for _ in range(readers):
+            reader = start_reader(port, path="/docs/swagger-ui-bundle.js")
+            crowd.append(reader)
+            assert reader.recv(13, socket.MSG_WAITALL) == _HEAD
+        waits = asyncio.run(measure(port, "/apiv1/queue", requests=50))
+        grown_mib = memory_mib(service) - before_mib
+        assert len(service.get("/docs/swagger-ui-bundle.js").content) == size_bytes
+        open_readers = established(service)
+    finally:
+        for reader in crowd:
+            reader.close()
+    figure(
+        f"{readers} readers of {size_bytes / 1e6:.1f} MB from memory: +{grown_mib:.0f} MiB, "
+        f"{readers - open_readers} ended, others {waits}"
+    )
+    assert waits.failed == 0
+    assert grown_mib <= 450
+    assert open_readers < readers
 
 
 @pytest.mark.fault("T2")

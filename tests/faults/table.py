@@ -93,7 +93,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "T2": Fault(
         "1,000 clients that read nothing of a stem, an archive, peaks or a fragment",
-        "memory grows by ≤ 40 MiB and 0.2 MiB a client, every other request is answered",
+        "memory grows by ≤ 40 MiB and 0.2 MiB a client, and by ≤ 450 MiB for any number, "
+        "every other request is answered",
     ),
     "T3": Fault(
         "2,000 callbacks of 64 kB for one finished song, or with 2,000 songs, on a Redis of 32 MiB",

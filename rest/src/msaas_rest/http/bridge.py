@@ -7,12 +7,13 @@ chunks of an answer, and are free in between.
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 from msaas.errors import MsaasError
@@ -23,8 +24,9 @@ from msaas_rest.http.fetched import FETCHED, FailedFetch, FetchedFile, FetchWant
 from msaas_rest.http.fetching import Fetcher
 from msaas_rest.http.origin_checks import SECURITY_HEADERS
 from msaas_rest.http.problems import PROBLEM_TYPE, problem_json
-from msaas_rest.http.protocol import ENDED
+from msaas_rest.http.protocol import ABORT, ENDED
 from msaas_rest.http.receiving import BodyReceiver, ClientGone, Receive, ReceivingPolicy
+from msaas_rest.http.unread import UnreadChunks
 
 T = TypeVar("T")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -56,9 +58,11 @@ class Answer:
     close: Callable[[], None]
 
     @property
-    def is_short(self) -> bool:
+    def is_whole(self) -> bool:
+        """Whether the answer has one chunk at most, which is read before it is sent."""
         length = dict(self.headers).get(b"content-length")
-        return length is not None and int(length) <= _SHORT_BYTES
+        is_short = length is not None and int(length) <= _SHORT_BYTES
+        return is_short and not isinstance(self.chunks, AsyncIterable)
 
 
 class Bridge:
@@ -76,6 +80,7 @@ class Bridge:
         self._fetcher = fetcher or Fetcher(budget=budget)
         self._budget = budget
         self._policy = policy
+        self._unread = UnreadChunks()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="request")
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
         self._probe_threads = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="probe")
@@ -83,9 +88,22 @@ class Bridge:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
             answer = await self._answer_or_problem(scope, receive)
-            await _send_answer(answer, receive, send, threads=self._threads)
+            if answer.is_whole:
+                await _send_whole(answer, send)
+            else:
+                await self._send_chunks_of(answer, scope, receive, send)
         except ClientGone:
             log.debug("client_disconnected")
+
+    async def _send_chunks_of(
+        self, answer: Answer, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        try:
+            hold = partial(self._unread.hold, abort=scope[ABORT])
+            sender = Sender(send=send, threads=self._threads, hold=hold)
+            await _run_until(_until_gone(receive), sender.send_answer(answer))
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
 
     async def _answer_or_problem(self, scope: dict[str, Any], receive: Receive) -> Answer:
         """Answer 500 for an error that the app does not present itself."""
@@ -192,8 +210,8 @@ def _run_app(app: WsgiApp, environ: dict[str, Any]) -> Answer:
         chunks=result if isinstance(result, AsyncIterable) else iter(result),
         close=getattr(result, "close", lambda: None),
     )
-    if answer.is_short and not isinstance(answer.chunks, AsyncIterable):
-        answer = replace(answer, chunks=iter([b"".join(answer.chunks)]))
+    if answer.is_whole:
+        answer = replace(answer, chunks=iter([b"".join(cast(Iterator[bytes], answer.chunks))]))
         answer.close()
     return answer
 
@@ -226,54 +244,50 @@ async def _run_until(leaving: Coroutine[Any, Any, None], work: Coroutine[Any, An
         await asyncio.wait([working])
 
 
-async def _send_answer(answer: Answer, receive: Receive, send: Send, *, threads: Executor) -> None:
-    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-    chunks = answer.chunks
-    if answer.is_short and not isinstance(chunks, AsyncIterable):
-        await send(start)
-        return await send({"type": "http.response.body", "body": next(chunks)})
-    loop = asyncio.get_running_loop()
-    gone = asyncio.ensure_future(_until_gone(receive))
-    try:
-        await send(start)
-        if isinstance(chunks, AsyncIterable):
-            await _send_events(chunks, send, gone)
-        else:
-            await _send_chunks(chunks, send, gone, threads=threads)
-        await send({"type": "http.response.body"})
-    finally:
-        gone.cancel()
-        await loop.run_in_executor(threads, answer.close)
+async def _send_whole(answer: Answer, send: Send) -> None:
+    await send(_start_of(answer))
+    await send({"type": "http.response.body", "body": next(cast(Iterator[bytes], answer.chunks))})
 
 
-async def _send_chunks(
-    chunks: Iterator[bytes], send: Send, gone: asyncio.Future[None], *, threads: Executor
-) -> None:
-    loop = asyncio.get_running_loop()
-    while (chunk := await loop.run_in_executor(threads, next, chunks, None)) is not None:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        # An empty message waits until the client has read most of the chunk.
-        await send({"type": "http.response.body", "more_body": True})
-        if gone.done():
-            raise ClientGone
+def _start_of(answer: Answer) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
 
 
-async def _send_events(chunks: AsyncIterable[bytes], send: Send, gone: asyncio.Future[None]) -> None:
-    """Send until the end of the chunks, or of the connection, which ends a wait for the next one."""
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """Sends the chunks of an answer at the pace of the client. `hold` counts each while it is sent."""
 
-    async def send_all() -> None:
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "more_body": True})
+    send: Send
+    threads: Executor
+    hold: Callable[[int], AbstractContextManager[None]]
 
-    sending = asyncio.ensure_future(send_all())
-    try:
-        await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done():
-            raise ClientGone
-        await sending
-    finally:
-        sending.cancel()
+    async def send_answer(self, answer: Answer) -> None:
+        await self.send(_start_of(answer))
+        chunks = answer.chunks
+        async for chunk in chunks if isinstance(chunks, AsyncIterable) else self._read(chunks):
+            await self._send_chunk(chunk)
+        await self.send({"type": "http.response.body"})
+
+    async def _read(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        while True:
+            reading = loop.run_in_executor(self.threads, next, chunks, None)
+            try:
+                chunk = await asyncio.shield(reading)
+            finally:
+                # The answer must not be closed while a thread reads it.
+                await asyncio.wait([reading])
+            if chunk is None:
+                return
+            yield chunk
+
+    async def _send_chunk(self, chunk: bytes) -> None:
+        for start in range(0, len(chunk), _SHORT_BYTES):
+            part = chunk[start : start + _SHORT_BYTES]
+            with self.hold(len(chunk)):
+                await self.send({"type": "http.response.body", "body": part, "more_body": True})
+                # An empty message waits until the client has read most of the part.
+                await self.send({"type": "http.response.body", "more_body": True})
 
 
 async def _until_left(scope: dict[str, Any], receive: Receive) -> None:

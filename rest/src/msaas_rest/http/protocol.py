@@ -16,6 +16,8 @@ from msaas_rest.http.malformed_request import malformed_request_response, reason
 
 #: Key of the scope of a request: an `asyncio.Event`, set when the client sends no more.
 ENDED = "msaas.ended"
+#: Key of the scope of a request: a function that ends the connection at once.
+ABORT = "msaas.abort"
 
 log = get_logger()
 
@@ -66,7 +68,8 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         if self.cycle:
-            cast(dict[str, Any], self.cycle.scope)[ENDED] = self._ended
+            scope = cast(dict[str, Any], self.cycle.scope)
+            scope |= {ENDED: self._ended, ABORT: self.transport.abort}
         self._watch_head()
 
     def on_response_complete(self) -> None:
