@@ -77,6 +77,7 @@ async function check(page, state) {
 
 async function signUp(page, name) {
   await page.click('.account')
+  await page.waitForSelector('.account-form .plain', { visible: true })
   await page.click('.account-form .plain')
   await page.waitForSelector('#password2')
   await page.type('#username', name)

@@ -63,6 +63,7 @@ export const de: Record<Key, string> = {
   toStart: 'Zum Anfang',
   position: 'Position',
   playFailed: 'Der Ton kann nicht geladen werden. Versuchen Sie es gleich noch einmal.',
+  noSound: 'Die Tonausgabe öffnet sich nicht. Prüfen Sie Lautsprecher oder Kopfhörer dieses Geräts.',
   originalMissing: 'Dieser Browser kann das Original dieses Songs nicht abspielen.',
   loop: 'Schleife',
   loopClear: 'Schleife aufheben',

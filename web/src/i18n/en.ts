@@ -61,6 +61,7 @@ export const en = {
   toStart: 'To the start',
   position: 'Position',
   playFailed: 'The sound cannot be loaded. Try again in a moment.',
+  noSound: 'The sound output does not open. Check the loudspeakers or headphones of this device.',
   originalMissing: 'This browser cannot play the original of this song.',
   loop: 'Loop',
   loopClear: 'Clear loop',
