@@ -1,13 +1,14 @@
 /** The open song: its separation, its waveforms, its mix, and the engine that plays it. */
 
-import { batch, effect, signal, untracked } from '@preact/signals'
+import { batch, computed, effect, signal, untracked } from '@preact/signals'
 
 import { ClickTrack, clickWave, FragmentSource, FrameTrack, Graph, GrowingSource, NO_PEAKS, Player, RangeSource, RATE_HZ, SongTrack, WholeFileSource } from '../audio'
-import type { LaneLevel, Loop, Part, Peaks, PlayerState, Track } from '../audio'
+import type { Beats, LaneLevel, Loop, Part, Peaks, PlayerState, Track } from '../audio'
 import { getAnalysis, type Analysis } from '../api/analysis'
 import { Refused } from '../api/client'
 import { fetchBytes, followSong, getPeaks, getSong, listFragments, urls, type Job, type Song } from '../api/songs'
 import { t } from '../i18n'
+import { correctAnalysis } from './analysis'
 import { putSong, watchSongs } from './library'
 import { channelOf, decodeMix, encodeMix, firstMix, isHeard, keepMix, NEW_MIX, type Channel, type Mix } from './mix'
 import { announce, isConnected, notify } from './notices'
@@ -40,7 +41,12 @@ export class Deck {
   readonly samples = signal(0)
   /** Samples of the stems that can be played. */
   readonly playable = signal(0)
-  readonly analysis = signal<Analysis | null>(null)
+  /** The analysis by the worker. */
+  readonly measured = signal<Analysis | null>(null)
+  private readonly bpm = computed(() => this.mix.value.bpm)
+  private readonly songKey = computed(() => this.mix.value.songKey)
+  /** The analysis with the corrections of the visitor. */
+  readonly analysis = computed(() => correctAnalysis(this.measured.value, { bpm: this.bpm.value, songKey: this.songKey.value }, this.samples.value / RATE_HZ))
   /** The loop that is being drawn. */
   readonly draft = signal<Loop | null>(null)
   readonly hasClick = signal(false)
@@ -63,7 +69,7 @@ export class Deck {
   constructor(readonly songId: number, query: string) {
     this.mix.value = firstMix(songId, query)
     this.tracks.set(ORIGINAL, new SongTrack(new WholeFileSource(urls.part(songId, 'song'), fetchBytes)))
-    this.stopEffects.push(effect(() => this.keep(this.mix.value)), effect(() => this.applyMix(this.mix.value, this.stems.value, this.hasClick.value)))
+    this.stopEffects.push(effect(() => this.keep(this.mix.value)), effect(() => this.applyMix(this.mix.value, this.stems.value, this.hasClick.value)), effect(() => this.setMetronome(this.analysis.value?.beats ?? null)))
     void this.load()
   }
 
@@ -295,11 +301,16 @@ export class Deck {
   private async analyse(): Promise<void> {
     const analysis = await getAnalysis(this.songId)
     if (!analysis || this.isClosed) return
-    if (analysis.beats) {
-      this.tracks.set(METRONOME, new ClickTrack(analysis.beats, this.samples.value))
+    this.measured.value = analysis
+  }
+
+  private setMetronome(beats: Beats | null): void {
+    if (beats) {
+      this.tracks.set(METRONOME, new ClickTrack(beats, this.samples.peek()))
       this.graph?.add(METRONOME)
-    }
-    this.analysis.value = analysis
+    } else this.tracks.delete(METRONOME)
+    untracked(() => this.activate())
+    void this.player?.continue()
   }
 
   /** Plays a bar of clicks if the visitor wants one. Returns its length in frames. */
