@@ -9,13 +9,13 @@ from tests.servers import absent
 
 WEB = Path(__file__).parents[2] / "web"
 BUILT = WEB.parent / "rest/src/msaas_rest/home/page/index.html"
-#: The program that `BROWSER` names in `web/tests/browser.mjs`.
-BROWSERS = {"chromium": "chromium", "firefox": "firefox-esr"}
+#: The programs that each `BROWSER` of `web/tests/browser.mjs` needs. Firefox needs a sound output to play.
+BROWSERS = {"chromium": ("chromium",), "firefox": ("firefox-esr", "pulseaudio")}
 
 
 def require_page(*browsers: str) -> None:
     """Skip a test without Node.js, or without the packages and the build of the page. In CI it fails."""
-    for program in ("node", *(BROWSERS[each] for each in browsers)):
+    for program in ("node", *(program for each in browsers for program in BROWSERS[each])):
         if shutil.which(program) is None:
             absent(program)
     if not (WEB / "node_modules").is_dir() or not BUILT.is_file():

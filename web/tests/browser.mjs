@@ -1,7 +1,8 @@
 /** Debian's browsers, driven by puppeteer. BROWSER is `chromium` or `firefox`. */
 
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,15 +13,32 @@ const PROGRAMS = { chromium: '/usr/bin/chromium', firefox: '/usr/bin/firefox-esr
 export const BROWSER = process.env.BROWSER ?? 'chromium'
 
 const CHROMIUM_OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--mute-audio']
-/** Headless Firefox has no sound card: its audio context runs on a clock. */
 const FIREFOX_SETTINGS = { 'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'intl.accept_languages': 'en' }
 
-export async function openBrowser({ autoplay = true } = {}) {
+export async function openBrowser() {
   const executablePath = PROGRAMS[BROWSER]
   await access(executablePath)
-  return BROWSER === 'firefox'
-    ? puppeteer.launch({ browser: 'firefox', executablePath, headless: true, extraPrefsFirefox: FIREFOX_SETTINGS })
-    : puppeteer.launch({ executablePath, headless: true, args: [...CHROMIUM_OPTIONS, '--lang=en', ...(autoplay ? ['--autoplay-policy=no-user-gesture-required'] : [])] })
+  if (BROWSER === 'chromium') {
+    return puppeteer.launch({ executablePath, headless: true, args: [...CHROMIUM_OPTIONS, '--lang=en', '--autoplay-policy=no-user-gesture-required'] })
+  }
+  const env = { ...process.env, PULSE_SERVER: await openSoundServer() }
+  return puppeteer.launch({ browser: 'firefox', executablePath, headless: true, extraPrefsFirefox: FIREFOX_SETTINGS, env })
+}
+
+/** Starts a sound server without a sound card: an audio context of Firefox runs on a sound output alone. Returns its address. */
+async function openSoundServer() {
+  const folder = mkdtempSync(join(tmpdir(), 'sound-'))
+  const socket = join(folder, 'native')
+  const modules = ['module-null-sink', `module-native-protocol-unix auth-anonymous=1 auth-cookie-enabled=0 socket=${socket}`]
+  const options = ['-n', '--daemonize=no', '--exit-idle-time=600', '--use-pid-file=no', '--log-level=error']
+  const server = spawn('pulseaudio', [...options, ...modules.map((each) => `--load=${each}`)], {
+    env: { ...process.env, HOME: folder, PULSE_RUNTIME_PATH: folder, PULSE_STATE_PATH: folder },
+    stdio: 'ignore',
+  })
+  server.unref()
+  process.on('exit', () => server.kill())
+  await until(() => existsSync(socket), { timeout: 20_000, what: 'the sound server' })
+  return `unix:${socket}`
 }
 
 /** Opens a page that collects its errors and the violations of its policy. */

@@ -77,6 +77,7 @@ async function check(page, state) {
 
 async function signUp(page, name) {
   await page.click('.account')
+  await page.waitForSelector('.account-form .plain', { visible: true })
   await page.click('.account-form .plain')
   await page.waitForSelector('#password2')
   await page.type('#username', name)
@@ -99,6 +100,7 @@ test('a dropped song plays while it is separated, loses its vocals, and is saved
   await until(async () => (await position(page)) >= 1, { what: 'the playhead to move' })
   await until(() => isLoud(page, 'drums'), { what: 'sound' })
   await waitUntilSplit(page)
+  t.diagnostic(`drop to all stems: ${Date.now() - start} ms`)
   await check(page, 'mixer')
   await page.click('.lane.s-vocals .toggle')
   await until(async () => !(await isLoud(page, 'vocals')), { what: 'silent vocals' })
@@ -169,6 +171,25 @@ test('keys play, seek, mute and loop', async () => {
   await page.keyboard.type('?')
   await page.waitForSelector('dialog[open]')
   await check(page, 'shortcuts')
+})
+
+test('a tempo and a key that the visitor corrects are kept with the mix', async () => {
+  const page = await visit()
+  await choose(page)
+  await waitUntilSplit(page)
+  await page.click('.correct')
+  await page.waitForSelector('dialog[open] #bpm')
+  await check(page, 'correction')
+  await page.type('#bpm', '96')
+  await page.select('#song-key', 'Eb minor')
+  await page.click('.account-form .main')
+  await page.waitForFunction(() => !document.querySelector('dialog[open]'))
+  await until(async () => /96 BPM · E♭ minor/.test(await textOf(page, '.song-name p')), { what: 'the corrected facts' })
+  await until(async () => page.url().includes('bpm=96&tonic=Eb+minor'), { what: 'the correction in the address' })
+  await page.reload()
+  await until(async () => /96 BPM · E♭ minor/.test(await textOf(page, '.song-name p')), { what: 'the facts after a reload' })
+  const marks = await page.waitForFunction(() => document.querySelectorAll('.bar-mark').length)
+  assert.ok(await marks.jsonValue())
 })
 
 test('the original and the stems switch at the same instant', async () => {

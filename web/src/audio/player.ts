@@ -153,7 +153,7 @@ export class Player {
   private running: Promise<void>[] = []
 
   /** Takes up a change of the loop, the tempo or the tracks, without a gap. Offline the next `begin` does. */
-  private async continue(): Promise<void> {
+  async continue(): Promise<void> {
     if (this.isOffline) return
     if (this.state !== 'playing' && this.state !== 'waiting') return
     const run = ++this.run

@@ -1,16 +1,18 @@
 /** The open song: its separation, its waveforms, its mix, and the engine that plays it. */
 
-import { batch, effect, signal, untracked } from '@preact/signals'
+import { batch, computed, effect, signal, untracked } from '@preact/signals'
 
 import { ClickTrack, clickWave, FragmentSource, FrameTrack, Graph, GrowingSource, NO_PEAKS, Player, RangeSource, RATE_HZ, SongTrack, WholeFileSource } from '../audio'
-import type { LaneLevel, Loop, Part, Peaks, PlayerState, Track } from '../audio'
+import type { Beats, LaneLevel, Loop, Part, Peaks, PlayerState, Track } from '../audio'
 import { getAnalysis, type Analysis } from '../api/analysis'
 import { Refused } from '../api/client'
 import { fetchBytes, followSong, getPeaks, getSong, listFragments, urls, type Job, type Song } from '../api/songs'
 import { t } from '../i18n'
+import { correctAnalysis } from './analysis'
 import { putSong, watchSongs } from './library'
 import { channelOf, decodeMix, encodeMix, firstMix, isHeard, keepMix, NEW_MIX, type Channel, type Mix } from './mix'
 import { announce, isConnected, notify } from './notices'
+import { allowsSound } from './output'
 import { writeQuery } from './route'
 import { expectedSong } from './uploads'
 
@@ -19,7 +21,10 @@ const METRONOME = 'metronome'
 const DEFAULT_STEMS = ['vocals', 'drums', 'bass', 'other']
 const RETRY_MS = 2000
 const KEEP_MS = 400
-const RESUME_MS = 1000
+/** Bluetooth devices and sound servers take seconds to open. */
+const OUTPUT_MS = 10_000
+/** A browser that can hold sound back has decided after this time. */
+const DECISION_MS = 2000
 const COUNT_IN_LEAD_S = 0.05
 
 export type Availability = 'loading' | 'missing' | 'here'
@@ -36,7 +41,12 @@ export class Deck {
   readonly samples = signal(0)
   /** Samples of the stems that can be played. */
   readonly playable = signal(0)
-  readonly analysis = signal<Analysis | null>(null)
+  /** The analysis by the worker. */
+  readonly measured = signal<Analysis | null>(null)
+  private readonly bpm = computed(() => this.mix.value.bpm)
+  private readonly songKey = computed(() => this.mix.value.songKey)
+  /** The analysis with the corrections of the visitor. */
+  readonly analysis = computed(() => correctAnalysis(this.measured.value, { bpm: this.bpm.value, songKey: this.songKey.value }, this.samples.value / RATE_HZ))
   /** The loop that is being drawn. */
   readonly draft = signal<Loop | null>(null)
   readonly hasClick = signal(false)
@@ -53,11 +63,13 @@ export class Deck {
   private usesOriginal = false
   private isClosed = false
   private wantsPlay = false
+  /** The browser did not tell whether it holds sound back. */
+  private isUncertain = false
 
   constructor(readonly songId: number, query: string) {
     this.mix.value = firstMix(songId, query)
     this.tracks.set(ORIGINAL, new SongTrack(new WholeFileSource(urls.part(songId, 'song'), fetchBytes)))
-    this.stopEffects.push(effect(() => this.keep(this.mix.value)), effect(() => this.applyMix(this.mix.value, this.stems.value, this.hasClick.value)))
+    this.stopEffects.push(effect(() => this.keep(this.mix.value)), effect(() => this.applyMix(this.mix.value, this.stems.value, this.hasClick.value)), effect(() => this.setMetronome(this.analysis.value?.beats ?? null)))
     void this.load()
   }
 
@@ -77,28 +89,40 @@ export class Deck {
   }
 
   async toggle(): Promise<void> {
-    if (this.isPlaying || this.wantsPlay) this.pause()
+    // A browser that holds sound back plays it after this click.
+    const isHeld = this.isUncertain && this.context?.state === 'suspended'
+    if ((this.isPlaying || this.wantsPlay) && !isHeld) this.pause()
     else await this.play()
   }
 
   async play(): Promise<void> {
     const player = this.open()
+    if (player.state === 'playing') return
     this.wantsPlay = true
-    if (!(await this.wakeContext())) return this.pause()
-    if (!this.playable.value && this.mix.value.mode === 'stems') {
-      // The first stems start to play when they are there.
-      this.state.value = 'waiting'
-      return
-    }
+    this.state.value = 'waiting'
+    const isAwake = await this.wakeContext()
+    if (!this.wantsPlay || this.isClosed) return
+    if (!isAwake) return this.pause()
+    // The first stems start to play when they are there.
+    if (!this.playable.value && this.mix.value.mode === 'stems') return
     this.activate()
     await player.play(this.countIn())
     this.wantsPlay = false
   }
 
-  /** Returns false if the browser waits for a gesture of the visitor. */
+  /** Waits for the sound output. Returns false if the browser holds sound back. */
   private async wakeContext(): Promise<boolean> {
-    await Promise.race([this.context?.resume(), new Promise((resolve) => setTimeout(resolve, RESUME_MS))])
-    return this.context?.state === 'running'
+    const { context } = this
+    const isAllowed = allowsSound()
+    this.isUncertain = isAllowed === null
+    const resumed = context?.resume().catch(() => {})
+    const limitMs = isAllowed === null ? DECISION_MS : isAllowed ? OUTPUT_MS : 0
+    await Promise.race([resumed, new Promise((resolve) => setTimeout(resolve, limitMs))])
+    if (isAllowed && this.wantsPlay && context?.state === 'suspended') {
+      notify(t('noSound'), { kind: 'error' })
+      await resumed
+    }
+    return context?.state === 'running'
   }
 
   pause(): void {
@@ -277,11 +301,16 @@ export class Deck {
   private async analyse(): Promise<void> {
     const analysis = await getAnalysis(this.songId)
     if (!analysis || this.isClosed) return
-    if (analysis.beats) {
-      this.tracks.set(METRONOME, new ClickTrack(analysis.beats, this.samples.value))
+    this.measured.value = analysis
+  }
+
+  private setMetronome(beats: Beats | null): void {
+    if (beats) {
+      this.tracks.set(METRONOME, new ClickTrack(beats, this.samples.peek()))
       this.graph?.add(METRONOME)
-    }
-    this.analysis.value = analysis
+    } else this.tracks.delete(METRONOME)
+    untracked(() => this.activate())
+    void this.player?.continue()
   }
 
   /** Plays a bar of clicks if the visitor wants one. Returns its length in frames. */
@@ -323,7 +352,9 @@ export class Deck {
     const isExpected = expectedSong.value === this.songId
     if (!this.playable.value || !(isExpected || this.wantsPlay)) return
     if (isExpected) expectedSong.value = null
-    if (this.player?.state !== 'playing') await this.play()
+    // A start that waits for the sound output goes on by itself.
+    const isStarting = this.wantsPlay && this.context?.state === 'suspended'
+    if (!isStarting && this.player?.state !== 'playing') await this.play()
   }
 
   private addStems(stems: string[], isDone: boolean): void {

@@ -1,6 +1,7 @@
 /** The mix of a song: kept in this browser, and written into the address. */
 
 import type { Loop } from '../audio'
+import { BPM, KEYS, type Correction } from './analysis'
 import { recall, remember } from './storage'
 
 export interface Channel {
@@ -13,7 +14,7 @@ export interface Channel {
 /** `minus` is the original minus the muted stems. */
 export type Mode = 'stems' | 'original' | 'minus'
 
-export interface Mix {
+export interface Mix extends Correction {
   channels: Record<string, Channel>
   master: number
   mode: Mode
@@ -25,7 +26,7 @@ export interface Mix {
 }
 
 export const NEW_CHANNEL: Channel = { volume: 1, pan: 0, isMuted: false, isSolo: false }
-export const NEW_MIX: Mix = { channels: {}, master: 1, mode: 'stems', tempo: 100, semitones: 0, loop: null }
+export const NEW_MIX: Mix = { channels: {}, master: 1, mode: 'stems', tempo: 100, semitones: 0, loop: null, bpm: null, songKey: null }
 export const MAX_VOLUME = 1.5
 export const TEMPO = { min: 50, max: 150 }
 export const SEMITONES = 6
@@ -53,8 +54,12 @@ export function encodeMix(mix: Mix): string {
   if (mix.tempo !== 100) query.set('tempo', String(mix.tempo))
   if (mix.semitones) query.set('key', String(mix.semitones))
   if (mix.loop) query.set('loop', `${mix.loop.start},${mix.loop.end}`)
+  if (mix.bpm !== null) query.set('bpm', String(mix.bpm))
+  if (mix.songKey !== null) query.set('tonic', mix.songKey)
   return query.toString().replaceAll('%2C', ',')
 }
+
+const NOT_STEMS = new Set(['master', 'mode', 'tempo', 'key', 'loop', 'bpm', 'tonic'])
 
 /** Reads a mix. Anything invalid in it is left out: the address can come from anywhere. */
 export function decodeMix(text: string): Mix {
@@ -62,7 +67,7 @@ export function decodeMix(text: string): Mix {
   const number = (name: string, fallback: number, low: number, high: number): number => clamp(query.get(name), fallback, low, high)
   const channels: Record<string, Channel> = {}
   for (const [name, value] of query) {
-    if (!/^[a-z_]{1,20}$/.test(name) || ['master', 'mode', 'tempo', 'key', 'loop'].includes(name)) continue
+    if (!/^[a-z_]{1,20}$/.test(name) || NOT_STEMS.has(name)) continue
     const [volume, pan, flags = ''] = value.split(',')
     channels[name] = {
       volume: clamp(volume, 100, 0, MAX_VOLUME * 100) / 100,
@@ -80,6 +85,8 @@ export function decodeMix(text: string): Mix {
     tempo: Math.round(number('tempo', 100, TEMPO.min, TEMPO.max)),
     semitones: Math.round(number('key', 0, -SEMITONES, SEMITONES)),
     loop: start !== undefined && end !== undefined && start >= 0 && end > start ? { start, end } : null,
+    bpm: number('bpm', 0, BPM.min, BPM.max) || null,
+    songKey: KEYS.find((key) => key === query.get('tonic')) ?? null,
   }
 }
 

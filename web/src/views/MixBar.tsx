@@ -56,7 +56,7 @@ export function MixBar({ deck }: { deck: Deck }) {
           <Icon name="close" />
         </button>
       )}
-      <button type="button" class="plain" onClick={() => (deck.mix.value = NEW_MIX)}>
+      <button type="button" class="plain" onClick={() => deck.change({ ...NEW_MIX, bpm: mix.bpm, songKey: mix.songKey })}>
         <Icon name="reset" />
         {t('reset')}
       </button>

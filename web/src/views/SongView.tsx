@@ -1,13 +1,17 @@
 /** The open song: its state, the transport, the lanes, and the uses of the mix. */
 
+import { useSignal } from '@preact/signals'
+
 import { RATE_HZ } from '../audio'
 import { t, time } from '../i18n'
 import { cancel, isOwn, songById } from '../store/library'
 import { type Deck } from '../store/deck'
 import { showLibrary } from '../store/route'
 import type { Job, Song } from '../api/songs'
+import { AnalysisDialog } from './AnalysisDialog'
 import { DownloadMenu } from './DownloadMenu'
 import { Icon } from './Icon'
+import { keyName } from './keyName'
 import { Lanes } from './Lanes'
 import { describeState } from './Library'
 import { MixBar } from './MixBar'
@@ -41,19 +45,9 @@ function describeAnalysis(deck: Deck): string[] {
   const say = (fact: string, isCertain: boolean): string => (isCertain ? fact : t('uncertain', { fact }))
   return [
     analysis.bpm ? say(t('bpm', { n: Math.round((analysis.bpm.value * tempo) / 100) }), analysis.bpm.isCertain) : '',
-    analysis.key ? say(transpose(analysis.key.value, semitones), analysis.key.isCertain) : '',
+    analysis.key ? say(keyName(analysis.key.value, semitones), analysis.key.isCertain) : '',
     analysis.lufs === null ? '' : t('loudness', { n: analysis.lufs.toFixed(1).replace('-', '−') }),
   ]
-}
-
-const NOTES = ['C', 'C♯', 'D', 'E♭', 'E', 'F', 'F♯', 'G', 'A♭', 'A', 'B♭', 'B']
-const FLATS: Record<string, string> = { 'D♭': 'C♯', 'D♯': 'E♭', 'G♭': 'F♯', 'G♯': 'A♭', 'A♯': 'B♭' }
-
-/** Moves a key such as `A minor`. */
-function transpose(key: string, semitones: number): string {
-  const [tonic = '', mode = ''] = key.replace('#', '♯').replace(/^([A-G])b/, '$1♭').split(' ')
-  const at = NOTES.indexOf(FLATS[tonic] ?? tonic)
-  return at < 0 ? key : `${NOTES[(at + semitones + 12) % 12]} ${mode}`
 }
 
 function Missing() {
@@ -71,6 +65,7 @@ function SongHead({ deck, song }: { deck: Deck; song: Song }) {
   const job = deck.job.value
   const isDone = song.status === 'SPLIT'
   const length = deck.samples.value > 1 ? time(deck.samples.value / RATE_HZ) : ''
+  const isCorrecting = useSignal(false)
   const facts = [length, ...describeAnalysis(deck), song.model ?? ''].filter(Boolean).join(' · ')
   return (
     <header class="song-head">
@@ -79,7 +74,14 @@ function SongHead({ deck, song }: { deck: Deck; song: Song }) {
       </button>
       <div class="song-name">
         <h1 id="song-title">{song.title}</h1>
-        <p class="faint">{facts}</p>
+        <p class="faint">
+          {facts}
+          {isDone && (
+            <button type="button" class="plain correct" aria-label={t('correctAnalysis')} title={t('correctAnalysis')} onClick={() => (isCorrecting.value = true)}>
+              <Icon name="pencil" />
+            </button>
+          )}
+        </p>
       </div>
       {!isDone && <Separation song={song} job={job} />}
       {isDone && <DownloadMenu deck={deck} song={song} />}
@@ -89,6 +91,7 @@ function SongHead({ deck, song }: { deck: Deck; song: Song }) {
           <span class="unseen">{t('anonymousBadge')}</span>
         </span>
       )}
+      {isCorrecting.value && <AnalysisDialog deck={deck} onClose={() => (isCorrecting.value = false)} />}
     </header>
   )
 }
