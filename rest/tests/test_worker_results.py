@@ -56,7 +56,7 @@ def test_result_splits_the_song(service: Service, visit: Callable[..., SongsClie
     ann = visit("ann")
     song = ann.upload(MP3)
     # The job in Redis has its own status. Without one, as with RabbitMQ, the result decides.
-    service.queue.cancel(HASH, Cancellation(owner="", any_owner=True, all_requests=True))
+    service.queue.cancel(HASH, Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True))
     service.queue.forget(HASH, state=JobState.CANCELLED)
     assert ann.list() == [song]
     answer = send_result(service, HASH, headers=bearer() | FACTS)
