@@ -42,7 +42,7 @@ class Figures:
 
 
 @contextmanager
-def _database(kind: str) -> Iterator[str]:
+def database_of(kind: str) -> Iterator[str]:
     if kind == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite:///{Path(folder) / 'catalogue.db'}"
@@ -118,7 +118,7 @@ def main() -> None:
     print(f"{machine()}\n")
     print("| database | list | CPU ms | median ms | p99 ms | most ms |\n|---|---|---:|---:|---:|---:|")
     for kind in options.kinds:
-        with _database(kind) as url:
+        with database_of(kind) as url:
             prepare(url)
             database = Database(url)
             users = _fill(database, songs=options.songs, users=options.users)

@@ -13,6 +13,7 @@ from msaas.queue.song_registry import SongRegistry
 from msaas.songs import source_of
 
 ANN, BOB = Request(id="r1", owner="ann"), Request(id="r2", owner="bob")
+USER = Request(id="song-1", owner="user:1")
 BY_ANN, BY_BOB = Cancellation(owner="ann"), Cancellation(owner="bob")
 BY_ROOT = Cancellation(owner="root", any_owner=True)
 HOOK = Callback("http://receiver.example/")
@@ -115,6 +116,38 @@ def test_all_requests_are_cancelled_at_once(queue: JobQueue) -> None:
         queue.enqueue(Job(job_id=SONG), request=request)
     assert queue.cancel(SONG, Cancellation(owner="root", any_owner=True, all_requests=True)) == 0
     assert state(queue) is JobState.CANCELLED
+
+
+def test_requests_of_accounts_are_left_unless_they_are_meant(queue: JobQueue) -> None:
+    for request in (ANN, USER):
+        queue.enqueue(Job(job_id=SONG), request=request)
+    named = Cancellation(owner="root", request_id=USER.id, any_owner=True)
+    with pytest.raises(NotYourRequest):
+        queue.cancel(SONG, named)
+    everything = Cancellation(owner="root", any_owner=True, all_requests=True)
+    assert queue.cancel(SONG, everything) == 1
+    with pytest.raises(NotYourRequest):
+        queue.cancel(SONG, everything)
+    assert state(queue) is JobState.QUEUED
+    assert queue.cancel(SONG, Cancellation(owner=USER.owner, request_id=USER.id)) == 0
+    assert state(queue) is JobState.CANCELLED
+
+
+def test_requests_of_accounts_are_cancelled_by_a_removal(queue: JobQueue) -> None:
+    for request in (ANN, USER):
+        queue.enqueue(Job(job_id=SONG), request=request)
+    removal = Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True)
+    assert queue.cancel(SONG, removal) == 0
+    assert state(queue) is JobState.CANCELLED
+
+
+def test_request_of_an_account_beyond_the_limit_is_left(queue: JobQueue) -> None:
+    for number in range(MAX_REQUESTS):
+        queue.enqueue(Job(job_id=SONG), request=Request(id=f"r{number}", owner="ann"))
+    for request in (BOB, USER):
+        queue.enqueue(Job(job_id=SONG), request=request)
+    assert queue.cancel(SONG, Cancellation(owner="root", any_owner=True, all_requests=True)) == 1
+    assert state(queue) is JobState.QUEUED
 
 
 def test_job_that_was_pushed_by_hand_is_cancelled_with_any_owner(queue: JobQueue, bench: QueueBench) -> None:

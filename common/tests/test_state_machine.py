@@ -52,14 +52,20 @@ SONGS = ["a" * 64, "b" * 64, "c" * 64]
 STEPS_S = [26.0, 101.0]
 DELAY_S = 30.0
 RESULT = Result(model="htdemucs", device="cpu", stems=("drums", "bass", "other", "vocals"))
-REQUESTS = [Request(id=name, owner=owner) for name, owner in (("r1", "ann"), ("r2", "ann"), ("r3", "bob"))]
+REQUESTS = [
+    Request(id=name, owner=owner)
+    for name, owner in (("r1", "ann"), ("r2", "ann"), ("r3", "bob"), ("r4", "user:1"))
+]
 CANCELLATIONS = [
     Cancellation(owner="ann"),
     Cancellation(owner="ann", request_id="r1"),
     Cancellation(owner="bob"),
     Cancellation(owner="eve", request_id="r3"),
     Cancellation(owner="root", request_id="r3", any_owner=True),
+    Cancellation(owner="root", request_id="r4", any_owner=True),
+    Cancellation(owner="user:1", request_id="r4"),
     Cancellation(owner="root", any_owner=True, all_requests=True),
+    Cancellation(owner="root", any_owner=True, all_requests=True, with_accounts=True),
 ]
 #: The result was in the store before the job.
 FOUND = replace(RESULT, device="")

@@ -3,13 +3,16 @@
 import io
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from common.tests.steps import OOPS, RESULT, claim_next
-from msaas.errors import DatabaseUnavailable, QueueUnavailable
+from msaas.errors import DatabaseUnavailable, QueueUnavailable, StoreUnavailable
 from msaas.jobs import Job, JobState
+from msaas.outcomes import Outcome, Outcomes
 from msaas.queue.history import HistoryBatch, HistoryQueue
 from msaas.queue.memory import InMemoryHistory, InMemoryOutbox, InMemoryQueue, InMemorySongRegistry
 from msaas.queue.protocol import JobQueue
@@ -21,6 +24,7 @@ from msaas.storage.song_store import SongStore
 from msaas_catalogue import Catalogue, HistoryQuery, open_catalogue, prepare
 from msaas_keeper.__main__ import bootstrap
 from msaas_keeper.history import move_history
+from msaas_keeper.outcomes import note_outcomes
 from msaas_keeper.settings import KeeperSettings
 from tests.databases import DatabaseServer, database_running
 from tests.servers import RedisServer, wait_until
@@ -197,3 +201,34 @@ def test_songs_go_on_while_the_database_is_killed(
     wait_until(lambda: history.read(limit=1).entries == ())
     assert "task_failed" not in {each["event"] for each in log_lines}
     catalogue.close()
+
+
+def test_end_of_the_job_of_an_upload_is_noted(catalogue: Catalogue) -> None:
+    """The list of songs then needs no object, also after the record of the job has expired."""
+    queue, song_store = InMemoryQueue(), SongStore(InMemoryStore())
+    song_store.prepare()
+    job_ids = end_jobs(queue, 1, 2, 3)
+    for job_id in job_ids[:2]:
+        catalogue.songs.add("Hum", song_hash=job_id, recipe=Recipe(), user_id=None)
+        song_store.put_song(job_id, io.BytesIO(b"song"), size_bytes=4)
+    catalogue.outcomes.record([Outcome(job_id=job_ids[2], is_split=False)])
+    outcomes = Outcomes(song_store=song_store, notes=lambda: catalogue.outcomes)
+    note = partial(note_outcomes, songs=catalogue.songs, outcomes=outcomes)
+    move_history(queue.history, catalogue.history, on_moved=note)
+    noted = {job_id: Outcome(job_id=job_id, is_split=False) for job_id in job_ids[:2]}
+    assert catalogue.outcomes.find(job_ids) == noted
+
+
+class AwayStore(InMemoryStore):
+    def get(self, bucket: str, key: str, **span: Any) -> Iterator[bytes]:
+        raise StoreUnavailable("away")
+
+
+def test_history_moves_while_the_store_is_away(catalogue: Catalogue) -> None:
+    queue = InMemoryQueue()
+    [job_id] = end_jobs(queue, 1)
+    catalogue.songs.add("Hum", song_hash=job_id, recipe=Recipe(), user_id=None)
+    outcomes = Outcomes(song_store=SongStore(AwayStore()), notes=lambda: catalogue.outcomes)
+    note = partial(note_outcomes, songs=catalogue.songs, outcomes=outcomes)
+    move_history(queue.history, catalogue.history, on_moved=note)
+    assert (queue.history.entries, stored(catalogue)) == ([], [job_id])

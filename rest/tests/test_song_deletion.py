@@ -211,6 +211,22 @@ def test_machine_api_removes_no_stem_of_a_user(visit: Visit, songs_service: Serv
     assert songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass").status_code == 200
 
 
+def test_machine_api_cancels_no_request_of_a_user(visit: Visit, songs_service: Service) -> None:
+    """A client that has the bytes may post them, which makes the job known to it."""
+    ann, path = visit("ann"), f"/apiv1/job/{HASH}"
+    song = ann.upload(MP3)
+    post_by_api(visit, songs_service)
+    named = songs_service.call("DELETE", path, params={"request_id": f"song-{song['id']}"})
+    assert (named.status_code, named.json()["type"]) == (409, "urn:msaas:error:not_your_request")
+    answer = songs_service.call("DELETE", path, params={"all": "1"})
+    assert (answer.status_code, answer.json()["requests"]) == (200, 1)
+    answer = songs_service.call("DELETE", path, params={"all": "1"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:msaas:error:not_your_request")
+    assert songs_service.queue.waiting() == [HASH]
+    songs_service.work()
+    assert ann.show(song["id"])["status"] == "SPLIT"
+
+
 def test_machine_api_removes_stems_of_anonymous_songs(visit: Visit, songs_service: Service) -> None:
     upload_anonymously(visit, songs_service)
     songs_service.work()

@@ -56,8 +56,9 @@ def test_result_splits_the_song(service: Service, visit: Callable[..., SongsClie
     ann = visit("ann")
     song = ann.upload(MP3)
     # The job in Redis has its own status. Without one, as with RabbitMQ, the result decides.
-    service.queue.cancel(HASH, Cancellation(owner="", any_owner=True, all_requests=True))
+    service.queue.cancel(HASH, Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True))
     service.queue.forget(HASH, state=JobState.CANCELLED)
+    assert ann.list() == [song]
     answer = send_result(service, HASH, headers=bearer() | FACTS)
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "errors": {}})
     shown = ann.show(song["id"], query="?fields=model,stems,error,progress")
@@ -68,6 +69,7 @@ def test_result_splits_the_song(service: Service, visit: Callable[..., SongsClie
         "error": None,
         "progress": 1.0,
     }
+    assert ann.list() == [song | {"status": "SPLIT"}]
     for stem, mp3 in STEMS.items():
         assert ann.get(f"/songs/{song['id']}/{stem}.mp3").content == mp3
     assert ann.get(f"/songs/{song['id']}/song.mp3").content == MP3

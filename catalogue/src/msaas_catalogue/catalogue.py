@@ -6,13 +6,14 @@ from collections.abc import Callable
 from msaas_catalogue.accounts import Accounts
 from msaas_catalogue.database import Database
 from msaas_catalogue.history import History
+from msaas_catalogue.outcomes import OutcomeTable
 from msaas_catalogue.passwords import Passwords
 from msaas_catalogue.sessions import Sessions
 from msaas_catalogue.songs import Songs
 
 
 class Catalogue:
-    """Accounts, sessions, songs and history on one connection pool."""
+    """Accounts, sessions, songs, outcomes and history on one connection pool."""
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class Catalogue:
         self.accounts = Accounts(database, passwords=passwords or Passwords(), clock=clock)
         self.sessions = Sessions(database, clock=clock)
         self.songs = Songs(database, clock=clock)
+        self.outcomes = OutcomeTable(database)
         self.history = History(database)
 
     def ping(self) -> None:

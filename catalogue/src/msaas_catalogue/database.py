@@ -1,13 +1,14 @@
 """The database: an engine for each kind of server, transactions, and the errors of drivers as ours."""
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, make_url, text
 from sqlalchemy import exc as sql_errors
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from msaas.errors import DatabaseUnavailable, MalformedSettings
@@ -94,6 +95,23 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def upsert(table: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], *, key: str, kind: str) -> Insert:
+    """Return the statement that adds rows of the same columns. One with a known `key` replaces its row.
+
+    Args:
+        key: a column that is unique.
+        kind: that of the database.
+    """
+    if kind == "mysql":
+        statement = mysql.insert(table).values(rows)
+        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in rows[0]})
+    insert = sqlite.insert if kind == "sqlite" else postgresql.insert
+    statement_ = insert(table).values(rows)
+    return statement_.on_conflict_do_update(
+        index_elements=[key], set_={name: statement_.excluded[name] for name in rows[0]}
+    )
 
 
 def _open_engine(url: URL, *, answer_s: float, foreign_keys: bool) -> Engine:

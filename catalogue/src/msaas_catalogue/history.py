@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Insert, Select, and_, or_, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Select, and_, or_, select
 
 from msaas.errors import InvalidFields
 from msaas.jobs import JobState
 from msaas.separations import Separation
-from msaas_catalogue.database import Database
+from msaas_catalogue.database import Database, upsert
 from msaas_catalogue.fields import (
     decode_cursor,
     encode_cursor,
@@ -20,6 +19,7 @@ from msaas_catalogue.fields import (
     to_s,
     to_s_or_none,
 )
+from msaas_catalogue.outcomes import forget_outcomes
 from msaas_catalogue.tables import EVENT_ID_CHARS, ID_CHARS, NAME_CHARS, SeparationRow
 from msaas_catalogue.values import HistoryPage, HistoryQuery
 
@@ -37,11 +37,16 @@ class History:
         self._database = database
 
     def add(self, separations: Sequence[Separation]) -> None:
-        """Add separations, all or none. Idempotent: one with a known `event_id` replaces the earlier row."""
+        """Add separations, all or none. Idempotent: one with a known `event_id` replaces the earlier row.
+
+        The notes of their jobs are forgotten: the end of a job may change its result.
+        """
         rows = list({each.event_id: _columns(each) for each in separations}.values())
         with self._database.writing() as session:
             for start in range(0, len(rows), _BATCH):
-                session.execute(_upsert(rows[start : start + _BATCH], kind=self._database.kind))
+                batch = rows[start : start + _BATCH]
+                session.execute(upsert(SeparationRow, batch, key="event_id", kind=self._database.kind))
+            forget_outcomes(session, [row["job_id"] for row in rows])
 
     def list_page(self, query: HistoryQuery = HistoryQuery()) -> HistoryPage:
         """Return a page of separations, the latest end first.
@@ -56,17 +61,6 @@ class History:
         is_last = len(rows) <= query.limit
         cursor = "" if is_last else encode_cursor(shown[-1].finished_at, shown[-1].id)
         return HistoryPage(tuple(map(_separation_of, shown)), next=cursor)
-
-
-def _upsert(rows: list[dict[str, Any]], *, kind: str) -> Insert:
-    if kind == "mysql":
-        statement = mysql.insert(SeparationRow).values(rows)
-        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in rows[0]})
-    insert = sqlite.insert if kind == "sqlite" else postgresql.insert
-    statement_ = insert(SeparationRow).values(rows)
-    return statement_.on_conflict_do_update(
-        index_elements=["event_id"], set_={name: statement_.excluded[name] for name in rows[0]}
-    )
 
 
 def _page(query: HistoryQuery) -> Select[SeparationRow]:

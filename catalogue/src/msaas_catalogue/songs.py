@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from msaas.errors import InvalidFields, SongNotFound, UserNotFound
 from msaas.recipe import Recipe
+from msaas.songs import source_of
 from msaas_catalogue.database import Database
 from msaas_catalogue.fields import decode_cursor, encode_cursor, is_key, one_line, search_key, to_ms, to_s
+from msaas_catalogue.outcomes import forget_outcomes
 from msaas_catalogue.tables import TITLE_CHARS, TITLE_KEY_CHARS, SongRow, UserRow
 from msaas_catalogue.values import SORTS, References, RemovedSong, Song, SongPage, SongQuery
 
@@ -49,6 +51,8 @@ class Songs:
     def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> Song:
         """Add an upload, before its song is stored: the hash of a stored song is then known here.
 
+        The note of its job is forgotten: without an upload, the result may have left the store unseen.
+
         Raises:
             InvalidFields: for `title`.
             UserNotFound: the account was deleted.
@@ -68,6 +72,7 @@ class Songs:
                 raise UserNotFound(f"User {user_id} is unknown: the account was deleted.")
             session.add(row)
             session.flush()
+            forget_outcomes(session, [row.job_id])
             return song_of(row)
 
     def get(self, song_id: int, *, user_id: int | None) -> Song:
@@ -143,6 +148,15 @@ class Songs:
         with self._database.reading() as session:
             return _count(session, song_hash, job_id)
 
+    def find_jobs(self, job_ids: Collection[str]) -> set[str]:
+        """Return those of the jobs that an upload refers to."""
+        song_hashes, found = sorted({source_of(job_id) for job_id in job_ids}), set[str]()
+        with self._database.reading() as session:
+            for start in range(0, len(song_hashes), _BATCH):
+                batch = song_hashes[start : start + _BATCH]
+                found.update(session.scalars(select(SongRow.job_id).where(SongRow.song_hash.in_(batch))))
+        return found & set(job_ids)
+
     def is_referenced(self, song_hash: str) -> bool:
         """Return whether an upload has this hash."""
         with self._database.reading() as session:
@@ -209,8 +223,14 @@ def _get(session: Session, song_id: int, condition: ColumnElement[bool]) -> Song
 
 
 def references_left(session: Session, song: Song) -> References:
-    """Count the uploads that refer to the hash and to the job of a song, in the transaction of the caller."""
-    return _count(session, song.song_hash, song.job_id)
+    """Count the uploads that refer to the hash and to the job of a song, in the transaction of the caller.
+
+    The note of a job goes with the last of them.
+    """
+    left = _count(session, song.song_hash, song.job_id)
+    if not left.to_job:
+        forget_outcomes(session, [song.job_id])
+    return left
 
 
 def _count(session: Session, song_hash: str, job_id: str) -> References:

@@ -3,7 +3,7 @@
 Texts compare by their bytes on each server, so that orders and cursors agree. Names are stored case-folded.
 """
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: Names of constraints, so that a migration can drop them.
@@ -18,11 +18,9 @@ ID_CHARS, EVENT_ID_CHARS, NAME_CHARS = 128, 160, 64
 #: A number that is never given twice, also after the row was deleted.
 _KEY = BigInteger().with_variant(Integer(), "sqlite")
 _BYTES = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
-#: Options of every table.
-TABLE_OPTIONS = {
-    "sqlite_autoincrement": True,
-    **{f"{kind}_{name}": value for kind in ("mysql", "mariadb") for name, value in _BYTES.items()},
-}
+_SERVER_OPTIONS = {f"{kind}_{name}": value for kind in ("mysql", "mariadb") for name, value in _BYTES.items()}
+#: Options of every table with numbers for keys.
+TABLE_OPTIONS = {"sqlite_autoincrement": True, **_SERVER_OPTIONS}
 
 
 def _text(chars: int) -> String:
@@ -104,3 +102,15 @@ class SeparationRow(Base):
     finished_at: Mapped[int] = mapped_column(BigInteger)
     audio_ms: Mapped[int | None] = mapped_column(BigInteger)
     work_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class OutcomeRow(Base):
+    """The result of a job in the store. It refers to no other row: several uploads may have the job."""
+
+    __tablename__ = "outcomes"
+    __table_args__ = (_SERVER_OPTIONS,)
+
+    job_id: Mapped[str] = mapped_column(_text(ID_CHARS), primary_key=True)
+    is_split: Mapped[bool] = mapped_column(Boolean)
+    model: Mapped[str] = mapped_column(_text(NAME_CHARS))
+    stems: Mapped[str] = mapped_column(Text)

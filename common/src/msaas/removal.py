@@ -20,7 +20,7 @@ from msaas.storage.song_store import SongStore
 _LOOK_S = 0.05
 #: A worker has stored its last object this long after its job was cancelled.
 _SETTLED_S = 60.0
-_EVERY_REQUEST = Cancellation(owner="", any_owner=True, all_requests=True)
+_EVERY_REQUEST = Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True)
 
 log = get_logger()
 

@@ -19,6 +19,7 @@ from msaas.bootstrap import (
 from msaas.heartbeat import Beat, Heartbeat
 from msaas.lifecycle import end_process, stop_on_signals
 from msaas.logs import get_logger
+from msaas.outcomes import Outcomes
 from msaas.queue.history import HistoryQueue
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
@@ -31,6 +32,7 @@ from msaas.webhooks.sender import post
 from msaas_catalogue.catalogue import Catalogue, open_catalogue
 from msaas_keeper.fragments import collect_fragments
 from msaas_keeper.history import move_history
+from msaas_keeper.outcomes import note_outcomes
 from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
@@ -102,7 +104,14 @@ def bootstrap(
     for number in range(_WEBHOOK_THREADS):
         tasks.every(_WEBHOOKS_EVERY_S, dispatcher.deliver_all, name=f"webhooks-{number}")
     if catalogue:
-        tasks.every(_HISTORY_EVERY_S, partial(move_history, history, catalogue.history), name="history")
+        noted = catalogue.outcomes
+        note = partial(
+            note_outcomes,
+            songs=catalogue.songs,
+            outcomes=Outcomes(song_store=song_store, notes=lambda: noted),
+        )
+        move = partial(move_history, history, catalogue.history, on_moved=note)
+        tasks.every(_HISTORY_EVERY_S, move, name="history")
         tasks.every(_SESSIONS_EVERY_S, catalogue.sessions.remove_expired, name="sessions")
         marks = partial(restore_private_marks, registry, catalogue.songs)
         tasks.every(_PRIVATE_MARKS_EVERY_S, marks, name="private_songs")

@@ -1,6 +1,6 @@
 """History: moves the ends of jobs from the queue into the database, at least once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msaas.logs import get_logger
@@ -19,8 +19,20 @@ class History(Protocol):
         """Add separations. Idempotent. Raises `Unavailable`."""
 
 
-def move_history(queue: HistoryQueue, history: History, *, batch: int = _BATCH) -> None:
+def _do_nothing(_: Sequence[Separation]) -> None:
+    pass
+
+
+def move_history(
+    queue: HistoryQueue,
+    history: History,
+    *,
+    on_moved: Callable[[Sequence[Separation]], object] = _do_nothing,
+    batch: int = _BATCH,
+) -> None:
     """Move all entries. An entry leaves the queue after it is in the database. Raises `Unavailable`.
+
+    `on_moved` is called with the separations of each batch that was moved.
 
     An entry that cannot be read is dropped, because it would block the others.
     """
@@ -31,5 +43,6 @@ def move_history(queue: HistoryQueue, history: History, *, batch: int = _BATCH) 
         history.add(separations)
         queue.trim(found)
         log.debug("history_moved", count=len(separations))
+        on_moved(separations)
         if len(entries) < batch:
             return

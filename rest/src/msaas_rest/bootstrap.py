@@ -1,6 +1,6 @@
 """Dependencies of the REST service: real adapters, or those a test brings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from msaas.bootstrap import (
     open_song_registry,
     open_song_store,
 )
+from msaas.errors import Unavailable
+from msaas.logs import get_logger
 from msaas.queue.idempotency import Idempotency
 from msaas.queue.outbox import Outbox
 from msaas.queue.protocol import JobQueue
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 #: An API call has 2 s to report that the store is unavailable.
 _ANSWER_S = 1.0
+
+log = get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +75,19 @@ def bootstrap(
 ) -> Dependencies:
     """Return the dependencies. Nothing is sent before their first use, but a broker is connected at once."""
     queue = queue or open_queue(settings)
+    gate = CatalogueGate(catalogue) if catalogue else _open_gate(settings)
     return Dependencies(
         settings=settings,
         queue=queue,
         registry=registry or open_song_registry(settings),
         events=JobEvents(queue),
         outbox=outbox or open_outbox(settings),
-        song_store=song_store or open_song_store(settings, read_timeout_s=_ANSWER_S),
-        uploads=song_store or open_song_store(settings),
+        song_store=_noting(song_store or open_song_store(settings, read_timeout_s=_ANSWER_S), gate),
+        uploads=_noting(song_store or open_song_store(settings), gate),
         public_store=_public_store(settings),
         disk_budget=DiskBudget(settings.max_in_flight_bytes),
         idempotency=idempotency or open_idempotency(settings),
-        catalogue=CatalogueGate(catalogue) if catalogue else _open_gate(settings),
+        catalogue=gate,
         limiter=limiter or Limiter(open_storage(settings)),
         song_queue=song_queue or _song_queue(settings),
     )
@@ -96,6 +101,19 @@ def _open_gate(settings: RestSettings) -> CatalogueGate:
 
     url = settings.database_url.get_secret_value()
     return CatalogueGate(open_catalogue(url), prepare=partial(prepare, url))
+
+
+def _noting(song_store: SongStore, gate: CatalogueGate) -> SongStore:
+    """Return the store, whose changes of results reach the notes of the catalogue."""
+    return replace(song_store, on_change=partial(_forget_outcome, gate)) if gate.exists else song_store
+
+
+def _forget_outcome(gate: CatalogueGate, job_id: str) -> None:
+    """Without the database the note stays until the song is shown: the result has changed already."""
+    try:
+        gate.open().outcomes.forget([job_id])
+    except Unavailable as error:
+        log.warning("outcome_not_forgotten", job_id=job_id, reason=str(error))
 
 
 def _song_queue(settings: RestSettings) -> SongQueue | None:

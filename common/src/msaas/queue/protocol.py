@@ -28,6 +28,8 @@ DEAD_LETTER_PAYLOAD_BYTES = 16 * 1024
 FORGET_WORKER_S = 3600
 #: The owner of requests that name no client.
 ANONYMOUS = "anonymous"
+#: The owners of requests that users with accounts made begin with this. Neither a key nor an address does.
+ACCOUNT_PREFIX = "user:"
 #: Requests of a job that are kept apart. Beyond them a job can only be cancelled as a whole.
 MAX_REQUESTS = 1000
 #: Jobs in the list of the latest ones.
@@ -71,6 +73,10 @@ class Request:
     id: str
     owner: str
 
+    @property
+    def is_of_account(self) -> bool:
+        return self.owner.startswith(ACCOUNT_PREFIX)
+
     def __str__(self) -> str:
         return f"{self.id} {self.owner}"
 
@@ -80,24 +86,27 @@ class Cancellation:
     """Requests to cancel: those of `owner`, of which `request_id` names one.
 
     With `any_owner` the request may be that of another one, a job that was pushed by hand is cancelled, and
-    `all_requests` cancels those of all owners.
+    `all_requests` cancels those of all owners. Requests of other accounts are left, unless `with_accounts`
+    cancels them as well.
     """
 
     owner: str
     request_id: str = ""
     any_owner: bool = False
     all_requests: bool = False
+    with_accounts: bool = False
 
     def __post_init__(self) -> None:
-        assert self.any_owner or not self.all_requests
+        assert self.any_owner or not (self.all_requests or self.with_accounts)
 
     def means(self, request: Request) -> bool:
         """Return whether this request is to be cancelled."""
+        is_admitted = self.any_owner and (self.with_accounts or not request.is_of_account)
+        if not is_admitted and request.owner != self.owner:
+            return False
         if self.all_requests:
             return True
-        if not self.request_id:
-            return request.owner == self.owner
-        return request.id == self.request_id and (self.any_owner or request.owner == self.owner)
+        return request.id == self.request_id if self.request_id else request.owner == self.owner
 
 
 @dataclass(frozen=True)

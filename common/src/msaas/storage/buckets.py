@@ -1,6 +1,6 @@
 """The two buckets of the song store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -9,14 +9,22 @@ from msaas.storage.protocol import ObjectStore, StoredObject
 from msaas.storage.verified import Verified
 
 
+def _do_nothing(_: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Buckets:
-    """Every method raises `StoreUnavailable`, also those of the classes that are made of it."""
+    """Every method raises `StoreUnavailable`, also those of the classes that are made of it.
+
+    `on_change` is called with a job after this process has changed, replaced or deleted its manifest.
+    """
 
     store: ObjectStore
     input_bucket: str = "input-tracks"
     output_bucket: str = "output-tracks"
     _verified: Verified[int] = field(default_factory=Verified, repr=False)
+    on_change: Callable[[str], object] = field(default=_do_nothing, repr=False, compare=False)
 
     def ping(self) -> None:
         self.store.ping(self.input_bucket)

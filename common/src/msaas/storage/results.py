@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
@@ -127,6 +127,7 @@ class Results(Buckets):
     def put_manifest(self, manifest: Manifest, *, if_match: str = "") -> None:
         """Store the manifest; `if_match` as in `ObjectStore.put`."""
         self._manifests.put(manifest, if_match=if_match)
+        self.on_change(manifest.job_id)
 
     def has_manifest(self, job_id: str) -> bool:
         """Return whether the job is done. Its stems are not looked at."""
@@ -250,7 +251,7 @@ class Results(Buckets):
         def forget(manifest: Manifest) -> Manifest:
             return manifest.without(stem) if manifest.stems.get(stem) == entry else manifest
 
-        self._manifests.edit(job_id, forget)
+        self._edit_manifest(job_id, forget)
 
     def remove_stem(self, job_id: str, stem: str, *, extension: str | None = None) -> None:
         """Remove the stem from the store and the manifest, so that the next request makes it again.
@@ -262,7 +263,7 @@ class Results(Buckets):
         """
         entry = self._manifest_with(job_id, stem, extension).stems[stem]
         self._delete_stem(job_id, stem, entry)
-        self._manifests.edit(job_id, self._without_missing)
+        self._edit_manifest(job_id, self._without_missing)
 
     def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
         """Delete stems, peaks and analysis of an unfinished result.
@@ -272,7 +273,11 @@ class Results(Buckets):
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
         self.store.delete(self.output_bucket, analysis_file(job_id))
-        self._manifests.edit(job_id, self._without_missing)
+        self._edit_manifest(job_id, self._without_missing)
+
+    def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
+        self._manifests.edit(job_id, edit)
+        self.on_change(job_id)
 
     def _delete_stem(self, job_id: str, stem: str, entry: StemFile) -> None:
         for name in (entry.file, peaks_file(job_id, stem, sha256=entry.sha256)):

@@ -24,7 +24,7 @@ class SongStore(SourceSongs, Results):
         # Without its manifest a result does not count.
         objects.sort(key=lambda each: (each[0] == self.input_bucket, not each[1].endswith(MANIFEST_SUFFIX)))
         for bucket, key in objects:
-            self.store.delete(bucket, key)
+            self._delete(bucket, key)
         return len(objects)
 
     def jobs_of(self, song_hash: str) -> set[str]:
@@ -46,4 +46,9 @@ class SongStore(SourceSongs, Results):
         for song in self.songs():
             self.store.delete(self.input_bucket, song.key)
         for result in sorted(self.outputs(), key=lambda found: not found.key.endswith(MANIFEST_SUFFIX)):
-            self.store.delete(self.output_bucket, result.key)
+            self._delete(self.output_bucket, result.key)
+
+    def _delete(self, bucket: str, key: str) -> None:
+        self.store.delete(bucket, key)
+        if key.endswith(MANIFEST_SUFFIX):
+            self.on_change(job_of(key))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msaas.errors import InvalidFields
 from msaas.jobs import JobState, JobStatus, rfc3339
+from msaas.outcomes import Outcome, Outcomes
 from msaas.queue.protocol import JobQueue
-from msaas.storage.song_store import SongStore
 
 if TYPE_CHECKING:
     from msaas_catalogue import Song
@@ -58,50 +58,62 @@ def parse_fields(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Describer:
-    """Describes songs by the queue and the store. Every method raises `Unavailable`."""
+    """Describes songs by the queue, and by their outcomes once it has forgotten their jobs.
+
+    Every method raises `Unavailable`.
+    """
 
     queue: JobQueue
-    song_store: SongStore
+    outcomes: Outcomes
 
     def describe(self, song: "Song", fields: Sequence[str] = ()) -> dict[str, Any]:
-        return self.describe_all([song], fields)[0]
+        """Describe one song. Its outcome is that of the store: a note that is wrong is corrected."""
+        status = self.queue.status(song.job_id)
+        return _describe(song, status, None if status else self.outcomes.check(song.job_id), fields)
 
     def describe_all(self, songs: Sequence["Song"], fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Describe many songs. The store is read for those that no list has shown since they ended."""
         statuses = self.queue.statuses([song.job_id for song in songs]) if songs else []
-        found = zip(songs, statuses, strict=True)
-        return [self._describe(song, status or self._stored(song), fields) for song, status in found]
+        described = list(zip(songs, statuses, strict=True))
+        outcomes = self.outcomes.find({song.job_id for song, status in described if status is None})
+        return [_describe(song, status, outcomes.get(song.job_id), fields) for song, status in described]
 
-    def _describe(self, song: "Song", status: JobStatus | None, fields: Sequence[str]) -> dict[str, Any]:
-        return {
-            "id": song.id,
-            "title": song.title,
-            "hash": song.song_hash,
-            "uploader_id": song.uploader_id,
-            "status": self._state(song, status).value,
-            **{name: _FURTHER[name](song, status) for name in fields},
-        }
 
-    def _state(self, song: "Song", status: JobStatus | None) -> SongState:
-        if status is None:
-            is_stored = self.song_store.has_song(song.song_hash)
-            return SongState.UPLOADED if is_stored else SongState.UPLOADING
-        if status.state is JobState.DONE:
-            return SongState.SPLIT
-        is_splitting = status.state is JobState.RUNNING and status.progress > 0
-        return SongState.SPLITTING if is_splitting else SongState.UPLOADED
+def _describe(
+    song: "Song", status: JobStatus | None, outcome: Outcome | None, fields: Sequence[str]
+) -> dict[str, Any]:
+    if status is None and outcome is not None:
+        status = _status_of(outcome)
+    return {
+        "id": song.id,
+        "title": song.title,
+        "hash": song.song_hash,
+        "uploader_id": song.uploader_id,
+        "status": (_state_of(status) if status or outcome else SongState.UPLOADING).value,
+        **{name: _FURTHER[name](song, status) for name in fields},
+    }
 
-    def _stored(self, song: "Song") -> JobStatus | None:
-        """Return the status of a job whose record has expired, None unless its result is stored."""
-        manifest = self.song_store.manifest(song.job_id)
-        if manifest is None:
-            return None
-        return JobStatus(
-            job_id=song.job_id,
-            state=JobState.DONE,
-            progress=1.0,
-            model=manifest.model,
-            stems=tuple(manifest.stems),
-        )
+
+def _status_of(outcome: Outcome) -> JobStatus | None:
+    """Return the status of a job whose record has expired, None without a result."""
+    if not outcome.is_split:
+        return None
+    return JobStatus(
+        job_id=outcome.job_id,
+        state=JobState.DONE,
+        progress=1.0,
+        model=outcome.model,
+        stems=outcome.stems,
+    )
+
+
+def _state_of(status: JobStatus | None) -> SongState:
+    if status is None:
+        return SongState.UPLOADED
+    if status.state is JobState.DONE:
+        return SongState.SPLIT
+    is_splitting = status.state is JobState.RUNNING and status.progress > 0
+    return SongState.SPLITTING if is_splitting else SongState.UPLOADED
 
 
 def _error_of(status: JobStatus | None) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from msaas_rest.http.uploads import check_content_encoding
 from msaas_rest.songs.description import Describer, parse_fields
 from msaas_rest.songs.ids import parse_number
 from msaas_rest.songs.upload import Upload, check_options
-from msaas_rest.songs.use_cases import deletions_of, uploader_of
+from msaas_rest.songs.use_cases import deletions_of, outcomes_of, uploader_of
 
 MAX_LIMIT = 1000
 #: Songs of a list without `limit`. Beyond them it has a cursor.
@@ -25,7 +25,7 @@ QUERY = ("search", "sort", "cursor", "limit", "fields")
 
 def routes(deps: Dependencies) -> Blueprint:
     blueprint = Blueprint("library", __name__)
-    describer = Describer(queue=deps.queue, song_store=deps.song_store)
+    describer = Describer(queue=deps.queue, outcomes=outcomes_of(deps))
     deletions, uploader = deletions_of(deps), uploader_of(deps)
 
     def describe(song: Any) -> Response:

@@ -1,5 +1,6 @@
 """The use cases of the songs API on the dependencies of the service."""
 
+from msaas.outcomes import Outcomes
 from msaas.removal import Removal
 from msaas_rest.api.separate.routes import submitter_of
 from msaas_rest.bootstrap import Dependencies
@@ -32,6 +33,10 @@ def _sender_of(deps: Dependencies) -> Sender:
 
 def deletions_of(deps: Dependencies) -> Deletions:
     return Deletions(catalogue=deps.catalogue.open, queue=deps.queue, removal=lambda: removal_of(deps))
+
+
+def outcomes_of(deps: Dependencies) -> Outcomes:
+    return Outcomes(song_store=deps.song_store, notes=lambda: deps.catalogue.open().outcomes)
 
 
 def receiver_of(deps: Dependencies) -> ResultReceiver:

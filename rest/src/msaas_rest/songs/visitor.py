@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from msaas.errors import LoginRequired
+from msaas.queue.protocol import ACCOUNT_PREFIX
 from msaas.queue.song_registry import Visibility
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Visitor:
 
 
 def owner_of(user_id: int) -> str:
-    """Return the user as the queue knows them. Neither a key nor an address has such a name."""
-    return f"user:{user_id}"
+    """Return the user as the queue knows them."""
+    return f"{ACCOUNT_PREFIX}{user_id}"
 
 
 def visitor_of(token: str | None, *, address: str, sessions: Sessions) -> Visitor:

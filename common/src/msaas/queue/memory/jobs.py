@@ -13,6 +13,7 @@ from msaas.queue.memory.consumer import InMemoryConsumer
 from msaas.queue.memory.ledger import Ledger, Record
 from msaas.queue.outbox import new_delivery_id
 from msaas.queue.protocol import (
+    ACCOUNT_PREFIX,
     EXHAUSTED,
     FORGET_WORKER_S,
     MAX_REQUESTS,
@@ -239,8 +240,10 @@ def _id_or_none(payload: bytes) -> str | None:
 
 
 def _add_request(record: Record, request: Request) -> None:
+    """Requests beyond the limit share one entry, those of accounts another one."""
     is_full = len(record.requests) >= MAX_REQUESTS
-    record.requests.add(Request(id="others", owner="") if is_full else request)
+    others = Request(id="others", owner=ACCOUNT_PREFIX if request.is_of_account else "")
+    record.requests.add(others if is_full else request)
 
 
 def _key(listed: Listed) -> tuple[float, str]:

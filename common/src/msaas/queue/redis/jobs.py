@@ -148,6 +148,7 @@ class RedisQueue:
                     "request_id": "*" if which.all_requests else which.request_id,
                     "owner": which.owner,
                     "any_owner": int(which.any_owner),
+                    "with_accounts": int(which.with_accounts),
                     "ttl": self._policy.job_ttl_s,
                     "processing_prefix": keys.processing_prefix,
                     "claims_prefix": keys.claims_prefix,

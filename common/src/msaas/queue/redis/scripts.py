@@ -13,7 +13,7 @@ from typing import Any
 from redis.commands.core import Script
 
 from msaas.queue.history import MAX_HISTORY
-from msaas.queue.protocol import MAX_LISTED_JOBS, MAX_REQUESTS
+from msaas.queue.protocol import ACCOUNT_PREFIX, MAX_LISTED_JOBS, MAX_REQUESTS
 from msaas.queue.redis.clients import Client
 from msaas.queue.redis.keys import Keys
 
@@ -60,6 +60,7 @@ STEPS = (
 _CONSTANTS = {
     "requests_suffix": f"'{Keys.requests_suffix}'",
     "max_requests": MAX_REQUESTS,
+    "account_prefix": f"'{ACCOUNT_PREFIX}'",
     "max_listed_jobs": MAX_LISTED_JOBS,
     "max_history": MAX_HISTORY,
 }

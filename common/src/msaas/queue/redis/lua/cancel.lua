@@ -1,19 +1,22 @@
 -- Cancel requests for a job that waits or runs. The job ends with the last of them.
 -- `request_id` is that of one request, empty for all of `owner`, `*` for all. With `any_owner` of '1' a request may be
--- that of another owner, and a job without requests, which was pushed by hand, is cancelled.
+-- that of another owner, and a job without requests, which was pushed by hand, is cancelled. Requests of other accounts
+-- are left, unless `with_accounts` is '1'.
 -- Returns {'cancelled', 0}, {'waiting', left} with the number of requests that go on, {'foreign', left} where none of
 -- them is the caller's, or {state, 0} of a job that has ended, 'absent' without one.
 -- KEYS: job, requests, waiting, alias, delayed, workers, order, turns, callbacks, outbox, held, held_bytes, history
--- ARGV: job_id, request_id, owner, any_owner, ttl, processing_prefix, claims_prefix, delivery_prefix
+-- ARGV: job_id, request_id, owner, any_owner, with_accounts, ttl, processing_prefix, claims_prefix, delivery_prefix
 local at = {callbacks = callbacks, outbox = outbox, held = held, held_bytes = held_bytes, prefix = delivery_prefix}
 if not is_kind(job, 'hash') then return {'absent', 0} end
 local state, payload, holder = unpack(redis.call('HMGET', job, 'state', 'payload', 'owner'))
 if state ~= 'queued' and state ~= 'running' then return {state or 'absent', 0} end
 
 local function is_meant(id, sender)
-  if request_id == '*' then return any_owner == '1' end
+  local is_admitted = any_owner == '1' and (with_accounts == '1' or not is_of_account(sender))
+  if not is_admitted and sender ~= owner then return false end
+  if request_id == '*' then return true end
   if request_id == '' then return sender == owner end
-  return id == request_id and (any_owner == '1' or sender == owner)
+  return id == request_id
 end
 
 local function cancel_callback_of(request)

@@ -1,4 +1,4 @@
--- Shared by every step. `requests_suffix`, `max_requests`, `max_listed_jobs` and `max_history` come with it. Times are the server's, in Unix seconds.
+-- Shared by every step. `requests_suffix`, `max_requests`, `account_prefix`, `max_listed_jobs` and `max_history` come with it. Times are the server's, in Unix seconds.
 local function now()
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -135,10 +135,16 @@ local function drop_lease(job)
 end
 
 -- Requests that wait for a job, `<request id> <owner>`. Beyond the limit they are one, which no client can cancel.
+local function is_of_account(owner) return string.sub(owner, 1, #account_prefix) == account_prefix end
+
+-- Requests beyond the limit share one entry, those of accounts another one.
 local function add_request(job, request)
   local requests = job .. requests_suffix
   if not is_kind(requests, 'set') then redis.call('DEL', requests) end
-  if redis.call('SCARD', requests) >= max_requests then request = 'others' end
+  if redis.call('SCARD', requests) >= max_requests then
+    local owner = string.match(request, '^%S+ ?(.*)$')
+    request = is_of_account(owner) and 'others ' .. account_prefix or 'others'
+  end
   redis.call('SADD', requests, request)
 end
 
