@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
@@ -53,6 +54,17 @@ async function drop(page, file = SONG) {
     bytes,
     file.split('/').pop(),
   )
+}
+
+/** Serves a song at every address but `/absent.mp3`. */
+async function serveSong(file) {
+  const server = createServer((request, response) => {
+    if (request.url === '/absent.mp3') return response.writeHead(404).end()
+    return response.end(readFileSync(file))
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  server.unref()
+  return `http://127.0.0.1:${server.address().port}`
 }
 
 const textOf = (page, selector) => page.$eval(selector, (element) => element.textContent).catch(() => '')
@@ -256,6 +268,27 @@ test('a file that is no song is refused in words', async () => {
   await page.waitForSelector('.upload.is-refused', { timeout: 20_000 })
   assert.ok((await textOf(page, '.upload .reason')).length > 20)
   await check(page, 'refused')
+})
+
+test('a link is fetched by the service, or refused in words', async () => {
+  const page = await visit()
+  const address = await serveSong(SONG)
+  await page.type('#link', 'no link')
+  await page.click('.link-form button')
+  await page.waitForSelector('#link-fault')
+  await check(page, 'no link')
+  await page.$eval('#link', (field) => (field.value = ''))
+  await page.type('#link', `${address}/absent.mp3`)
+  await page.click('.link-form button')
+  await page.waitForSelector('.upload.is-refused')
+  assert.match(await textOf(page, '.upload .reason'), /404/)
+  await page.click('.upload .icon-button:last-child')
+  await page.evaluate((url) => {
+    const clipboardData = new DataTransfer()
+    clipboardData.setData('text', url)
+    document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }))
+  }, `${address}/A%20link.mp3`)
+  await until(async () => (await textOf(page, '#song-title')).length > 0, { what: 'the song of the link' })
 })
 
 test('a session that has ended asks for a login, and uploads nothing', async () => {

@@ -85,11 +85,11 @@ export interface Upload {
   abort(): void
 }
 
-/** Uploads by XMLHttpRequest: `fetch` does not report the progress of a body. */
-export function uploadSong(file: File, onProgress: (share: number) => void): Upload {
+/** Uploads a file, or lets the service fetch a link. By XMLHttpRequest: `fetch` does not report the progress of a body. */
+export function uploadSong(source: File | string, onProgress: (share: number) => void): Upload {
   const request = new XMLHttpRequest()
   const form = new FormData()
-  form.append('file', file)
+  form.append(typeof source === 'string' ? 'url' : 'file', source)
   const done = new Promise<Song>((resolve, reject) => {
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total)
     request.onerror = request.ontimeout = () => reject(new Offline())

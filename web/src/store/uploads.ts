@@ -17,11 +17,12 @@ const RETRY_MS = [1000, 2000, 4000, 8000]
 export interface Pending {
   id: number
   title: string
-  file: File
+  /** A file, or a link to one. */
+  source: File | string
   state: 'waiting' | 'sending' | 'offline' | 'refused'
   progress: number
   reason: string
-  /** The file itself is refused: to send it again would not help. */
+  /** The file itself is refused: to send it again would not help. A link may lead to another file later. */
   isFinal: boolean
   /** The file is sent for the user that added it, and for no other. */
   owner: number | null
@@ -41,15 +42,37 @@ export async function loadLimits(): Promise<void> {
 }
 
 export function addFiles(files: Iterable<File>): void {
-  const added = [...files].map((file) => draft(file))
+  add([...files].map((file) => draft(file, titleOf(file.name))))
+}
+
+/** Adds the song of a link. Returns whether the text is one. */
+export function addLink(text: string): boolean {
+  const link = text.trim()
+  if (!/^https?:\/\/\S+$/i.test(link) || !URL.canParse(link)) return false
+  const url = new URL(link)
+  add([draft(url.href, titleOf(fileNameOf(url)) || url.host)])
+  return true
+}
+
+function fileNameOf(url: URL): string {
+  const name = url.pathname.split('/').pop() ?? ''
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
+
+function add(added: Pending[]): void {
   uploads.value = [...uploads.value, ...added]
   void sendAll()
 }
 
-function draft(file: File): Pending {
-  const title = file.name.replace(/\.[^.]+$/, '') || file.name
-  const reason = refusalOf(file, title)
-  return { id: ++lastId, title, file, state: reason ? 'refused' : 'waiting', progress: 0, reason, isFinal: Boolean(reason), owner: visitor() }
+const titleOf = (name: string): string => name.replace(/\.[^.]+$/, '') || name
+
+function draft(source: File | string, title: string): Pending {
+  const reason = typeof source === 'string' ? '' : refusalOf(source, title)
+  return { id: ++lastId, title, source, state: reason ? 'refused' : 'waiting', progress: 0, reason, isFinal: Boolean(reason), owner: visitor() }
 }
 
 /** Returns why a file would be refused, in words, or an empty text. */
@@ -80,7 +103,7 @@ async function send(pending: Pending): Promise<void> {
   for (let attempt = 0; isListed(pending.id); attempt++) {
     if (pending.owner !== visitor()) return change(pending.id, { state: 'refused', reason: t('sessionEnded') })
     change(pending.id, { state: 'sending', progress: 0 })
-    const upload = uploadSong(pending.file, (progress) => change(pending.id, { progress }))
+    const upload = uploadSong(pending.source, (progress) => change(pending.id, { progress }))
     abort = upload.abort
     try {
       return accept(pending, await upload.done)

@@ -7,7 +7,7 @@ import { route } from '../store/route'
 import { accountView, user } from '../store/session'
 import { theme, THEMES, type Theme } from '../store/theme'
 import { AccountDialog } from './AccountDialog'
-import { DropStage, useDrop } from './DropStage'
+import { DropStage, useDrop, usePaste } from './DropStage'
 import { Icon } from './Icon'
 import { isSheetOpen, ShortcutSheet } from './ShortcutSheet'
 import { Library } from './Library'
@@ -15,6 +15,7 @@ import { SongView } from './SongView'
 
 export function App() {
   const isOver = useDrop()
+  usePaste()
   const hasSong = route.value.songId !== null
   useEffect(() => {
     document.title = 'MSaaS'

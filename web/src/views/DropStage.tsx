@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks'
 
 import { t } from '../i18n'
 import { isSignedIn } from '../store/session'
-import { addFiles, limits } from '../store/uploads'
+import { addFiles, addLink, limits } from '../store/uploads'
 import { Icon } from './Icon'
 
 /** Returns whether files are dragged over the page. */
@@ -36,6 +36,43 @@ export function useDrop(): boolean {
     }
   }, [])
   return isOver
+}
+
+/** Adds files and links that are pasted anywhere but into a field. */
+export function usePaste(): void {
+  useEffect(() => {
+    const paste = (event: ClipboardEvent): void => {
+      if ((event.target as Element).closest('input, textarea')) return
+      const { files } = event.clipboardData!
+      if (files.length) addFiles(files)
+      else addLink(event.clipboardData!.getData('text'))
+    }
+    addEventListener('paste', paste)
+    return () => removeEventListener('paste', paste)
+  }, [])
+}
+
+/** A field for the link of a song. */
+function LinkForm() {
+  const [isWrong, setWrong] = useState(false)
+  const submit = (event: Event): void => {
+    event.preventDefault()
+    const field = (event.currentTarget as HTMLFormElement).elements.namedItem('link') as HTMLInputElement
+    const isLink = addLink(field.value)
+    setWrong(!isLink)
+    if (isLink) field.value = ''
+  }
+  return (
+    <form class="link-form" onSubmit={submit} noValidate>
+      <input id="link" name="link" type="url" required aria-label={t('linkLabel')} placeholder={t('linkLabel')} aria-invalid={isWrong} aria-describedby={isWrong ? 'link-fault' : undefined} />
+      <button type="submit">{t('linkAdd')}</button>
+      {isWrong && (
+        <p id="link-fault" class="reason" role="alert">
+          {t('linkWrong')}
+        </p>
+      )}
+    </form>
+  )
 }
 
 /** A button that opens the file picker of the system. */
@@ -88,6 +125,7 @@ export function DropStage() {
       <h1 id="drop-title">{t('tagline')}</h1>
       <p class="lead">{t('dropHint')}</p>
       <ChooseFiles id="choose" label={t('choose')} isMain />
+      <LinkForm />
       {limits.value && (
         <p class="faint">{t('limitsHint', { mb: limits.value.maxUploadMb, minutes: Math.floor(limits.value.maxDurationS / 60) })}</p>
       )}

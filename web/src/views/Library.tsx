@@ -51,7 +51,8 @@ export function Library() {
 function UploadRow({ pending }: { pending: Pending }) {
   const { title, state, progress, reason } = pending
   const percent = Math.round(progress * 100)
-  const text = reason || (state === 'waiting' ? t('uploadWaits') : t('uploading', { percent }))
+  const isLink = typeof pending.source === 'string'
+  const text = reason || (state === 'waiting' ? t('uploadWaits') : isLink ? t('fetching') : t('uploading', { percent }))
   return (
     <li class={`row upload is-${state}`}>
       <div class="row-text">
@@ -59,7 +60,7 @@ function UploadRow({ pending }: { pending: Pending }) {
         <span class={state === 'refused' ? 'reason' : 'faint'} role={state === 'refused' ? 'alert' : undefined}>
           {text}
         </span>
-        {state === 'sending' && <progress max={100} value={percent} aria-label={text} />}
+        {state === 'sending' && <progress max={100} value={isLink ? undefined : percent} aria-label={text} />}
       </div>
       {state === 'refused' && !pending.isFinal && (
         <button type="button" class="plain" onClick={() => retryUpload(pending.id)}>

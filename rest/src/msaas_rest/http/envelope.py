@@ -18,6 +18,8 @@ _FIELDS: tuple[tuple[type[errors.MsaasError], str], ...] = (
     (errors.UndecodableSong, "file"),
     (errors.SongTooLarge, "file"),
     (errors.SongTooLong, "file"),
+    (errors.UrlRefused, "url"),
+    (errors.UrlUnreachable, "url"),
     (errors.UnknownModel, "model"),
     (errors.UnknownStem, "stems"),
     (errors.UnknownFormat, "format"),

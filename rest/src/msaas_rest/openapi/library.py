@@ -25,7 +25,7 @@ TAG = "songs"
 _SORTS = ("created", "-created", "title", "-title")
 _REFUSALS = (
     *(errors.MissingSong, errors.NotAudio, errors.SongTooLong, errors.DecoderMissing),
-    *(errors.UndecodableSong, errors.FormatUnavailable),
+    *(errors.UndecodableSong, errors.FormatUnavailable, errors.UrlRefused, errors.UrlUnreachable),
     *(errors.UnknownOption, errors.InvalidOption, errors.UnknownModel, errors.UnknownStem),
     *(errors.UnknownFormat, errors.QueueFull),
 )

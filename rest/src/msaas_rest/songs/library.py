@@ -5,16 +5,13 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from msaas.errors import InvalidFields, MissingSong
-from msaas_rest.api.separate.reading import EXTRA_BYTES, check_size
+from msaas.errors import InvalidFields
 from msaas_rest.bootstrap import Dependencies
-from msaas_rest.http.body import open_body
 from msaas_rest.http.envelope import envelope
 from msaas_rest.http.text_fields import read_texts
-from msaas_rest.http.uploads import check_content_encoding
 from msaas_rest.songs.description import Describer, parse_fields
 from msaas_rest.songs.ids import parse_number
-from msaas_rest.songs.upload import Upload, check_options
+from msaas_rest.songs.upload_form import read_upload
 from msaas_rest.songs.use_cases import deletions_of, outcomes_of, uploader_of
 
 MAX_LIMIT = 1000
@@ -46,7 +43,7 @@ def routes(deps: Dependencies) -> Blueprint:
         parse_fields(request.args.get("fields", ""))
         uploader.check_room()
         with ExitStack() as stack:
-            upload = _read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
+            upload = read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
             return describe(uploader.upload(upload, visitor=g.visitor))
 
     @blueprint.get("/<int:song_id>")
@@ -89,36 +86,3 @@ def _limit() -> int:
     if text and (limit is None or limit > MAX_LIMIT):
         raise InvalidFields(fields={"limit": [f"Field `limit` must be a number from 1 to {MAX_LIMIT}."]})
     return DEFAULT_LIMIT if limit is None else limit
-
-
-def _read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
-    """Return the song of the form. Its file ends with `stack`.
-
-    Raises:
-        InvalidFields: a field is unknown or stands twice.
-        MissingSong: for `file`. MalformedRequest, SongTooLarge, UploadTooSlow, TooBusy: as `open_body` does.
-    """
-    check_content_encoding(request)
-    if not request.mimetype.startswith("multipart/"):
-        raise MissingSong("The song is missing. Send it in the field `file` of a multipart form.")
-    open_body(request, max_bytes=max_bytes + EXTRA_BYTES, copies=2, client=g.visitor.owner)
-    fields, files = request.form, request.files
-    counts = {name: len(values) for each in (fields, files) for name, values in each.lists()}
-    for name, count in counts.items():
-        if count > 1:
-            raise InvalidFields(fields={name[:64]: [f"Field {name[:64]!r} stands {count} times."]})
-    for name in files.keys() - {"file"}:
-        raise InvalidFields(
-            fields={name[:64]: [f"Field {name[:64]!r} is no file of this form. Send `file`."]}
-        )
-    if "file" not in files:
-        raise MissingSong("The song is missing. Send it in the field `file` of the form.")
-    file = files["file"]
-    song: Any = stack.enter_context(file.stream)
-    return Upload(
-        song=song,
-        size_bytes=check_size(song, max_bytes),
-        file_name=file.filename or "",
-        title=fields.get("title", ""),
-        options=check_options({name: text for name, text in fields.items() if name != "title"}),
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from msaas.errors import InvalidFields, Unavailable
+from msaas.errors import Unavailable
 from msaas.logs import get_logger
 from msaas.recipe import Recipe
 from msaas.removal import Removal
@@ -108,13 +108,3 @@ def _title(upload: Upload, checked: Checked) -> str:
         if shown:
             return shown[:_MAX_TITLE].strip()
     return _UNTITLED
-
-
-def check_options(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the options among the fields of the form. Raises `InvalidFields` for one that is unknown."""
-    known = Recipe.__dataclass_fields__
-    for name in fields:
-        if name not in known:
-            text = f"Field {name[:64]!r} is unknown. Known are title, file, {', '.join(known)}."
-            raise InvalidFields(fields={name[:64]: [text]})
-    return dict(fields)

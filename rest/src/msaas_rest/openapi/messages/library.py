@@ -48,9 +48,10 @@ class SongsReply(Envelope):
 
 
 class SongUpload(Options):
-    """A song, its title, and its options."""
+    """A song or its URL, its title, and its options."""
 
-    file: File
+    file: File = ""
+    url: Annotated[str | None, Field(description="The service fetches the song from it")] = None
     title: Annotated[str | None, Field(description="By default that of the tags, or the file's name")] = None
 
 
