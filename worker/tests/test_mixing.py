@@ -12,7 +12,7 @@ from worker.tests.songs import decoded, noise
 
 from msaas.recipe import Recipe
 from msaas_worker.audio.decoded import Audio
-from msaas_worker.audio.mixing import make_exact, mix
+from msaas_worker.audio.mixing import Mixdown, make_exact
 from msaas_worker.audio.quantisation import dequantise, quantise
 
 #: Samples around full scale and far beyond it: decoded songs may exceed it.
@@ -71,7 +71,8 @@ def regions_of(stems: Audio, size: int = 4_001) -> Iterator[Audio]:
 
 
 def mixed(stems: Audio, song: Audio, recipe: Recipe, folder: Path) -> Audio:
-    return np.concatenate(list(mix(regions_of(stems), recipe, decoded(song, folder / "song.f32"))), axis=-1)
+    mixdown = Mixdown.of(recipe, model="starter")
+    return np.concatenate(list(mixdown.mix(regions_of(stems), decoded(song, folder / "song.f32"))), axis=-1)
 
 
 def test_stems_pass_unchanged_without_options(tmp_path: Path) -> None:

@@ -333,7 +333,8 @@ def test_job_whose_lease_is_lost_is_left_alone(queue: InMemoryQueue, log_lines: 
         worker.runner.stopping.set()
         worker.thread.join(5)
     assert queue.waiting() == [ID]
-    assert failures(log_lines) == [("warning", "lease_lost")]
+    # The worker may have taken the job again before it was told to stop.
+    assert set(failures(log_lines)) == {("warning", "lease_lost")}
 
 
 # Stop
