@@ -44,7 +44,7 @@ def test_uploads_begun_at_once_do_not_pass_the_limit(start: Start, figure: Calla
     assert len(waiting) == statuses.count(200) == 3
 
 
-@pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.fault("T8")
 def test_list_of_a_full_queue_stays_short(start: Start, figure: Callable[[str], None]) -> None:
     service = start()
