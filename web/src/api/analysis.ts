@@ -25,8 +25,8 @@ const CERTAIN = 0.5
 
 /** Returns null for a song without an analysis. */
 export async function getAnalysis(id: number): Promise<Analysis | null> {
-  const reply = await fetch(`/songs/${id}/analysis.json`).catch(() => null)
-  if (!reply?.ok) return null
+  const reply = await fetch(`/songs/${id}/analysis.json`)
+  if (!reply.ok) return null
   const { loudness, key, tempo, beats } = (await reply.json()) as Reply
   return {
     bpm: tempo && { value: tempo.bpm, isCertain: tempo.confidence >= CERTAIN },

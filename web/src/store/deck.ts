@@ -246,6 +246,19 @@ export class Deck {
     }
   }
 
+  /** Reads once more while the service is away. Returns null if it refuses, or the song is closed. */
+  private async persist<T>(read: () => Promise<T>): Promise<T | null> {
+    while (!this.isClosed) {
+      try {
+        return await read()
+      } catch (error) {
+        if (error instanceof Refused && !error.isTemporary) return null
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      }
+    }
+    return null
+  }
+
   private listen(song: Song): void {
     this.stopFollowing()
     if (song.status === 'SPLIT' || song.error) return
@@ -271,12 +284,13 @@ export class Deck {
       this.finish(job.stems)
     }
     if (job.state === 'queued') this.fragments = 0
-    putSong(await getSong(this.songId))
+    const song = await this.persist(() => getSong(this.songId))
+    if (song) putSong(song)
     watchSongs()
   }
 
   private async takeFragments(): Promise<void> {
-    const list = await listFragments(this.songId)
+    const list = await this.persist(() => listFragments(this.songId))
     if (!list || this.isClosed || this.job.value?.state === 'done') return
     this.addStems(list.stems, false)
     for (const source of this.sources.values()) source.announce(list.pieces)
@@ -285,7 +299,7 @@ export class Deck {
     this.activate()
     if (list.pieces !== this.fragments) {
       this.fragments = list.pieces
-      const peaks = await getPeaks(this.songId)
+      const peaks = await this.persist(() => getPeaks(this.songId))
       if (peaks && !this.peaks.value.isWhole) this.peaks.value = peaks
     }
     await this.playExpected()
@@ -299,7 +313,7 @@ export class Deck {
   }
 
   private async analyse(): Promise<void> {
-    const analysis = await getAnalysis(this.songId)
+    const analysis = await this.persist(() => getAnalysis(this.songId))
     if (!analysis || this.isClosed) return
     this.measured.value = analysis
   }
@@ -335,7 +349,7 @@ export class Deck {
   private async measure(): Promise<void> {
     const [first] = this.stems.value
     const track = first && this.tracks.get(first)
-    const [samples, peaks] = await Promise.all([track ? track.samples() : 0, getPeaks(this.songId)]).catch(() => [0, null] as const)
+    const [samples, peaks] = await Promise.all([track ? track.samples() : 0, this.persist(() => getPeaks(this.songId))]).catch(() => [0, null] as const)
     if (this.isClosed) return
     batch(() => {
       if (samples) this.samples.value = samples

@@ -43,9 +43,9 @@ export function usePaste(): void {
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
       if ((event.target as Element).closest('input, textarea')) return
-      const { files } = event.clipboardData!
-      if (files.length) addFiles(files)
-      else addLink(event.clipboardData!.getData('text'))
+      const pasted = event.clipboardData
+      if (pasted?.files.length) addFiles(pasted.files)
+      else if (pasted) addLink(pasted.getData('text'))
     }
     addEventListener('paste', paste)
     return () => removeEventListener('paste', paste)
