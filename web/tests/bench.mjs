@@ -75,6 +75,7 @@ async function measureSeek(page) {
         for (;;) {
           const now = shown()
           if (now > share * 100 + 0.001 && now < share * 100 + 2) return performance.now() - start
+          if (performance.now() - start > 5000) throw new Error(`the playhead is at ${head.style.transform}, not at ${share}`)
           await new Promise((resolve) => setTimeout(resolve, 4))
         }
       }, share),
