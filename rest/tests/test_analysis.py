@@ -60,7 +60,11 @@ def test_analysis_without_a_manifest_is_404(service: Service) -> None:
 def test_analysis_of_an_unfinished_attempt_is_deleted(service: Service) -> None:
     service.store_stems(JOB)
     store_analysis(service)
+    manifest = service.song_store.manifest(JOB)
+    assert manifest
     service.song_store.discard_stems(JOB, {})
+    assert analysis(service).content == ANALYSIS
+    service.song_store.discard_stems(JOB, manifest.stems)
     assert analysis(service).status_code == 404
 
 

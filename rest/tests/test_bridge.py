@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ def run(
     headers: tuple[tuple[bytes, bytes], ...] = (),
     body: bytes = b"",
     fails_at: str = "",
+    leaves_after_s: float = 60.0,
 ) -> list[dict[str, Any]]:
     """Send one request, and return the messages of its answer."""
     scope = {
@@ -38,7 +40,10 @@ def run(
     received = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> dict[str, Any]:
-        return next(received, None) or await asyncio.Future()
+        if message := next(received, None):
+            return message
+        await asyncio.sleep(leaves_after_s)
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == fails_at:
@@ -90,6 +95,24 @@ def test_answer_is_closed_when_it_fails() -> None:
     with pytest.raises(OSError, match="cut"):
         run(answering(Chunks(), length=10**6))
     assert closed == [True]
+
+
+def test_answer_is_not_closed_while_a_thread_reads_it() -> None:
+    """Its client leaves while the second chunk is read."""
+    events: list[str] = []
+
+    class Chunks:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"a"
+            time.sleep(0.3)
+            events.append("read")
+            yield b"b"
+
+        def close(self) -> None:
+            events.append("closed")
+
+    run(answering(Chunks(), length=10**6), leaves_after_s=0.1)
+    assert events == ["read", "closed"]
 
 
 def test_body_is_received_when_the_app_opens_it() -> None:

@@ -86,9 +86,10 @@ def put_bytes(store: ObjectStore, bucket: str, key: str, content: bytes, *, if_m
 
 @dataclass(frozen=True)
 class OpenObject:
-    """An object that is being read: its size, and its bytes in chunks."""
+    """An object that is being read: its size, its ETag, and its bytes in chunks."""
 
     size_bytes: int
+    etag: str
     chunks: Iterator[bytes]
 
 
@@ -98,10 +99,10 @@ def open_object(store: ObjectStore, bucket: str, key: str) -> OpenObject:
     Raises:
         ObjectNotFound: the object is missing.
     """
-    size_bytes = store.stat(bucket, key).size_bytes
-    chunks = store.get(bucket, key, length=size_bytes)
+    found = store.stat(bucket, key)
+    chunks = store.get(bucket, key, length=found.size_bytes)
     # The first chunk is read now: an error in it can still choose the status of an answer.
-    return OpenObject(size_bytes, chain([next(chunks, b"")], chunks))
+    return OpenObject(found.size_bytes, found.etag, chain([next(chunks, b"")], chunks))
 
 
 def is_young(found: StoredObject) -> bool:

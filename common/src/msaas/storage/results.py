@@ -97,18 +97,16 @@ class Results(Buckets):
         """Store the analysis of a song. Earlier releases know no analysis in a manifest."""
         put_bytes(self.store, self.output_bucket, analysis_file(job_id), analysis)
 
-    def open_analysis(self, job_id: str) -> tuple[OpenObject, str]:
-        """Return the analysis of a finished job, with its ETag.
+    def open_analysis(self, job_id: str) -> OpenObject:
+        """Return the analysis of a finished job.
 
         Raises:
             AnalysisNotFound: the job has none.
         """
         if not self.has_manifest(job_id):
             raise _analysis_not_found(job_id)
-        name = analysis_file(job_id)
         try:
-            etag = self.store.stat(self.output_bucket, name).etag
-            return open_object(self.store, self.output_bucket, name), etag
+            return open_object(self.store, self.output_bucket, analysis_file(job_id))
         except ObjectNotFound:
             raise _analysis_not_found(job_id) from None
 
@@ -272,7 +270,9 @@ class Results(Buckets):
         """
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
-        self.store.delete(self.output_bucket, analysis_file(job_id))
+        # Without a stem, the analysis is that of an earlier result.
+        if entries:
+            self.store.delete(self.output_bucket, analysis_file(job_id))
         self._edit_manifest(job_id, self._without_missing)
 
     def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from msaas.errors import MsaasError
@@ -30,6 +30,7 @@ from msaas_rest.http.unread import UnreadChunks
 
 T = TypeVar("T")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Chunks = Iterator[bytes] | AsyncIterable[bytes]
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 #: Threads that run the app. It waits for Redis and the store only.
@@ -45,24 +46,26 @@ _SHORT_BYTES = 64 * 1024
 log = get_logger()
 
 
+def _do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer of the app. Its chunks are read in threads, one after the other.
+    """The answer of the app. Chunks of an `Iterator` are read in threads, one after the other.
 
     Those of an `AsyncIterable` are read in the event loop: it waits for them without a thread.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    chunks: Iterator[bytes] | AsyncIterable[bytes]
-    close: Callable[[], None]
+    body: bytes | Chunks
+    close: Callable[[], None] = _do_nothing
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the answer has one chunk at most, which is read before it is sent."""
+    def is_short(self) -> bool:
         length = dict(self.headers).get(b"content-length")
-        is_short = length is not None and int(length) <= _SHORT_BYTES
-        return is_short and not isinstance(self.chunks, AsyncIterable)
+        return length is not None and int(length) <= _SHORT_BYTES
 
 
 class Bridge:
@@ -88,22 +91,23 @@ class Bridge:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
             answer = await self._answer_or_problem(scope, receive)
-            if answer.is_whole:
-                await _send_whole(answer, send)
-            else:
-                await self._send_chunks_of(answer, scope, receive, send)
+            start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+            if isinstance(answer.body, bytes):
+                await send(start)
+                await send({"type": "http.response.body", "body": answer.body})
+                return
+            try:
+                await send(start)
+                await self._send_chunks(answer.body, scope, receive, send)
+            finally:
+                await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
         except ClientGone:
             log.debug("client_disconnected")
 
-    async def _send_chunks_of(
-        self, answer: Answer, scope: dict[str, Any], receive: Receive, send: Send
-    ) -> None:
-        try:
-            hold = partial(self._unread.hold, abort=scope[ABORT])
-            sender = Sender(send=send, threads=self._threads, hold=hold)
-            await _run_until(_until_gone(receive), sender.send_answer(answer))
-        finally:
-            await asyncio.get_running_loop().run_in_executor(self._threads, answer.close)
+    async def _send_chunks(self, chunks: Chunks, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        hold = partial(self._unread.hold, abort=scope[ABORT])
+        sender = Sender(send=send, threads=self._threads, hold=hold)
+        await _run_until(_until_gone(receive), sender.send_all(chunks))
 
     async def _answer_or_problem(self, scope: dict[str, Any], receive: Receive) -> Answer:
         """Answer 500 for an error that the app does not present itself."""
@@ -207,13 +211,15 @@ def _run_app(app: WsgiApp, environ: dict[str, Any]) -> Answer:
     answer = Answer(
         status=int(status.partition(" ")[0]),
         headers=[(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
-        chunks=result if isinstance(result, AsyncIterable) else iter(result),
-        close=getattr(result, "close", lambda: None),
+        body=result if isinstance(result, AsyncIterable) else iter(result),
+        close=getattr(result, "close", _do_nothing),
     )
-    if answer.is_whole:
-        answer = replace(answer, chunks=iter([b"".join(cast(Iterator[bytes], answer.chunks))]))
+    if isinstance(result, AsyncIterable) or not answer.is_short:
+        return answer
+    try:
+        return replace(answer, body=b"".join(result))
+    finally:
         answer.close()
-    return answer
 
 
 def _internal_error() -> Answer:
@@ -225,8 +231,7 @@ def _internal_error() -> Answer:
     return Answer(
         status=status.value,
         headers=[(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        chunks=iter([body]),
-        close=lambda: None,
+        body=body,
     )
 
 
@@ -244,26 +249,15 @@ async def _run_until(leaving: Coroutine[Any, Any, None], work: Coroutine[Any, An
         await asyncio.wait([working])
 
 
-async def _send_whole(answer: Answer, send: Send) -> None:
-    await send(_start_of(answer))
-    await send({"type": "http.response.body", "body": next(cast(Iterator[bytes], answer.chunks))})
-
-
-def _start_of(answer: Answer) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sender:
-    """Sends the chunks of an answer at the pace of the client. `hold` counts each while it is sent."""
+    """Sends chunks at the pace of the client. `hold` counts each while it is sent."""
 
     send: Send
     threads: Executor
     hold: Callable[[int], AbstractContextManager[None]]
 
-    async def send_answer(self, answer: Answer) -> None:
-        await self.send(_start_of(answer))
-        chunks = answer.chunks
+    async def send_all(self, chunks: Chunks) -> None:
         async for chunk in chunks if isinstance(chunks, AsyncIterable) else self._read(chunks):
             await self._send_chunk(chunk)
         await self.send({"type": "http.response.body"})

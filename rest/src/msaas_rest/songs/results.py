@@ -53,8 +53,8 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/<int:song_id>/analysis.json")
     def serve_analysis(song_id: int) -> Response:
-        analysis, etag = song_store.open_analysis(find(song_id).job_id)
-        return send_constant(request, analysis, media_type="application/json", etag=etag)
+        analysis = song_store.open_analysis(find(song_id).job_id)
+        return send_constant(request, analysis, media_type="application/json", etag=analysis.etag)
 
     @blueprint.get("/<int:song_id>/events")
     def follow_song(song_id: int) -> Response:

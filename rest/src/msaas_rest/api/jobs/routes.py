@@ -79,8 +79,8 @@ def routes(deps: Dependencies) -> Blueprint:
 
     @blueprint.get("/job/<job_id>/analysis")
     def serve_analysis(job_id: str) -> Response:
-        analysis, etag = song_store.open_analysis(parse_id(job_id))
-        return send_constant(request, analysis, media_type="application/json", etag=etag)
+        analysis = song_store.open_analysis(parse_id(job_id))
+        return send_constant(request, analysis, media_type="application/json", etag=analysis.etag)
 
     @blueprint.get("/job/<job_id>/callbacks")
     def list_callbacks(job_id: str) -> dict[str, list[dict[str, Any]]]:
