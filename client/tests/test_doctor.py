@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from rest.tests.song_site import SongSite, file
 from worker.tests.models import tiny, write_repo
 
 from client.tests.stack import Stack, run
@@ -45,6 +46,17 @@ def test_healthy_installation_passes_every_check(stack: Stack, repo: Path, tmp_p
     assert facts["speed_ratio"] == pytest.approx(facts["demucs_seconds"] / facts["seconds"], rel=0.2)
     assert facts["device"] == "cpu"
     assert found["server"]["facts"]["workers"] == 1
+
+
+@pytest.mark.parametrize(("patience", "least", "most"), [("0", 1, 1), ("2", 3, 9)])
+def test_patience_is_the_time_for_a_busy_server(patience: str, least: int, most: int, tmp_path: Path) -> None:
+    """No real server is busy for ever: the site answers 503."""
+    answers = {"/readyz": file(b'{"queue": "ok", "store": "ok"}'), "/apiv1/jobs": file(b"", status=503)}
+    with SongSite(answers) as site:
+        done = run(site.url(""), "doctor", "--no-engine", "--patience", patience, cwd=tmp_path)
+        tries = sum(each.startswith("/apiv1/jobs") for each in site.requested)
+    assert outcomes(done.stdout)["key"] == "failed"
+    assert least <= tries <= most
 
 
 def test_half_configured_installation_is_explained(idle_stack: Stack, tmp_path: Path) -> None:

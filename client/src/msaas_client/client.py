@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -116,20 +117,17 @@ class Client:
         return _parse(Job.from_json, self._transport.get_json(_job_path(job_id)))
 
     def jobs(self, *, states: tuple[State, ...] = (), limit: int | None = None) -> Iterator[Job]:
-        """Yield the latest jobs, newest first: at most `limit`, those in `states` or all."""
-        left, cursor = limit, ""
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(left, _PAGE)
-            query = {"limit": str(size), "state": ",".join(states), "cursor": cursor}
-            page = self._transport.get_json(
-                f"{_API}/jobs", params={name: text for name, text in query.items() if text}
-            )
-            found = _parse(lambda reply: [Job.from_json(each) for each in reply["jobs"]], page)
-            yield from found
-            left = None if left is None else left - len(found)
-            cursor = str(page.get("next") or "")
-            if not cursor:
+        """Return the latest jobs, newest first: at most `limit`, those in `states` or all."""
+        return islice(self._all_jobs(states, page=min(limit or _PAGE, _PAGE)), limit)
+
+    def _all_jobs(self, states: tuple[State, ...], *, page: int) -> Iterator[Job]:
+        query = {"limit": str(page), **({"state": ",".join(states)} if states else {})}
+        while True:
+            reply = self._transport.get_json(f"{_API}/jobs", params=query)
+            yield from _parse(lambda found: [Job.from_json(each) for each in found["jobs"]], reply)
+            if not reply.get("next"):
                 return
+            query["cursor"] = str(reply["next"])
 
     def follow(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[Job]:
         """Yield the job now and whenever it has changed. The last one has ended.

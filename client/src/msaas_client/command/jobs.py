@@ -11,9 +11,10 @@ import click
 
 from msaas_client.client import Client
 from msaas_client.command.exits import ExitCode
+from msaas_client.command.options import out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
-from msaas_client.command.songs import DEFAULT_FOLDER, Song
+from msaas_client.command.songs import Song
 from msaas_client.errors import JobFailed, RequestFailed
 from msaas_client.values import Job, State
 
@@ -40,14 +41,7 @@ def status(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> Ex
 
 @click.command(short_help="Fetch the stems of jobs.")
 @_ids
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_FOLDER,
-    show_default=True,
-    help="Folder of the stems.",
-)
+@out_option()
 @_json
 @server_options
 def fetch(ids: tuple[str, ...], out: Path, as_json: bool, url: str, patience: float) -> None:

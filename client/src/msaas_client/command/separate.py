@@ -10,10 +10,10 @@ from click.core import ParameterSource
 from msaas_client.command.batch import Batch
 from msaas_client.command.exits import ExitCode
 from msaas_client.command.flags import SeparationFlags, read_flags, separation_flags
+from msaas_client.command.options import engine_options, out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
 from msaas_client.command.songs import (
-    DEFAULT_FOLDER,
     DEFAULT_TEMPLATE,
     Naming,
     Song,
@@ -34,14 +34,7 @@ _LOCAL_ONLY = ("other_method", "device", "precision", "repo")
     metavar="FILE...",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_FOLDER,
-    show_default=True,
-    help="Folder of the stems. With --local it has a folder for the model, as that of demucs.",
-)
+@out_option(text="Folder of the stems. With --local it has a folder for the model, as that of demucs.")
 @click.option(
     "--filename",
     default=DEFAULT_TEMPLATE,
@@ -71,27 +64,13 @@ _LOCAL_ONLY = ("other_method", "device", "precision", "repo")
     help="With --local and --two-stems: no_STEM is the sum of the other stems (add), "
     "minus_STEM the song minus STEM (minus), or there is STEM only (none).",
 )
-@click.option(
-    "-d",
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="With --local: where the model runs.",
-)
+@engine_options(prefix="With --local: ")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "exact", "fast"]),
     default="auto",
     show_default=True,
     help="With --local: exact is float32, the others allow 16 bits where that is faster.",
-)
-@click.option(
-    "--repo",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="MODEL_REPO",
-    show_envvar=True,
-    help="With --local: folder of weights.",
 )
 @server_options
 @click.pass_context

@@ -16,6 +16,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def server_options(command: Command) -> Command:
     """Add `--url` and `--patience`. The key comes from the environment, where other users do not see it."""
+    return server_options_with(patience_s=RetryPolicy().patience_s)(command)
+
+
+def server_options_with(*, patience_s: float) -> Callable[[Command], Command]:
+    """Return a function that adds these options with another default of `--patience`."""
     url = click.option(
         "--url",
         envvar="MSAAS_URL",
@@ -28,12 +33,12 @@ def server_options(command: Command) -> Command:
     patience = click.option(
         "--patience",
         type=click.FloatRange(min=0),
-        default=RetryPolicy().patience_s,
+        default=patience_s,
         show_default=True,
         metavar="SECONDS",
         help="Wait so long for a server that went away or is busy.",
     )
-    return url(patience(command))
+    return lambda command: url(patience(command))
 
 
 def open_client(url: str, patience: float) -> Client:

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from msaas_client.command.exits import ExitCode
-from msaas_client.command.server import API_KEY, open_client, server_options
+from msaas_client.command.options import engine_options
+from msaas_client.command.server import API_KEY, open_client, server_options_with
 from msaas_client.doctor.findings import Finding, Outcome, code_of, mask_secrets, write_report
 from msaas_client.doctor.server import check_server
 
@@ -21,28 +23,14 @@ _PATIENCE_S = 5.0
 @click.option("--no-server", is_flag=True, help="Leave out the checks of the server.")
 @click.option("--no-engine", is_flag=True, help="Leave out the checks of the engine and its weights.")
 @click.option("-m", "-n", "--model", default="htdemucs", show_default=True, help="Model to check.")
-@click.option(
-    "--repo",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="MODEL_REPO",
-    show_envvar=True,
-    help="Folder of weights.",
-)
-@click.option(
-    "-d",
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the model runs.",
-)
+@engine_options()
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write a file to attach to a bug report. Secrets are masked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
-@server_options
+@server_options_with(patience_s=_PATIENCE_S)
 def doctor(
     no_server: bool,
     no_engine: bool,
@@ -60,7 +48,11 @@ def doctor(
     The exit code is that of the first check that failed.
     """
     findings = []
-    for each in _examine(no_server, no_engine, model=model, repo=repo, device=device, url=url):
+    server = [_skipped("server", "--no-server")] if no_server else _examine_server(url, patience)
+    engine = (
+        [_skipped("engine", "--no-engine")] if no_engine else _examine_engine(model, repo=repo, device=device)
+    )
+    for each in chain(server, engine):
         _print(each, as_json=as_json)
         findings.append(each)
     if report:
@@ -69,24 +61,24 @@ def doctor(
     return code_of(findings)
 
 
-def _examine(
-    no_server: bool, no_engine: bool, *, model: str, repo: Path | None, device: str, url: str
-) -> Iterator[Finding]:
-    if no_server:
-        yield Finding(name="server", outcome=Outcome.SKIPPED, detail="--no-server")
-    else:
-        with open_client(url, _PATIENCE_S) as client:
-            yield from check_server(client, has_key=bool(os.environ.get(API_KEY)))
-    if no_engine:
-        yield Finding(name="engine", outcome=Outcome.SKIPPED, detail="--no-engine")
-        return
+def _examine_server(url: str, patience: float) -> Iterator[Finding]:
+    with open_client(url, patience) as client:
+        yield from check_server(client, has_key=bool(os.environ.get(API_KEY)))
+
+
+def _examine_engine(model: str, *, repo: Path | None, device: str) -> Iterator[Finding]:
     try:
         from msaas_client.local.examination import check_engine
     except ModuleNotFoundError as error:
-        detail = f"{error.name} is missing. To check the engine: pip install 'msaas-client[local]'"
-        yield Finding(name="engine", outcome=Outcome.SKIPPED, detail=detail)
+        yield _skipped(
+            "engine", f"{error.name} is missing. To check the engine: pip install 'msaas-client[local]'"
+        )
         return
     yield from check_engine(model, repo=repo, device=device)
+
+
+def _skipped(name: str, reason: str) -> Finding:
+    return Finding(name=name, outcome=Outcome.SKIPPED, detail=reason)
 
 
 def _print(finding: Finding, *, as_json: bool) -> None:

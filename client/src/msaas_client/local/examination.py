@@ -5,8 +5,8 @@ import tempfile
 import time
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.confinement.check import find_missing_protections
 from msaas_worker.separators import Separator
 from msaas_worker.separators.library import open_model
+
+if TYPE_CHECKING:
+    from msaas_worker.separators.demucs.reference import TimedStems
 
 _SECONDS = 10
 _RUNS = 2
@@ -62,14 +65,6 @@ def _check_machine() -> Finding:
     return Finding(name="machine", outcome=Outcome.OK, detail=f"{has}, the decoder is confined", facts=facts)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Stems `[stems, 2, samples]` and the seconds that they took."""
-
-    stems: Audio
-    seconds: float
-
-
 def _check_separation(separator: Separator, model: str, *, repo: Path | None) -> Finding:
     from msaas_worker.separators.demucs.reference import separate_by_demucs
 
@@ -103,11 +98,13 @@ def _check_separation(separator: Separator, model: str, *, repo: Path | None) ->
     return Finding(name="separation", outcome=outcome, detail=detail, facts=facts)
 
 
-def _run(separator: Separator, song: DecodedSong, model: str) -> _Run:
+def _run(separator: Separator, song: DecodedSong, model: str) -> "TimedStems":
+    from msaas_worker.separators.demucs.reference import TimedStems
+
     began = time.perf_counter()
     regions = separator.separate(song, stems=MODELS[model].stems, on_progress=lambda share: None)
     stems = np.concatenate(list(regions), axis=-1)
-    return _Run(stems, time.perf_counter() - began)
+    return TimedStems(stems, time.perf_counter() - began)
 
 
 def _signal_to_noise_db(reference: Audio, ours: Audio) -> list[float]:

@@ -16,7 +16,7 @@ from msaas_worker.separators.weights import read_network
 
 
 @dataclass(frozen=True)
-class Reference:
+class TimedStems:
     """Stems `[stems, 2, samples]` in the order of the model, and the seconds that they took."""
 
     stems: Audio
@@ -25,7 +25,7 @@ class Reference:
 
 def separate_by_demucs(
     song: DecodedSong, *, model: str, repo: Path | None, device: str, hub: Hub | None = None
-) -> Reference:
+) -> TimedStems:
     """Separate a song without shifts. Raises `ModelUnavailable` if the model is not on this machine."""
     files = Repository(repo, hub or Hub()).find(model)
     networks = [read_network(path, classes=CLASSES) for path in files.weights]
@@ -38,4 +38,4 @@ def separate_by_demucs(
         bag, ((mixture - mean) / std)[None], shifts=0, split=True, overlap=0.25, device=device
     )
     seconds = time.perf_counter() - began
-    return Reference((stems[0] * std + mean).cpu().numpy(), seconds)
+    return TimedStems((stems[0] * std + mean).cpu().numpy(), seconds)
