@@ -56,6 +56,15 @@ def test_upload_has_the_exact_shape_of_the_contract(visit: Visit) -> None:
     assert client.get("/songs/").json() == {**DONE, "data": {"songs": [song]}}
 
 
+def test_text_in_place_of_the_file_is_refused_in_words(visit: Visit) -> None:
+    """As by `curl -F file=song.mp3`, without the `@`."""
+    answer = visit("ann").call("POST", "/songs/upload", files={"file": (None, "song.mp3")})
+    assert (answer.status_code, texts_of(answer)) == (
+        400,
+        {"file": ["Field `file` is a text. Send a file, with curl by -F file=@song.mp3."]},
+    )
+
+
 def test_anonymous_upload_has_no_uploader(visit: Visit) -> None:
     song = visit().upload(MP3)
     assert song["uploader_id"] is None

@@ -9,6 +9,7 @@ from rest.tests.service import FRAME
 from rest.tests.song_site import SongSite, file, redirect
 from rest.tests.songs_client import SongsClient, texts_of
 
+from msaas.recipe import Recipe
 from msaas.songs import song_hash
 
 MP3 = FRAME * 200
@@ -48,7 +49,8 @@ def test_song_of_a_url_has_the_name_of_its_file(ann: SongsClient, site: SongSite
 
 def test_song_of_a_url_has_title_and_options(ann: SongsClient, site: SongSite) -> None:
     answer = send(ann, url=site.url("/Night%20train.mp3"), title="Train", two_stems="vocals")
-    assert answer.json()["data"]["song"]["title"] == "Train"
+    song = ann.show(answer.json()["data"]["song"]["id"], query="?fields=job_id")
+    assert (song["title"], song["job_id"]) == ("Train", Recipe(two_stems="vocals").job_id(song_hash(MP3)))
 
 
 @pytest.mark.parametrize(

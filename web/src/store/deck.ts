@@ -231,19 +231,17 @@ export class Deck {
   }
 
   private async load(): Promise<void> {
+    const song = await this.persist(() => getSong(this.songId))
     if (this.isClosed) return
-    try {
-      const song = await getSong(this.songId)
-      if (this.isClosed) return
-      putSong(song)
-      this.availability.value = 'here'
-      if (song.duration_s) this.samples.value = Math.round(song.duration_s * RATE_HZ)
-      if (song.status === 'SPLIT') this.finish(song.stems)
-      this.listen(song)
-    } catch (error) {
-      if (error instanceof Refused && !error.isTemporary) this.availability.value = 'missing'
-      else if (!this.isClosed) setTimeout(() => void this.load(), RETRY_MS)
+    if (!song) {
+      this.availability.value = 'missing'
+      return
     }
+    putSong(song)
+    this.availability.value = 'here'
+    if (song.duration_s) this.samples.value = Math.round(song.duration_s * RATE_HZ)
+    if (song.status === 'SPLIT') this.finish(song.stems)
+    this.listen(song)
   }
 
   /** Reads once more while the service is away. Returns null if it refuses, or the song is closed. */

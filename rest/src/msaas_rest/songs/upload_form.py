@@ -26,7 +26,7 @@ def read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
 
     Raises:
         InvalidFields: a field is unknown or stands twice, or both `file` and `url` have a value.
-        MissingSong: neither has one.
+        MissingSong: neither has one, or `file` is a text.
         MalformedRequest, SongTooLarge, UploadTooSlow, TooBusy: as `open_body` does.
         UrlRefused, UrlUnreachable: as `open_url` does.
     """
@@ -34,6 +34,8 @@ def read_upload(stack: ExitStack, *, max_bytes: int) -> Upload:
     if not request.mimetype.startswith("multipart/"):
         raise MissingSong("The song is missing. Send it in the field `file` of a multipart form.")
     open_body(request, max_bytes=max_bytes + EXTRA_BYTES, copies=2, client=g.visitor.owner)
+    if "file" in request.form:
+        raise MissingSong("Field `file` is a text. Send a file, with curl by -F file=@song.mp3.")
     fields = _single(request.form, known=_FIELDS)
     files = _single(request.files, known=("file",))
     song, file_name = _open_song(files, fields.get("url", "").strip(), stack, max_bytes=max_bytes)
@@ -63,7 +65,7 @@ def _single(values: MultiDict[str, Any], *, known: Iterable[str]) -> dict[str, A
     """Return the value of each field. Raises `InvalidFields`."""
     for name, all_values in values.lists():
         if name not in known:
-            known_names = ", ".join(dict.fromkeys(("file", *_FIELDS)))
+            known_names = ", ".join(("file", *_FIELDS))
             raise InvalidFields(
                 fields={name[:64]: [f"Field {name[:64]!r} is unknown. Known are {known_names}."]}
             )

@@ -134,10 +134,10 @@ local function drop_lease(job)
   redis.call('HDEL', job, 'token', 'lease_until', 'worker', 'pieces')
 end
 
--- Requests that wait for a job, `<request id> <owner>`. Beyond the limit they are one, which no client can cancel.
 local function is_of_account(owner) return string.sub(owner, 1, #account_prefix) == account_prefix end
 
--- Requests beyond the limit share one entry, those of accounts another one.
+-- Requests that wait for a job, `<request id> <owner>`. Beyond the limit they share one entry, those of accounts
+-- another one. No client can cancel these two.
 local function add_request(job, request)
   local requests = job .. requests_suffix
   if not is_kind(requests, 'set') then redis.call('DEL', requests) end
