@@ -40,7 +40,7 @@ def configure(
     address: RedisAddress | None = None, *, level: str = "info", service: str = "worker", **fields: str
 ) -> None:
     handlers = [RedisLogHandler(address, key="logging", service=service, node="node-1")] if address else []
-    configure_logging(service=service, level=level, handlers=handlers, **fields)
+    configure_logging(service=service, level=level, handlers=handlers, fields=fields)
 
 
 def lines(server: RedisServer) -> list[str]:

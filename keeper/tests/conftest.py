@@ -1,6 +1,7 @@
 """A catalogue of its own for each test."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,5 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def catalogue(url: str) -> Iterator[Catalogue]:
-    catalogue = open_catalogue(url)
-    yield catalogue
-    catalogue.close()
+    with closing(open_catalogue(url)) as catalogue:
+        yield catalogue

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.protocol import StoredObject
 from msaas.storage.song_store import SongStore
-from msaas_catalogue import Catalogue, open_catalogue, prepare
+from msaas_catalogue import Catalogue, open_catalogue
 from tests.servers import RedisServer
 
 Visit = Callable[..., SongsClient]
@@ -47,12 +47,9 @@ class CountingStore(InMemoryStore):
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
-    prepare(url)
-    catalogue = open_catalogue(url)
-    yield catalogue
-    catalogue.close()
+def catalogue(database_url: str) -> Iterator[Catalogue]:
+    with closing(open_catalogue(database_url)) as catalogue:
+        yield catalogue
 
 
 def add_songs(catalogue: Catalogue, store: InMemoryStore) -> None:

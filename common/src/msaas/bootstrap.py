@@ -178,4 +178,4 @@ def start_logging(settings: Settings, *, service: str, node: str | None = None, 
     if isinstance(settings, RedisSettings):
         address = redis_address(settings)
         handlers = [RedisLogHandler(address, key=settings.redis_log_key, service=service, node=node)]
-    configure_logging(service=service, level=settings.log_level, handlers=handlers, **fields)
+    configure_logging(service=service, level=settings.log_level, handlers=handlers, fields=fields)

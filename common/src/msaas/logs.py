@@ -8,9 +8,9 @@ lines elsewhere, such as `msaas.queue.redis.log_list.RedisLogHandler`.
 import logging
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
@@ -62,9 +62,14 @@ def log_debug(text: str, **fields: Any) -> None:
 
 
 def configure_logging(
-    *, service: str, level: str, handlers: Iterable[logging.Handler] = (), **fields: Any
+    *,
+    service: str,
+    level: str,
+    handlers: Iterable[logging.Handler] = (),
+    stream: TextIO | None = None,
+    fields: Mapping[str, Any] = {},
 ) -> None:
-    """Set up the logs of this process: stdout always, and the given handlers.
+    """Set up the logs of this process: a stream, by default stdout, and the given handlers.
 
     `fields`, for example the name of the worker, stand in every line.
     """
@@ -85,10 +90,10 @@ def configure_logging(
         # The configuration of a process may change: tests do it.
         cache_logger_on_first_use=False,
     )
-    stdout = logging.StreamHandler(sys.stdout)
-    stdout.setFormatter(_formatter(shared, _to_json))
+    lines = logging.StreamHandler(stream or sys.stdout)
+    lines.setFormatter(_formatter(shared, _to_json))
     root = logging.getLogger()
-    root.handlers[:] = [stdout]
+    root.handlers[:] = [lines]
     for handler in handlers:
         handler.setFormatter(_formatter(shared, to_text))
         root.addHandler(handler)

@@ -1,6 +1,7 @@
 """Checks of the engine: its weights, and its stems and its speed against those of demucs itself."""
 
 import math
+import sys
 import tempfile
 import time
 import wave
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msaas.errors import MsaasError
+from msaas.logs import configure_logging
 from msaas.models import MODELS, parse_model
 from msaas_client.command.exits import ExitCode
 from msaas_client.doctor.findings import Finding, Outcome
-from msaas_client.local.error_lines import print_errors
 from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.audio.decoded import CHANNELS, SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
@@ -34,7 +35,8 @@ _EXACT_DB, _FAST_DB = 90.0, 45.0
 
 def check_engine(name: str, *, repo: Path | None, device: str) -> Iterator[Finding]:
     """Yield the findings about the machine, the weights and the stems."""
-    print_errors()
+    # Standard output has the results.
+    configure_logging(service="msaas", level="error", stream=sys.stderr)
     keep_freed_memory()
     yield _check_machine()
     try:

@@ -1,6 +1,7 @@
 """`msaas separate --local`: the songs of a call, one after the other."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,12 @@ from msaas.errors import (
     UnknownStem,
 )
 from msaas.formats import FORMATS
+from msaas.logs import configure_logging
 from msaas.models import DEFAULT_MODEL
 from msaas.recipe import Recipe
 from msaas_client.command.exits import ExitCode
 from msaas_client.command.output import Bar, Output, show_error
 from msaas_client.command.songs import Naming, Song
-from msaas_client.local.error_lines import print_errors
 from msaas_client.local.mixdown import mixdown_of
 from msaas_worker.allocator import keep_freed_memory
 from msaas_worker.attempt import UnattendedAttempt
@@ -81,7 +82,8 @@ def separate_songs(
     Raises:
         UsageError: an option is unknown or invalid.
     """
-    print_errors()
+    # Standard output has the results.
+    configure_logging(service="msaas", level="error", stream=sys.stderr)
     name = str(options.get("model") or DEFAULT_MODEL)
     try:
         recipe = Recipe.parse({**options, "model": name})
