@@ -14,6 +14,7 @@ from typing import Any
 from rest.tests.service import Service, start_service
 
 from msaas.jobs import JobState
+from msaas.songs import song_hash
 from msaas_client import Client
 from tests.servers import RedisServer, redis_running, wait_until
 from tests.system import System, open_system
@@ -60,6 +61,10 @@ def running_stack(
         for _ in range(workers):
             pool.start(ENGINE_PACE=str(PACE), CALLBACK_ALLOW_PRIVATE="1")
         yield Stack(service=service, system=system, folder=folder)
+
+
+def hash_of(song: Path) -> str:
+    return song_hash(song.read_bytes())
 
 
 def environment(url: str, **variables: str) -> dict[str, str]:

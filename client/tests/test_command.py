@@ -1,35 +1,20 @@
 """The command `msaas` against a running service and worker."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
-import termios
-import threading
 from pathlib import Path
 
 import pytest
 
-from client.tests.conftest import KEY, write_songs
-from client.tests.stack import MSAAS, Stack, environment, interrupt, run, started, wait_for_job
-from msaas.jobs import JobState
+from client.tests.conftest import KEY
+from client.tests.stack import Stack, hash_of, run
 from msaas.recipe import Recipe
-from msaas.songs import song_hash
 from msaas_client.command.main import main
-from tests.servers import free_port, wait_until
+from tests.servers import free_port
 from tests.system import STEMS
-from tests.tcp_proxy import Cut, tcp_proxy
 
 pytestmark = pytest.mark.server
-
-
-def port_of(stack: Stack) -> int:
-    return int(stack.url.rpartition(":")[2])
-
-
-def hash_of(song: Path) -> str:
-    return song_hash(song.read_bytes())
 
 
 # Separate
@@ -188,132 +173,6 @@ def test_key_that_is_refused_is_4_and_never_printed(
         assert "secret" not in done.stderr
     done = run(keyed_stack.url, "ls", cwd=tmp_path, MSAAS_API_KEY=KEY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-# Ctrl-C
-
-
-def test_interrupt_while_a_job_waits_cancels_it(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
-    with started(idle_stack.url, "separate", song_file, cwd=tmp_path) as process:
-        wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))
-        assert interrupt(process) == (130, "Cancelled 1 job.\n")
-    assert idle_stack.state(hash_of(song_file)) is JobState.CANCELLED
-
-
-def test_interrupt_cancels_what_was_sent_without_waiting(
-    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    first, second = write_songs(tmp_path, request, count=2)
-    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
-        proxy.requests = Stall(posts=2)
-        url = f"http://{proxy.address}"
-        arguments = ("separate", "--no-wait", "-j", "1", first, second)
-        with started(url, *arguments, cwd=tmp_path) as process:
-            wait_until(lambda: hash_of(first) in wait_for_job(idle_stack, JobState.QUEUED))
-            process.send_signal(2)
-            _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "Cancelled 1 job.\n")
-    assert idle_stack.state(hash_of(first)) is JobState.CANCELLED
-
-
-class Stall:
-    """Passes requests until this `POST`, which never arrives."""
-
-    def __init__(self, *, posts: int) -> None:
-        self._posts = posts
-
-    def __call__(self, chunk: bytes) -> bytes:
-        is_post = chunk.startswith(b"POST ")
-        self._posts -= is_post
-        if is_post and not self._posts:
-            threading.Event().wait(20)
-            raise Cut
-        return chunk
-
-
-def test_interrupt_during_an_upload_leaves_no_job(idle_stack: Stack, tmp_path: Path) -> None:
-    song = tmp_path / "long.mp3"
-    song.write_bytes(os.urandom(32 << 20))
-    slow = threading.Event()
-
-    def hold(chunk: bytes) -> bytes:
-        if b"POST" not in chunk and len(chunk) > 1000:
-            slow.set()
-            threading.Event().wait(0.2)
-        return chunk
-
-    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
-        proxy.requests = hold
-        with started(f"http://{proxy.address}", "separate", song, cwd=tmp_path) as process:
-            assert slow.wait(30)
-            code, errors = interrupt(process)
-    assert (code, errors) == (130, "")
-    assert idle_stack.system.queue.status(hash_of(song)) is None
-
-
-def test_interrupt_during_a_download_leaves_no_stem(stack: Stack, song_file: Path, tmp_path: Path) -> None:
-    run(stack.url, "separate", "-o", "first", song_file, cwd=tmp_path)
-    slow = threading.Event()
-
-    def hold(chunk: bytes) -> bytes:
-        if len(chunk) > 10_000:
-            slow.set()
-            threading.Event().wait(0.3)
-        return chunk
-
-    with tcp_proxy("127.0.0.1", port_of(stack)) as proxy:
-        proxy.replies = hold
-        with started(f"http://{proxy.address}", "separate", song_file, cwd=tmp_path) as process:
-            assert slow.wait(30)
-            code, _ = interrupt(process)
-    assert code == 130
-    assert list(tmp_path.glob("separated/*/vocals.mp3")) == []
-    again = run(stack.url, "separate", song_file, cwd=tmp_path)
-    assert (again.returncode, len(again.stdout.splitlines())) == (0, 4)
-
-
-# Terminals
-
-
-def run_in_terminal(url: str, *arguments: str | Path, cwd: Path, **variables: str) -> tuple[int, str]:
-    """Run the command in a terminal; return its exit code and all that it showed."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (40, 100))
-    process = subprocess.Popen(
-        [MSAAS, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(url, TERM="xterm", **variables),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:
-            break
-        shown += chunk
-    os.close(ours)
-    return process.wait(60), shown.decode()
-
-
-def test_terminal_shows_a_bar_for_each_song(stack: Stack, songs: list[Path], tmp_path: Path) -> None:
-    code, shown = run_in_terminal(stack.url, "separate", *(song.name for song in songs), cwd=tmp_path)
-    assert code == 0
-    for song in songs:
-        assert f"{song.name} is sent: 100 % |" in shown
-        assert f"{song.name} is separated: " in shown
-    paths = [line.strip() for line in shown.split("\n") if line.strip().endswith(".mp3")]
-    assert len(paths) == 2 * len(STEMS)
-
-
-def test_colours_are_for_terminals_and_can_be_turned_off(stack: Stack, tmp_path: Path) -> None:
-    arguments = ("status", "0" * 64)
-    assert "\x1b[31merror:" in run_in_terminal(stack.url, *arguments, cwd=tmp_path)[1]
-    assert "\x1b" not in run_in_terminal(stack.url, *arguments, cwd=tmp_path, NO_COLOR="1")[1]
-    assert "\x1b" not in run(stack.url, *arguments, cwd=tmp_path).stderr
 
 
 # The library, and many songs

@@ -1,0 +1,100 @@
+"""Ctrl-C while a job waits, during an upload and during a download."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from client.tests.conftest import write_songs
+from client.tests.stack import Stack, hash_of, interrupt, run, started, wait_for_job
+from msaas.jobs import JobState
+from tests.servers import wait_until
+from tests.tcp_proxy import Cut, tcp_proxy
+
+pytestmark = pytest.mark.server
+
+
+def port_of(stack: Stack) -> int:
+    return int(stack.url.rpartition(":")[2])
+
+
+def test_interrupt_while_a_job_waits_cancels_it(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    with started(idle_stack.url, "separate", song_file, cwd=tmp_path) as process:
+        wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))
+        assert interrupt(process) == (130, "Cancelled 1 job.\n")
+    assert idle_stack.state(hash_of(song_file)) is JobState.CANCELLED
+
+
+def test_interrupt_cancels_what_was_sent_without_waiting(
+    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    first, second = write_songs(tmp_path, request, count=2)
+    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+        proxy.requests = Stall(posts=2)
+        url = f"http://{proxy.address}"
+        arguments = ("separate", "--no-wait", "-j", "1", first, second)
+        with started(url, *arguments, cwd=tmp_path) as process:
+            wait_until(lambda: hash_of(first) in wait_for_job(idle_stack, JobState.QUEUED))
+            process.send_signal(2)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Cancelled 1 job.\n")
+    assert idle_stack.state(hash_of(first)) is JobState.CANCELLED
+
+
+class Stall:
+    """Passes requests until this `POST`, which never arrives."""
+
+    def __init__(self, *, posts: int) -> None:
+        self._posts = posts
+
+    def __call__(self, chunk: bytes) -> bytes:
+        is_post = chunk.startswith(b"POST ")
+        self._posts -= is_post
+        if is_post and not self._posts:
+            threading.Event().wait(20)
+            raise Cut
+        return chunk
+
+
+class Slow:
+    """Passes each long chunk of a body after a pause."""
+
+    def __init__(self, *, least_bytes: int, pause_s: float) -> None:
+        self._least_bytes = least_bytes
+        self._pause_s = pause_s
+        self.has_begun = threading.Event()
+
+    def __call__(self, chunk: bytes) -> bytes:
+        if len(chunk) >= self._least_bytes and not chunk.startswith(b"POST "):
+            self.has_begun.set()
+            time.sleep(self._pause_s)
+        return chunk
+
+
+def test_interrupt_during_an_upload_leaves_no_job(idle_stack: Stack, tmp_path: Path) -> None:
+    song = tmp_path / "long.mp3"
+    song.write_bytes(os.urandom(32 << 20))
+    slow = Slow(least_bytes=1000, pause_s=0.2)
+    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+        proxy.requests = slow
+        with started(f"http://{proxy.address}", "separate", song, cwd=tmp_path) as process:
+            assert slow.has_begun.wait(30)
+            code, errors = interrupt(process)
+    assert (code, errors) == (130, "")
+    assert idle_stack.system.queue.status(hash_of(song)) is None
+
+
+def test_interrupt_during_a_download_leaves_no_stem(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    run(stack.url, "separate", "-o", "first", song_file, cwd=tmp_path)
+    slow = Slow(least_bytes=10_000, pause_s=0.3)
+    with tcp_proxy("127.0.0.1", port_of(stack)) as proxy:
+        proxy.replies = slow
+        with started(f"http://{proxy.address}", "separate", song_file, cwd=tmp_path) as process:
+            assert slow.has_begun.wait(30)
+            code, _ = interrupt(process)
+    assert code == 130
+    assert list(tmp_path.glob("separated/*/vocals.mp3")) == []
+    again = run(stack.url, "separate", song_file, cwd=tmp_path)
+    assert (again.returncode, len(again.stdout.splitlines())) == (0, 4)
