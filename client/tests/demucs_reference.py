@@ -17,7 +17,7 @@ from msaas_worker.audio.decoded import SAMPLERATE, Audio
 
 
 def write_song(path: Path, *, seconds: float, gain: float = 0.2) -> Path:
-    """Write a WAV, whose samples every decoder reads alike."""
+    """Write a song as WAV: both programs decode it to the same samples."""
     soundfile.write(path, noise(int(seconds * SAMPLERATE), gain=gain).T, SAMPLERATE, subtype="PCM_16")
     return path
 
