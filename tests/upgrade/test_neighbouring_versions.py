@@ -236,6 +236,23 @@ def test_job_by_hand_that_names_the_default_model_is_done_once(mixed: Mixed, wor
     assert manifest.stat().st_mtime_ns == written
 
 
+def test_titled_song_of_a_new_worker_is_served_by_the_new_rest_alone(mixed: Mixed) -> None:
+    """The previous release reads no manifest with a title. docs/operations.md tells the order."""
+    old, new = mixed.start_rest(old=True), mixed.start_rest(old=False)
+    mixed.start("worker", old=False)
+    untitled = song(8)
+    mp3 = untitled[:-128] + b"TAG" + b"A title".ljust(30, b"\0") + untitled[-95:]
+    job_id = send(old, mp3)
+    wait_for(new, job_id, lambda told: told.get("state") == "done")
+    for name in FOUR_STEMS:
+        assert stem(new, job_id, name)
+    refused = requests.get(f"{old}/apiv1/track/{job_id}/vocals.mp3", timeout=10)
+    assert refused.status_code == 404
+    # Nothing is lost: the new release serves the stems afterwards, too.
+    assert send(new, mp3) == job_id
+    assert status(new, job_id)["attempts"] == 1
+
+
 @pytest.mark.parametrize("rest_is_old", [True, False], ids=["old rest", "new rest"])
 def test_callback_is_sent_once_by_a_worker_of_the_other_release(mixed: Mixed, rest_is_old: bool) -> None:
     allow = {"CALLBACK_ALLOW_PRIVATE": "1"}
