@@ -223,7 +223,8 @@ def test_server_that_stays_away_is_unreachable_in_the_end(proxy: TcpProxy) -> No
         began = time.monotonic()
         with pytest.raises(Unreachable):
             client.models()
-    assert 0.5 < time.monotonic() - began < 5
+    # The shortest pauses are 0.125 and 0.25 s. The third one may be too long.
+    assert 0.37 < time.monotonic() - began < 5
 
 
 def test_reply_that_is_lost_makes_no_second_request(idle_stack: Stack, song_file: Path) -> None:
