@@ -21,7 +21,7 @@ from bench.songs import write_song
 
 from msaas.background import Tasks, spawn
 from msaas.jobs import Job, JobState
-from msaas.models import STARTER
+from msaas.models import FOUR_STEMS, STARTER
 from msaas.queue.protocol import Cancellation, QueuePolicy, Request
 from msaas.queue.redis.jobs import RedisQueue
 from msaas.recipe import Recipe
@@ -53,6 +53,7 @@ class SlowStore(DirectoryStore):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.is_slow = False
+        self.before_put: Callable[[str], None] = lambda key: None
 
     def get(self, bucket: str, key: str, **span: Any) -> Iterator[bytes]:
         for chunk in super().get(bucket, key, **span):
@@ -61,6 +62,7 @@ class SlowStore(DirectoryStore):
                 yield chunk[start : start + _CHUNK_BYTES]
 
     def put(self, bucket: str, key: str, data: BinaryIO, **facts: Any) -> None:
+        self.before_put(key)
         super().put(bucket, key, _SlowReader(data, self._wait), **facts)  # type: ignore[arg-type]
 
     def _wait(self) -> None:
@@ -273,3 +275,22 @@ def test_job_ends_while_its_stems_are_stored(bench: Bench, wave: Path, figure: F
 
     measure(bench, wave, is_storing, figure=figure, recipe=recipe)
     assert Step.MANIFEST_STORED not in bench.steps
+
+
+def test_job_that_is_cancelled_while_its_manifest_is_stored_leaves_nothing(bench: Bench, wave: Path) -> None:
+    bench.start(QuickSeparator(model=STARTER))
+    cancelled: list[str] = []
+
+    def cancel(key: str) -> None:
+        if key.endswith(".json") and not cancelled:
+            cancelled.append(key)
+            assert bench.queue.cancel(job_id, Cancellation(owner=_OWNER.owner)) == 0
+
+    bench.store.before_put = cancel
+    job_id = bench.send(wave)
+    wait_until(lambda: cancelled and bench.runner.attempt is None, timeout_s=60)
+    bench.assert_nothing_is_stored(job_id)
+    # The song can be sent again.
+    bench.send(wave)
+    wait_until(lambda: Step.FINISHED in bench.steps, timeout_s=60)
+    assert set(bench.songs.reuse(job_id, Recipe(), models=[STARTER]).stems) == set(FOUR_STEMS)  # type: ignore[union-attr]

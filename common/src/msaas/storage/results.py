@@ -266,14 +266,18 @@ class Results(Buckets):
     def discard_stems(self, job_id: str, entries: Mapping[str, StemFile]) -> None:
         """Delete stems, peaks and analysis of an unfinished result.
 
-        An earlier manifest that names the stems drops them.
+        A manifest that names the stems drops them. Without stems it is deleted as well.
         """
         for stem, entry in entries.items():
             self._delete_stem(job_id, stem, entry)
         # Without a stem, the analysis is that of an earlier result.
         if entries:
             self.store.delete(self.output_bucket, analysis_file(job_id))
-        self._edit_manifest(job_id, self._without_missing)
+        self._manifests.edit(job_id, self._without_missing)
+        manifest = self.manifest(job_id)
+        if manifest is not None and not manifest.stems:
+            self.store.delete(self.output_bucket, manifest_file(job_id))
+        self.on_change(job_id)
 
     def _edit_manifest(self, job_id: str, edit: Callable[[Manifest], Manifest]) -> None:
         self._manifests.edit(job_id, edit)

@@ -127,6 +127,8 @@ class JobHandler:
         separated = separate_song(song, recipe, separator, sink, attempt, max_duration_s=self.max_duration_s)
         attempt.verify()
         self.song_store.put_manifest(_manifest(job, recipe, separator, separated, sink))
+        # A cancellation may have come while the manifest was stored.
+        attempt.verify()
         separated.observe(model=separator.model, seconds=time.monotonic() - started)
         log.info("manifest_stored")
         attempt.reach(Step.MANIFEST_STORED)
