@@ -104,3 +104,12 @@ def test_other_web_sites_cannot_cancel(service: Service, song: bytes) -> None:
     answer = service.call("DELETE", f"/apiv1/job/{sent['songhash']}", headers=headers)
     assert answer.status_code == 403
     assert service.queue.waiting() == [sent["songhash"]]
+
+
+def test_requests_with_the_same_trace_are_two(service: Service, song: bytes) -> None:
+    """A proxy may give all requests the same `X-Request-ID`."""
+    first, second = (service.send(song, headers={"X-Request-ID": "proxy"}).json() for _ in range(2))
+    assert first["request_id"] != second["request_id"]
+    path = f"/apiv1/job/{first['songhash']}"
+    answer = service.call("DELETE", path, params={"request_id": first["request_id"]})
+    assert (answer.json()["state"], answer.json()["requests"]) == ("queued", 1)

@@ -79,6 +79,7 @@ class Uploader:
             size_bytes=upload.size_bytes,
             recipe=recipe,
             request_id=request_id_of(song.id),
+            trace_id=request_id_of(song.id),
             owner=visitor.owner,
             visibility=visitor.visibility,
         )

@@ -50,7 +50,7 @@ def routes(deps: Dependencies) -> Blueprint:
         order: dict[str, Any] = {
             "recipe": form.recipe,
             "callback": form.callback,
-            "request_id": g.request_id,
+            "trace_id": g.request_id,
             "owner": g.caller.owner,
             "key_name": g.caller.name,
         }

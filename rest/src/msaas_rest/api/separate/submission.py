@@ -32,7 +32,10 @@ class Order:
 
     recipe: Recipe = Recipe()
     callback: Callback | None = None
+    #: Names the request for its cancellation, None for a new id.
     request_id: str | None = None
+    #: Stands in the log lines of the job. Clients may send the same one several times.
+    trace_id: str | None = None
     #: The client, as the queue knows it, and the name of its key.
     owner: str = ANONYMOUS
     key_name: str = ""
@@ -222,7 +225,7 @@ class Submitter:
         )
 
     def _enqueue(self, accepted: Accepted, order: Order, *, duration_s: float | None) -> None:
-        job = Job.of(accepted.job_id, order.recipe, callback=order.callback, request_id=order.request_id)
+        job = Job.of(accepted.job_id, order.recipe, callback=order.callback, request_id=order.trace_id)
         request = Request(id=accepted.request_id, owner=order.owner)
         state = self.queue.enqueue(job, request=request, duration_s=duration_s, max_waiting=self.max_queued)
         log.info("job_enqueued", state=state.value)
