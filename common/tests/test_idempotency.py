@@ -15,6 +15,7 @@ from msaas.queue.redis.idempotency import RedisIdempotency
 from msaas.queue.redis.keys import Keys
 from tests.servers import RedisServer, free_port
 
+LIMITS = {"max_own": 3, "max_all": 5}
 REPLY = {"hash": "a", "request_id": "b"}
 
 
@@ -28,17 +29,17 @@ class Bench:
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         clock = Clock()
-        return Bench(InMemoryIdempotency(clock=clock), clock.advance)
+        return Bench(InMemoryIdempotency(clock=clock, **LIMITS), clock.advance)
     server: RedisServer = request.getfixturevalue("redis_server")
 
     def pass_time(seconds: float) -> None:
         client = server.client()
-        for record in client.scan_iter(Keys().idempotent("*")):
+        for record in client.scan_iter(Keys().idempotent("?" * 64)):
             left_ms = client.pttl(record) - int(1000 * seconds)
             # Redis deletes a key whose time is over.
             client.pexpire(record, left_ms)
 
-    return Bench(RedisIdempotency(server.address), pass_time)
+    return Bench(RedisIdempotency(server.address, **LIMITS), pass_time)
 
 
 def ask(key: str = "k", *, owner: str = "ann", digest: str = "song") -> IdempotentRequest:
@@ -81,6 +82,22 @@ def test_key_of_another_request_is_refused(bench: Bench, is_complete: bool) -> N
 def test_keys_of_two_owners_are_different(bench: Bench) -> None:
     bench.idempotency.begin(ask(owner="ann"))
     assert bench.idempotency.begin(ask(owner="bob", digest="another")) is None
+
+
+def test_owner_forgets_its_oldest_records(bench: Bench) -> None:
+    bench.idempotency.begin(ask("x", owner="bob"))
+    for key in "abcd":
+        bench.idempotency.begin(ask(key))
+    known = {key for key in "abcd" if bench.idempotency.knows("ann", key)}
+    assert known == set("bcd")
+    assert bench.idempotency.knows("bob", "x")
+
+
+def test_oldest_records_of_all_are_forgotten(bench: Bench) -> None:
+    for number in range(7):
+        bench.idempotency.begin(ask("k", owner=f"owner {number}"))
+    known = [number for number in range(7) if bench.idempotency.knows(f"owner {number}", "k")]
+    assert known == [2, 3, 4, 5, 6]
 
 
 def test_failed_request_releases_its_key(bench: Bench) -> None:

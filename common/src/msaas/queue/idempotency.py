@@ -15,6 +15,9 @@ from msaas.errors import IdempotencyKeyReused, RequestInProgress
 KEPT_S = 24 * 3600
 #: A request that has neither a reply nor failed after this time was in a process that died.
 IN_PROGRESS_S = 15 * 60
+#: Records of an owner, and of all. Older ones are forgotten: a record takes 1 kB of the queue.
+MAX_OWN = 10_000
+MAX_ALL = 50_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class IdempotentRequest:
 
     @property
     def record(self) -> str:
-        """The name of its record. Keys of different owners are different."""
-        return hashlib.sha256(json.dumps([self.owner, self.key]).encode()).hexdigest()
+        """The name of its record."""
+        return record_of(self.owner, self.key)
 
     def encode(self, reply: dict[str, Any] | None = None) -> bytes:
         record = {"request": self.digest, "token": self.token, "reply": reply}
@@ -56,8 +59,16 @@ class IdempotentRequest:
         return reply
 
 
+def record_of(owner: str, key: str) -> str:
+    """Return the name of a record. Keys of different owners are different."""
+    return hashlib.sha256(json.dumps([owner, key]).encode()).hexdigest()
+
+
 class Idempotency(Protocol):
     """The replies to requests with a key. Every method raises `QueueUnavailable`."""
+
+    def knows(self, owner: str, key: str) -> bool:
+        """Return whether there is a record of a request with the key."""
 
     def begin(self, request: IdempotentRequest) -> dict[str, Any] | None:
         """Record that the request is in progress, and return None. Return the reply of an earlier one.

@@ -114,6 +114,10 @@ class Keys:
         """A request with an idempotency key, as JSON: its digest, and its reply once there is one."""
         return f"{self.waiting}:idempotent:{record}"
 
+    def idempotent_of(self, owner: str) -> str:
+        """Names of the records of an owner, by their time. Without an owner those of all."""
+        return f"{self.waiting}:idempotent:of:{owner}"
+
     @property
     def rates(self) -> str:
         """Prefix of the rate limiter's counters."""

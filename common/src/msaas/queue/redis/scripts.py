@@ -21,7 +21,7 @@ from msaas.queue.redis.keys import Keys
 #: frees memory.
 _REFUSED_WHEN_FULL = {
     *("enqueue", "check_writable", "add_delivery", "redeliver"),
-    *("request_song", "begin_deletion", "note_request", "restore_private_marks"),
+    *("request_song", "begin_deletion", "note_request", "restore_private_marks", "begin_request"),
 }
 STEPS = (
     "enqueue",
@@ -51,6 +51,7 @@ STEPS = (
     "forget",
     "add_delivery",
     "receive",
+    "begin_request",
     "settle_request",
     "trim_history",
     "complete",

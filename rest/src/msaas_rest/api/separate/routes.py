@@ -25,8 +25,9 @@ def routes(deps: Dependencies) -> Blueprint:
     @blueprint.post("/separate")
     def separate() -> Response:
         key = parse_idempotency_key(request.headers.get(HEADER))
-        # Before the upload: a song that cannot be queued need not be read.
-        check_room(deps.queue, max_queued=settings.max_queued)
+        # Before the upload: a song that cannot be queued need not be read. An earlier reply needs no room.
+        if key is None or not deps.idempotency.knows(g.caller.owner, key):
+            check_room(deps.queue, max_queued=settings.max_queued)
         with read_form(
             request,
             max_bytes=settings.max_upload_bytes,
