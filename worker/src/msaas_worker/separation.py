@@ -174,6 +174,7 @@ def _finish(encoders: Sequence[StemEncoder], attempt: Attempt, *, look_s: float)
         if (blocks := sum(encoder.encoded_blocks for encoder in encoders)) != seen:
             seen = blocks
             attempt.report_progress()
+        attempt.check()
     for ending in endings:
         ending.result()
     attempt.report_progress()
