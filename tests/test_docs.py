@@ -16,6 +16,7 @@ from msaas_catalogue.settings import CatalogueSettings
 from msaas_keeper.settings import KeeperSettings
 from msaas_local.settings import LocalSettings
 from msaas_logs.settings import LogsSettings
+from msaas_rest.openapi.document import describe_api
 from msaas_rest.settings import RestSettings
 from msaas_worker.settings import BrokerWorkerSettings, WorkerSettings
 from tests.documents import find_blocks, find_examples, run_examples, runnable, running_services
@@ -177,6 +178,56 @@ def examples_of(document: str) -> str:
     text = (ROOT / document).read_text()
     section = text.partition(EXAMPLES[document])[2] if EXAMPLES[document] else ""
     return re.split(r"\n(?=## )", section)[0] if section else text
+
+
+#: Operations of the machine API without a command in a document that is run, and why.
+WITHOUT_EXAMPLE = {
+    ("get", "/apiv1/job/{job_id}/pieces"): "exists while a job runs: docs/fragments.md",
+    ("get", "/apiv1/job/{job_id}/pieces/{part}/{number}"): "the same",
+    ("get", "/apiv1/track/{name}"): "an older form of /apiv1/track/{job_id}/{part}",
+    ("get", "/apiv1/remove/{job_id}/{part}"): "an older form of DELETE",
+    ("get", "/apiv1/remove/{name}"): "the same",
+    ("delete", "/apiv1/remove/{name}"): "the same",
+    ("get", "/apiv1/delete_contents"): "the same",
+    ("get", "/"): "a page",
+    ("get", "/docs"): "a page",
+    ("get", "/docs/{file}"): "a file of a page",
+    ("get", "/assets/{file}"): "a file of a page",
+}
+
+
+def test_every_operation_of_the_machine_api_is_called_in_a_document() -> None:
+    paths = describe_api(debug_endpoints=True)["paths"]
+    operations = {
+        (method, path)
+        for path, methods in paths.items()
+        if not path.startswith(("/songs", "/auth"))
+        for method in methods.keys() & {"get", "head", "post", "delete"}
+    }
+    calls = {call for document in EXAMPLES for call in find_calls(examples_of(document))}
+    called = {
+        (method, path) for method, path in operations if any(matches(path, *call, method) for call in calls)
+    }
+    assert operations - called == WITHOUT_EXAMPLE.keys()
+
+
+def find_calls(text: str) -> set[tuple[str, str]]:
+    """Return the method and the path of each `curl`."""
+    found = set()
+    for line in re.findall(r"curl [^|\n]*", text):
+        path = re.search(r"\$(?:API|KEYED)(/[^\s?\"]+)|localhost:5000(/[^\s?\"]+)", line)
+        if path is None:
+            continue
+        sends = re.search(r" (?:-F|-d|--data-binary) ", line)
+        method = re.search(r"-X (\w+)", line)
+        name = method[1].lower() if method else "head" if " -I " in line else "post" if sends else "get"
+        found.add((name, f"/apiv1{path[1]}" if path[1] else path[2]))
+    return found
+
+
+def matches(template: str, method: str, path: str, wanted: str) -> bool:
+    pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+    return method == wanted and re.fullmatch(pattern, path) is not None
 
 
 def test_every_block_of_the_api_guide_is_run_or_compared() -> None:
