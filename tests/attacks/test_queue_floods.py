@@ -52,7 +52,7 @@ def test_list_of_a_full_queue_stays_short(start: Start, figure: Callable[[str], 
     for at in range(0, len(entries), 10_000):
         service.redis.lpush("toWorkers", *entries[at : at + 10_000])
     page = service.get("/apiv1/queue")
-    waits = asyncio.run(measure(service.settings.port, "/apiv1/queue", requests=100, pause_s=0))
+    waits = asyncio.run(measure(service.settings.port, "/apiv1/queue", requests=300, pause_s=0))
     last = service.get("/apiv1/queue?cursor=99999").json()
     figure(f"100,000 waiting jobs: {len(page.content) / 1000:.0f} kB, {waits}")
     assert page.json()["queue"] == [f"{number:064x}" for number in range(1000)]

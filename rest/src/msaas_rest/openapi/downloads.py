@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from openapi_pydantic import Header, Operation, Parameter, Schema
+from openapi_pydantic import Header, MediaType, Operation, Parameter, Schema
 
 from msaas import errors
 from msaas.formats import FORMATS
@@ -18,7 +18,6 @@ from msaas_rest.openapi.operations import (
     in_path,
     in_query,
     schema_of,
-    text_of,
 )
 
 #: `operation` with the tag and the presenter of an API. Takes the summary, and its other arguments.
@@ -129,7 +128,11 @@ def events_operation(
             in_header("Last-Event-ID", "The last event that the client has", example=_EVENT_ID),
         ],
         replies={
-            200: Reply(description="The stream", content=text_of("text/event-stream", stream)),
+            # Without a schema: tools take it for that of the stream, or of an event.
+            200: Reply(
+                description="The stream",
+                content={"text/event-stream": MediaType(media_type_schema=Schema(), example=stream)},
+            ),
             204: Reply(description="The job has ended, and the client has its last event."),
         },
         raises=(*raises, errors.TooBusy),

@@ -79,9 +79,6 @@ def paths() -> dict[str, PathItem]:
     }
 
 
-# An empty parameter counts as absent.
-
-
 def _limit(default: int, most: int) -> Parameter:
     schema = Schema(type="integer", minimum=1, maximum=most, default=default)
     return in_query("limit", "Length of the page", schema)

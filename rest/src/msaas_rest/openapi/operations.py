@@ -235,6 +235,8 @@ def _parameter(
             "description": description,
             "schema": schema,
             "example": example,
+            # An empty parameter of a query counts as absent.
+            "allowEmptyValue": place == "query",
         }
     )
 
