@@ -1,5 +1,6 @@
 """`GET /apiv1/job/<id>/events`: server-sent events over HTTP."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from msaas.jobs import Job
 from msaas.queue.consumer import Claim
 from msaas.queue.protocol import Cancellation
 from msaas.songs import song_hash
+from msaas_rest.job_events import Event, EventStream
 from tests.servers import wait_until
 
 
@@ -134,3 +136,15 @@ def test_queue_outage_does_not_end_a_stream(own_redis: Any, start: Start, song: 
     own_redis.start()
     claim(service)
     assert next(found)["state"] == "running"
+
+
+def test_comments_keep_a_silent_stream_open() -> None:
+    """Proxies end connections without bytes, after 60 s for example."""
+    first = Event(id="1", data="{}", is_last=False)
+    stream = EventStream(first, last_id="", comment_s=0.05, on_close=lambda _: None)
+
+    async def read(count: int) -> list[bytes]:
+        chunks = aiter(stream)
+        return [await anext(chunks) for _ in range(count)]
+
+    assert asyncio.run(read(4)) == [b"retry: 2000\n\n", first.encode(), b": \n\n", b": \n\n"]

@@ -119,8 +119,7 @@ class JobEvents:
         self._policy = policy
         self._streams: defaultdict[str, set[EventStream]] = defaultdict(set)
         self._clients: Counter[str] = Counter()
-        #: A signal handler may interrupt the thread that holds it.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._is_watching = False
 
     @property
