@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msaas_rest.http.disk_budget import DiskBudget, Upload
+from msaas_rest.http.disk_budget import DiskBudget, Upload, YieldPolicy
 
 CLIENTS = ("ann", "bob", "eve")
 
@@ -94,5 +94,54 @@ def test_upload_larger_than_a_share_waits(size: int) -> None:
             taking = asyncio.ensure_future(budget.take(upload, 1))
             assert await is_waiting(taking)
             taking.cancel()
+
+    asyncio.run(run())
+
+
+#: Times in s, as short as a test allows.
+QUICK = YieldPolicy(patience_s=0.05, window_s=0.2, min_bytes_per_s=100, look_s=0.02)
+
+
+@pytest.mark.parametrize("client", ["ann", "eve"])
+def test_waiting_upload_ends_the_slowest_one(client: str) -> None:
+    """Two clients hold the whole budget. One brings bytes, the other none."""
+
+    async def run() -> None:
+        budget, ended = DiskBudget(100_000, policy=QUICK), asyncio.Event()
+        with ExitStack() as idle, ExitStack() as busy:
+            first = idle.enter_context(budget.admit(client="eve", expected_bytes=50_000))
+            second = busy.enter_context(budget.admit(client="bob", expected_bytes=50_000))
+            second.end = lambda: pytest.fail("the busy upload was ended")
+            await budget.take(first, 49_999)
+            await budget.take(second, 40_000)
+            first.end = ended.set
+
+            async def bring() -> None:
+                for _ in range(100):
+                    await budget.take(second, 50)
+                    await asyncio.sleep(0.01)
+
+            bringing = asyncio.ensure_future(bring())
+            with budget.admit(client=client, expected_bytes=20_000) as third:
+                taking = asyncio.ensure_future(budget.take(third, 20_000))
+                await asyncio.wait_for(ended.wait(), timeout=2)
+                assert not taking.done()
+                idle.close()
+                await asyncio.wait_for(taking, timeout=1)
+            bringing.cancel()
+
+    asyncio.run(run())
+
+
+def test_upload_that_waits_for_this_service_is_not_ended() -> None:
+    async def run() -> None:
+        budget = DiskBudget(100, policy=QUICK)
+        with ExitStack() as stack:
+            for client in ("eve", "bob"):
+                # Its body is complete: it has no `end`.
+                await budget.take(stack.enter_context(budget.admit(client=client, expected_bytes=50)), 50)
+            upload = stack.enter_context(budget.admit(client="ann", expected_bytes=10))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(budget.take(upload, 10), timeout=0.8)
 
     asyncio.run(run())

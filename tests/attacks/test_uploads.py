@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -67,6 +68,29 @@ def test_trickling_uploads_leave_room_for_others(start: Start, figure: Callable[
     figure(f"100 uploads trickle: {answers.count(200)}/20 songs accepted, others {waits}")
     assert answers == [200] * 20
     assert waits.failed == 0
+
+
+@pytest.mark.long
+@pytest.mark.fault("T5")
+def test_uploads_that_stop_before_their_end_make_room(start: Start, figure: Callable[[str], None]) -> None:
+    """Clients at two addresses send all but the last bytes of what fills the budget, and hold on."""
+    service = start(MAX_UPLOAD_MB="4", MAX_IN_FLIGHT_MB="32", TRUSTED_PROXIES="127.0.0.1/32")
+    with ExitStack() as stack:
+        for number in range(8):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", service.settings.port)))
+            head = HEAD.replace(b"application/json", b"audio/mpeg") % (4 * MIB)
+            client.sendall(head.replace(b"Host", b"X-Forwarded-For: 203.0.113.%d\r\nHost" % (number % 2)))
+            client.sendall(FRAME * ((4 * MIB - 256 * 1024) // len(FRAME)))
+        wait_until(lambda: gauge(service, "msaas_upload_bytes") > 29 * MIB)
+        began = time.monotonic()
+        answer = service.send(FRAME * (3 * MIB // len(FRAME)), timeout=60)
+        waited_s = time.monotonic() - began
+        ended = 8 - gauge(service, "msaas_uploads")
+    figure(
+        f"8 uploads hold 30 of 32 MiB and stop: a song of 3 MiB {answer.status_code} after {waited_s:.0f} s"
+    )
+    assert answer.status_code == 200, answer.text
+    assert ended <= 2
 
 
 @pytest.mark.fault("T5")

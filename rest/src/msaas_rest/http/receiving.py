@@ -25,12 +25,13 @@ class ClientGone(Exception):
 class ReceivingPolicy:
     """A body of n bytes has `grace_s + n / min_bytes_per_s` seconds, and at most `max_s`.
 
-    Each of its steps waits up to `wait_s` for room on the disk.
+    Its bytes never pause for longer than `stalled_s`. A step waits up to `wait_s` for room on the disk.
     """
 
     grace_s: float = 20.0
     min_bytes_per_s: float = 16 * 1024
     max_s: float = 3600.0
+    stalled_s: float = 60.0
     wait_s: float = 30.0
 
 
@@ -68,7 +69,7 @@ class BodyReceiver:
         """Count and write the body in steps: a client may send it byte by byte."""
         step: list[bytes] = []
         step_bytes = 0
-        async for chunk in self._chunks():
+        async for chunk in self._chunks(upload):
             step.append(chunk)
             step_bytes += len(chunk)
             if self._received_bytes > max_bytes:
@@ -92,12 +93,11 @@ class BodyReceiver:
             raise TooBusy("Too many uploads are in progress. Try again later.") from None
         self._started += self._loop.time() - before
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self, upload: Upload) -> AsyncIterator[bytes]:
         more = True
         while more:
             try:
-                async with asyncio.timeout_at(self._deadline()):
-                    message = await self._receive()
+                message = await self._next(upload)
             except TimeoutError:
                 raise UploadTooSlow(f"The body took too long: {self._received_bytes} bytes came.") from None
             if message["type"] == "http.disconnect":
@@ -106,7 +106,16 @@ class BodyReceiver:
             self._received_bytes += len(body)
             yield body
 
+    async def _next(self, upload: Upload) -> dict[str, Any]:
+        """Return the next message. Raises `TimeoutError`, also when the upload has to end."""
+        async with asyncio.timeout_at(self._deadline()) as limit:
+            upload.end = lambda: limit.reschedule(self._loop.time())
+            try:
+                return await self._receive()
+            finally:
+                upload.end = None
+
     def _deadline(self) -> float:
         policy = self._policy
         earned_s = policy.grace_s + self._received_bytes / policy.min_bytes_per_s
-        return self._started + min(earned_s, policy.max_s)
+        return min(self._started + min(earned_s, policy.max_s), self._loop.time() + policy.stalled_s)
