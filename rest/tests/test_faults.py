@@ -11,6 +11,7 @@ from rest.tests.in_memory import client_on, send
 from rest.tests.service import Service
 
 from msaas.queue.memory import InMemoryQueue
+from msaas.queue.redis.keys import Keys
 from msaas.songs import song_hash
 from tests.servers import RcloneServer, RedisServer, S3Access, free_port, redis_running, wait_until
 from tests.tcp_proxy import TcpProxy, tcp_proxy
@@ -151,6 +152,28 @@ def test_service_is_not_ready_while_no_song_can_be_enqueued(
     assert service.get("/readyz").ok
     assert service.queue.waiting() == []
     assert service.send(song).status_code == 200
+
+
+KEYS = Keys()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(KEYS.waiting, KEYS.alias, KEYS.delayed, KEYS.workers, KEYS.index),
+        *(KEYS.held, KEYS.held_bytes, KEYS.private_songs),
+    ],
+)
+def test_service_is_not_ready_while_a_key_has_another_type(
+    service: Service, own_redis: RedisServer, song: bytes, key: str
+) -> None:
+    client = own_redis.client()
+    client.rpush(key, "text") if key == KEYS.held_bytes else client.set(key, "text")
+    with_callback = {"callback": '{"url": "http://localhost:1"}'}
+    for answer in (service.send(song, params=with_callback), service.get("/readyz")):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:msaas:error:queue_unavailable")
+    client.delete(key)
+    assert service.get("/readyz").ok
 
 
 @pytest.fixture(scope="module")
