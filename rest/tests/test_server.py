@@ -324,6 +324,29 @@ def test_endless_head_is_refused(service: Service) -> None:
             flood(client)
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/apiv1/queue?limit=1", 200),
+        ("HTTP://localhost:5000/apiv1/queue", 200),
+        ("http://localhost", 200),
+        ("http://localhost/apiv1/nothing", 404),
+        ("ftp://localhost/apiv1/queue", 404),
+    ],
+)
+def test_target_with_a_scheme_is_its_path(service: Service, target: str, status: int) -> None:
+    answer, _ = exchange(service, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert answer.status == status
+
+
+def test_authority_of_the_target_replaces_the_host(service: Service) -> None:
+    """Else a page of another host could pass the check of its origin."""
+    head = "Host: localhost\r\nOrigin: http://localhost\r\nContent-Length: 0\r\n\r\n"
+    allowed, _ = exchange(service, f"POST http://localhost/apiv1/separate HTTP/1.1\r\n{head}".encode())
+    refused, _ = exchange(service, f"POST http://evil.example/apiv1/separate HTTP/1.1\r\n{head}".encode())
+    assert (allowed.status, refused.status) == (400, 421)
+
+
 def test_script_name_header_changes_nothing(service: Service) -> None:
     assert service.get("/apiv1/queue", headers={"SCRIPT_NAME": "/x", "Script-Name": "/x"}).status_code == 200
 

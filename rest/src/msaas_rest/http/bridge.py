@@ -6,6 +6,7 @@ chunks of an answer, and are free in between.
 
 import asyncio
 import io
+import re
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -42,6 +43,8 @@ _PROBE_THREADS = 4
 _PROBES = {"/healthz", "/readyz", "/metrics"}
 #: An answer of this size is read at once.
 _SHORT_BYTES = 64 * 1024
+#: A target with its scheme, as clients send it to proxies: its authority and its path.
+_ABSOLUTE_TARGET = re.compile(rb"https?://([^/]*)(/.*)?", flags=re.IGNORECASE | re.DOTALL)
 
 log = get_logger()
 
@@ -168,10 +171,14 @@ class Bridge:
 def environ_of(scope: dict[str, Any]) -> dict[str, Any]:
     """Return the WSGI environment of an ASGI scope (PEP 3333, ASGI 3.0)."""
     client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
+    # The authority of a target replaces that of the header (RFC 9112, section 3.2.2).
+    whole = _ABSOLUTE_TARGET.fullmatch(scope["raw_path"])
+    authority = {"HTTP_HOST": whole[1].decode("latin-1")} if whole else {}
+    path = whole[2] or b"/" if whole else scope["raw_path"]
     environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": server[0],
@@ -186,7 +193,7 @@ def environ_of(scope: dict[str, Any]) -> dict[str, Any]:
         "wsgi.run_once": False,
         BODY: UnreceivedBody(),
     }
-    return environ | _header_variables(scope["headers"])
+    return environ | _header_variables(scope["headers"]) | authority
 
 
 def _header_variables(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
