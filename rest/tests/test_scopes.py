@@ -117,6 +117,18 @@ def test_writing_key_removes_its_own_stems_only(service: Service, song: bytes) -
     assert service.call("DELETE", path, headers=bearer(ANN)).status_code == 200
 
 
+@pytest.mark.parametrize("key", [ANN, BOB])
+def test_stems_of_a_song_of_two_names_are_removed_by_an_admin_alone(
+    service: Service, song: bytes, key: str
+) -> None:
+    assert send(service, song, ANN) == send(service, song, BOB) == 200
+    service.work()
+    path = f"/apiv1/remove/{song_hash(song)}/vocals"
+    refused = service.call("DELETE", path, headers=bearer(key))
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:msaas:error:song_in_use")
+    assert service.call("DELETE", path, headers=bearer(ROOT)).status_code == 200
+
+
 def test_debug_calls_need_an_admin(service: Service) -> None:
     for key, status in ((ANN, 403), (ANN_READS, 403), (ROOT, 200), (PLAIN, 200)):
         assert service.get("/apiv1/bucket", headers=bearer(key)).status_code == status

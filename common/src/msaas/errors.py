@@ -93,7 +93,7 @@ class NotYourRequest(MsaasError):
 
 
 class SongInUse(MsaasError):
-    """A user has the song."""
+    """Another client has the song."""
 
 
 class MalformedStemTar(MalformedRequest):

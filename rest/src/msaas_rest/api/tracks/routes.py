@@ -10,6 +10,7 @@ from msaas_rest.api.tracks.track_ref import TrackRef, parse_track, parse_track_n
 from msaas_rest.bootstrap import Dependencies
 from msaas_rest.catalogue_gate import CatalogueGate
 from msaas_rest.http.api_keys import Scope
+from msaas_rest.http.caller import Caller
 from msaas_rest.http.origin_checks import check_changing_get
 
 log = get_logger()
@@ -45,7 +46,9 @@ def routes(deps: Dependencies) -> Blueprint:
 def _remove(track: TrackRef, deps: Dependencies) -> dict[str, str]:
     check_changing_get(request)
     g.caller.require(Scope.WRITE)
-    _check_unused(source_of(track.job_id), deps.catalogue)
+    song = source_of(track.job_id)
+    _check_unused(song, deps.catalogue)
+    _check_unshared(song, g.caller, deps)
     deps.song_store.remove_stem(track.job_id, track.stem, extension=track.extension)
     log.info("track_removed", job_id=track.job_id, stem=track.stem)
     return {"hash": track.job_id, "track": track.part, "reason": "Track removed"}
@@ -55,3 +58,12 @@ def _check_unused(song_hash: str, catalogue: CatalogueGate) -> None:
     """Raise `SongInUse` if a user has the song, or `DatabaseUnavailable`."""
     if catalogue.exists and catalogue.open().songs.has_uploader(song_hash):
         raise SongInUse(f"Song {song_hash} is in the library of a user. Its stems are removed with it.")
+
+
+def _check_unshared(song_hash: str, caller: Caller, deps: Dependencies) -> None:
+    """Raise `SongInUse` if a key of another name sent the song, and the caller is no admin."""
+    if caller.sees_all:
+        return
+    names = {key.name for key in deps.settings.api_keys.keys} - {"", caller.name}
+    if any(deps.registry.known_songs(name, [song_hash]) for name in sorted(names)):
+        raise SongInUse(f"Song {song_hash} was sent by another client, too. An admin may remove its stems.")
