@@ -4,10 +4,11 @@ import pytest
 
 from common.tests.backends import QueueBench
 from common.tests.steps import OTHER, SONG, THIRD
-from msaas.errors import QueueFull
+from msaas.errors import DatabaseUnavailable, QueueFull
 from msaas.queue.memory import InMemorySongRegistry
+from msaas.queue.redis.song_registry import RedisSongRegistry
 from msaas.queue.song_registry import DELETION_S, REQUESTED_S, SongRegistry, Visibility
-from tests.servers import wait_until
+from tests.servers import RedisServer, wait_until
 
 PUBLIC, PRIVATE = Visibility.PUBLIC, Visibility.PRIVATE
 
@@ -133,6 +134,33 @@ def test_marks_of_a_new_server_are_incomplete_until_they_are_restored(registry: 
     registry.restore_private_marks([OTHER])
     assert registry.has_private_marks()
     assert registry.private_songs([SONG, OTHER, THIRD]) == {SONG, OTHER}
+
+
+def test_late_restoration_hides_no_public_song(registry: SongRegistry) -> None:
+    """Two services may restore at once, and a client may post the bytes between."""
+    registry.restore_private_marks([SONG, OTHER])
+    registry.request_song(SONG, visibility=PUBLIC)
+    registry.restore_private_marks([SONG, OTHER])
+    assert registry.private_songs([SONG, OTHER]) == {OTHER}
+
+
+def test_no_answer_shows_a_private_song_of_an_empty_server(redis_server: RedisServer) -> None:
+    registry = RedisSongRegistry(redis_server.address, find_private=lambda: {SONG})
+    for _ in range(2):
+        assert registry.private_songs([SONG, OTHER]) == {SONG}
+        redis_server.client().flushall()
+    registry.ensure_private_marks()
+    assert registry.begin_removal(SONG)
+
+
+def test_database_that_is_away_makes_no_private_song_public(redis_server: RedisServer) -> None:
+    def find_private() -> set[str]:
+        raise DatabaseUnavailable
+
+    registry = RedisSongRegistry(redis_server.address, find_private=find_private)
+    with pytest.raises(DatabaseUnavailable):
+        registry.private_songs([SONG])
+    assert not registry.has_private_marks()
 
 
 def test_many_marks_are_restored(registry: SongRegistry) -> None:

@@ -231,3 +231,17 @@ def test_machine_api_removes_stems_of_anonymous_songs(visit: Visit, songs_servic
     upload_anonymously(visit, songs_service)
     songs_service.work()
     assert songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass").status_code == 200
+
+
+def test_song_is_hidden_and_removed_after_redis_lost_its_data(visit: Visit, songs_service: Service) -> None:
+    """No keeper runs. The session is in the database."""
+    ann = visit("ann")
+    song = ann.upload(MP3)
+    songs_service.work()
+    songs_service.redis.flushall()
+    for path in (f"/apiv1/track/{HASH}/bass", f"/apiv1/job/{HASH}", f"/apiv1/archive/{HASH}.zip"):
+        assert songs_service.get(path).status_code == 404
+    songs_service.redis.flushall()
+    assert ann.delete(song["id"]).status_code == 200
+    assert stored(songs_service) == set()
+    assert songs_service.get(f"/apiv1/track/{HASH}/bass").status_code == 404

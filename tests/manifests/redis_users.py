@@ -22,7 +22,7 @@ _OF_KEEPER = {
 }
 _OF_DELETIONS = {
     *("begin_deletion", "end_deletion", "removals", "forget_removal"),
-    *("has_private_marks", "restore_private_marks"),
+    *("has_private_marks", "restore_private_marks", "ensure_private_marks"),
 }
 _OF_SENDERS = {"receive", "complete", "retry_later"}
 

@@ -1,5 +1,7 @@
 """Adapters from settings. Nothing is sent before the first use of an adapter."""
 
+from collections.abc import Callable, Collection
+
 from msaas.errors import MalformedSettings
 from msaas.logs import configure_logging, get_logger
 from msaas.metrics import serve_metrics
@@ -59,8 +61,10 @@ def open_outbox(settings: QueueSettings) -> RedisOutbox:
     return RedisOutbox(redis_address(settings), keys=redis_keys(settings), policy=queue_policy(settings))
 
 
-def open_song_registry(settings: QueueSettings) -> RedisSongRegistry:
-    return RedisSongRegistry(redis_address(settings), keys=redis_keys(settings))
+def open_song_registry(
+    settings: QueueSettings, *, find_private: Callable[[], Collection[str]] | None = None
+) -> RedisSongRegistry:
+    return RedisSongRegistry(redis_address(settings), keys=redis_keys(settings), find_private=find_private)
 
 
 def open_history_queue(settings: QueueSettings) -> RedisHistory:

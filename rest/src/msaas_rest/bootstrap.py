@@ -1,5 +1,6 @@
 """Dependencies of the REST service: real adapters, or those a test brings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def bootstrap(
     return Dependencies(
         settings=settings,
         queue=queue,
-        registry=registry or open_song_registry(settings),
+        registry=registry or open_song_registry(settings, find_private=_private_songs_of(gate)),
         events=JobEvents(queue),
         outbox=outbox or open_outbox(settings),
         song_store=_noting(song_store or open_song_store(settings, read_timeout_s=_ANSWER_S), gate),
@@ -91,6 +92,16 @@ def bootstrap(
         limiter=limiter or Limiter(open_storage(settings)),
         song_queue=song_queue or _song_queue(settings),
     )
+
+
+def _private_songs_of(gate: CatalogueGate) -> Callable[[], set[str]] | None:
+    """Return a function that reads the private songs, None without a database."""
+
+    def find_private() -> set[str]:
+        songs = gate.open().songs
+        return songs.private_songs(songs.referenced_songs())
+
+    return find_private if gate.exists else None
 
 
 def _open_gate(settings: RestSettings) -> CatalogueGate:

@@ -48,10 +48,16 @@ class SongRegistry(Protocol):
         """Return those of the songs that this owner asked for."""
 
     def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
-        """Return those of the songs that are private. A private song that was deleted remains one."""
+        """Return those of the songs that are private. A private song that was deleted remains one.
+
+        Raises `Unavailable` where the marks have to be restored first, and cannot.
+        """
 
     def has_private_marks(self) -> bool:
         """Return whether all private songs are known: the server has kept them since they were restored."""
+
+    def ensure_private_marks(self) -> None:
+        """Restore the marks if the server has lost its data, and this registry can. Raises `Unavailable`."""
 
     def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
         """Make these songs private, of a server that has lost its data. Raises `QueueFull`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msaas.errors import JobEnded, JobNotFound, NotYourRequest, Unavailable
 from msaas.logs import get_logger
 from msaas.queue.protocol import Cancellation, JobQueue
+from msaas.queue.song_registry import SongRegistry
 from msaas.removal import Removal
 from msaas_rest.songs.ids import request_id_of
 from msaas_rest.songs.visitor import Visitor, owner_of
@@ -24,18 +25,20 @@ class Deletions:
 
     catalogue: Callable[[], "Catalogue"]
     queue: JobQueue
+    registry: SongRegistry
     removal: Callable[[], Removal]
 
     def delete_song(self, song_id: int, *, visitor: Visitor) -> None:
         """Delete a song with its references.
 
-        Without the queue nothing is deleted: a removal could not be recorded for the keeper.
+        Without the queue nothing is deleted: a removal could not be recorded for the keeper. After a loss of
+        its data the mark of the song is restored while its row is there.
 
         Raises:
             SongNotFound: the caller did not upload the song with a login.
             QueueUnavailable: the queue does not answer.
         """
-        self.queue.ping()
+        self.registry.ensure_private_marks()
         removed = self.catalogue().songs.delete(song_id, user_id=visitor.user_id)
         self._release(removed)
         log.info("song_deleted", song_id=song_id, references=removed.left.to_song)
@@ -45,7 +48,9 @@ class Deletions:
 
         Raises:
             InvalidFields: for `password`.
+            QueueUnavailable: the queue does not answer.
         """
+        self.registry.ensure_private_marks()
         songs = self.catalogue().accounts.delete(user_id, password=password)
         for removed in songs:
             self._release(removed)

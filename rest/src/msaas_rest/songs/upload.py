@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from msaas.errors import Unavailable
 from msaas.logs import get_logger
+from msaas.queue.song_registry import SongRegistry
 from msaas.recipe import Recipe
 from msaas.removal import Removal
 from msaas_rest.api.separate.song_check import read_title
@@ -51,6 +52,7 @@ class Uploader:
     """`songs` and `removal` open the database when they are called."""
 
     sender: Sender
+    registry: SongRegistry
     songs: Callable[[], Songs]
     removal: Callable[[], Removal]
 
@@ -71,6 +73,8 @@ class Uploader:
         draft = Submission(song=upload.song, size_bytes=upload.size_bytes, recipe=recipe)
         checked = self.sender.check(draft)
         songs = self.songs()
+        # Before the row: restored later, the song would be private although the machine API may know it.
+        self.registry.ensure_private_marks()
         song = songs.add(
             _title(upload, checked), song_hash=checked.song_hash, recipe=recipe, user_id=visitor.user_id
         )

@@ -14,6 +14,7 @@ from msaas_rest.songs.worker_results import ResultReceiver
 def uploader_of(deps: Dependencies) -> Uploader:
     return Uploader(
         sender=_sender_of(deps),
+        registry=deps.registry,
         songs=lambda: deps.catalogue.open().songs,
         removal=lambda: removal_of(deps),
     )
@@ -32,7 +33,12 @@ def _sender_of(deps: Dependencies) -> Sender:
 
 
 def deletions_of(deps: Dependencies) -> Deletions:
-    return Deletions(catalogue=deps.catalogue.open, queue=deps.queue, removal=lambda: removal_of(deps))
+    return Deletions(
+        catalogue=deps.catalogue.open,
+        queue=deps.queue,
+        registry=deps.registry,
+        removal=lambda: removal_of(deps),
+    )
 
 
 def outcomes_of(deps: Dependencies) -> Outcomes:

@@ -65,9 +65,13 @@ class InMemorySongRegistry:
         self._answer()
         return self._has_private_marks
 
+    def ensure_private_marks(self) -> None:
+        self._answer()
+
     def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
         self._check_writable()
-        self.private.update(song_hashes)
+        if not self._has_private_marks:
+            self.private.update(song_hashes)
         self._has_private_marks = True
 
     def begin_deletion(self, song_hash: str) -> bool:

@@ -1,8 +1,12 @@
 """The song registry on Redis."""
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any
 
+from msaas.errors import Unavailable
 from msaas.queue.redis.clients import Connect, RedisAddress, connect, our_errors
 from msaas.queue.redis.fields import text
 from msaas.queue.redis.keys import Keys
@@ -11,15 +15,30 @@ from msaas.queue.song_registry import DELETION_S, PUBLISHED_S, REQUESTED_S, Visi
 
 #: Stands in the set of private songs when it is complete. A server that lost its data has lost it as well.
 _ALL_PRIVATE_SONGS = "complete"
+#: A reply of the step `request_song`.
+_INCOMPLETE = 2
 #: Songs in a step.
 _BATCH = 1000
 
 
 class RedisSongRegistry:
-    """Implements `msaas.queue.song_registry.SongRegistry`."""
+    """Implements `msaas.queue.song_registry.SongRegistry`.
 
-    def __init__(self, address: RedisAddress, *, keys: Keys = Keys(), connect: Connect = connect) -> None:
+    With `find_private`, which reads all private songs from the database, no private song is shown after the
+    server has lost its data: the marks are restored before the first answer.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        keys: Keys = Keys(),
+        connect: Connect = connect,
+        find_private: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self._keys = keys
+        self._find_private = find_private
+        self._restoring = threading.Lock()
         self._redis = connect(address)
         self._scripts = Scripts(self._redis)
 
@@ -31,25 +50,35 @@ class RedisSongRegistry:
         visibility: Visibility | None = None,
         is_stored: bool = False,
     ) -> bool:
+        args = {
+            "ttl": REQUESTED_S,
+            "song_hash": song_hash,
+            "owner": owner,
+            "visibility": visibility.value if visibility else "",
+            "is_stored": int(is_stored),
+        }
+        requested = self._request(args, complete=_ALL_PRIVATE_SONGS if self._find_private else "")
+        if requested == _INCOMPLETE:
+            # The bytes are known to this client. Without the database the song only may be hidden later.
+            with suppress(Unavailable):
+                self.ensure_private_marks()
+            requested = self._request(args, complete="")
+        return bool(requested)
+
+    def _request(self, args: dict[str, Any], *, complete: str) -> int:
         keys = self._keys
         with our_errors():
-            requested = self._scripts.call(
+            found = self._scripts.call(
                 "request_song",
                 keys={
-                    "requested": keys.requested(song_hash),
-                    "deletion": keys.deletion(song_hash),
-                    "owner_songs": keys.sent(owner),
+                    "requested": keys.requested(args["song_hash"]),
+                    "deletion": keys.deletion(args["song_hash"]),
+                    "owner_songs": keys.sent(args["owner"]),
                     "private_songs": keys.private_songs,
                 },
-                args={
-                    "ttl": REQUESTED_S,
-                    "song_hash": song_hash,
-                    "owner": owner,
-                    "visibility": visibility.value if visibility else "",
-                    "is_stored": int(is_stored),
-                },
+                args={**args, "complete": complete},
             )
-        return bool(requested)
+        return int(found)
 
     def known_songs(self, owner: str, song_hashes: Sequence[str]) -> set[str]:
         if not song_hashes:
@@ -61,12 +90,24 @@ class RedisSongRegistry:
     def private_songs(self, song_hashes: Sequence[str]) -> set[str]:
         if not song_hashes:
             return set()
+        marked = self._marked([*song_hashes, _ALL_PRIVATE_SONGS])
+        if self._find_private and _ALL_PRIVATE_SONGS not in marked:
+            self.ensure_private_marks()
+            marked = self._marked(song_hashes)
+        return marked - {_ALL_PRIVATE_SONGS}
+
+    def _marked(self, members: Sequence[str]) -> set[str]:
         with our_errors():
-            found = self._redis.smismember(self._keys.private_songs, list(song_hashes))
-        return {song for song, is_private in zip(song_hashes, found, strict=True) if is_private}
+            found = self._redis.smismember(self._keys.private_songs, list(members))
+        return {member for member, is_marked in zip(members, found, strict=True) if is_marked}
 
     def has_private_marks(self) -> bool:
-        return bool(self.private_songs([_ALL_PRIVATE_SONGS]))
+        return bool(self._marked([_ALL_PRIVATE_SONGS]))
+
+    def ensure_private_marks(self) -> None:
+        with self._restoring:
+            if not self.has_private_marks() and self._find_private:
+                self.restore_private_marks(sorted(self._find_private()))
 
     def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
         # The mark of a complete set comes last.
@@ -76,7 +117,7 @@ class RedisSongRegistry:
                 self._scripts.call(
                     "restore_private_marks",
                     keys={"private_songs": self._keys.private_songs},
-                    args={"songs": json.dumps(songs[start : start + _BATCH])},
+                    args={"songs": json.dumps(songs[start : start + _BATCH]), "complete": _ALL_PRIVATE_SONGS},
                 )
 
     def begin_deletion(self, song_hash: str) -> bool:
