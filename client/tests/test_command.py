@@ -113,8 +113,12 @@ def test_commands_show_fetch_and_cancel_jobs(
     logged = run(stack.url, "logs", job_id, cwd=tmp_path).stdout
     assert f"{job_id[:12]}  done       htdemucs on cpu\n" in logged
     waiting = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    queued = ("ls", "--state", "queued", "-n", "1")
+    listed = run(idle_stack.url, *queued, cwd=tmp_path)
+    assert (listed.returncode, waiting in listed.stdout) == (0, True), listed.stderr
     assert run(idle_stack.url, "cancel", waiting, cwd=tmp_path).stdout == f"{waiting}  cancelled\n"
-    assert run(idle_stack.url, "ls", "--state", "queued", cwd=tmp_path).stdout.count(waiting) == 0
+    listed = run(idle_stack.url, *queued, cwd=tmp_path)
+    assert (listed.returncode, waiting in listed.stdout) == (0, False), listed.stderr
 
 
 def test_models_are_listed_with_the_default(stack: Stack, tmp_path: Path) -> None:

@@ -67,7 +67,13 @@ def cancel(ids: tuple[str, ...], all_requests: bool, url: str, patience: float) 
 
 
 @click.command(short_help="List the latest jobs.")
-@click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only this state.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([each.value for each in State]),
+    help="Only this state.",
+)
 @click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Length of the list."
 )
