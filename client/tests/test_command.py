@@ -175,6 +175,12 @@ def test_key_that_is_refused_is_4_and_never_printed(
         assert (done.returncode, done.stdout) == (4, "")
         assert "key" in done.stderr
         assert "secret" not in done.stderr
+    for key in ("the-secret\nkey", "the-secret-kéy"):
+        for command in (["separate", song_file], ["ls"], ["doctor", "--no-engine"]):
+            done = run(keyed_stack.url, *command, cwd=tmp_path, MSAAS_API_KEY=key)
+            assert (done.returncode, done.stdout) == (2, ""), done.stderr
+            assert "Error: The API key has a character" in done.stderr
+            assert "secret" not in done.stderr
     done = run(keyed_stack.url, "ls", cwd=tmp_path, MSAAS_API_KEY=KEY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

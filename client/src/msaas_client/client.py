@@ -46,7 +46,7 @@ class Client:
         timeouts: Timeouts = Timeouts(),
         retries: RetryPolicy = RetryPolicy(),
     ) -> None:
-        """`url` is `http[s]://host[:port][/path]`. Raises `ValueError` for another text."""
+        """`url` is `http[s]://host[:port][/path]`. Raises `ValueError` for others and for invalid keys."""
         self._transport = Transport(url, api_key=api_key, timeouts=timeouts, retries=retries)
 
     @property

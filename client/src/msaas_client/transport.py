@@ -67,6 +67,9 @@ class Transport:
         retries: RetryPolicy = RetryPolicy(),
     ) -> None:
         self.url = parse_url(url)
+        # requests would name the key in its error.
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("The API key has a character that is not printable ASCII. Copy the key again.")
         self._timeouts = timeouts
         self._retries = retries
         self._has_answered = False

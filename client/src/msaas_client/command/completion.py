@@ -3,7 +3,6 @@
 import click
 from click.shell_completion import get_completion_class
 
-from msaas_client.client import Client
 from msaas_client.command.server import open_client
 from msaas_client.errors import ClientError
 from msaas_client.transport import DEFAULT_URL
@@ -30,9 +29,8 @@ def completion(context: click.Context, shell: str) -> None:
 
 def complete_models(context: click.Context, incomplete: str) -> list[str]:
     """Return the models of the server, none if it does not answer at once."""
-    client: Client = open_client(context.params.get("url") or DEFAULT_URL, 0.0)
     try:
-        with client:
+        with open_client(context.params.get("url") or DEFAULT_URL, 0.0) as client:
             return [model.name for model in client.models() if model.name.startswith(incomplete)]
-    except (ClientError, ValueError):
+    except (ClientError, click.UsageError):
         return []

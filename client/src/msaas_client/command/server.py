@@ -42,9 +42,12 @@ def server_options_with(*, patience_s: float) -> Callable[[Command], Command]:
 
 
 def open_client(url: str, patience: float) -> Client:
-    """Return a client with the key of `MSAAS_API_KEY`, if it is set."""
+    """Return a client with the key of `MSAAS_API_KEY`, if it is set. Raises `UsageError`."""
     key = os.environ.get(API_KEY, "").strip() or None
-    return Client(url, api_key=key, retries=RetryPolicy(patience_s=patience))
+    try:
+        return Client(url, api_key=key, retries=RetryPolicy(patience_s=patience))
+    except ValueError as error:
+        raise click.UsageError(f"{error} It is in {API_KEY}.") from None
 
 
 def _parse_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

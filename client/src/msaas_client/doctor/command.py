@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from msaas_client.client import Client
 from msaas_client.command.exits import ExitCode
 from msaas_client.command.options import engine_options
 from msaas_client.command.server import API_KEY, open_client, server_options_with
@@ -48,7 +49,7 @@ def doctor(
     The exit code is that of the first check that failed.
     """
     findings = []
-    server = [_skipped("server", "--no-server")] if no_server else _examine_server(url, patience)
+    server = [_skipped("server", "--no-server")] if no_server else _examine_server(open_client(url, patience))
     engine = (
         [_skipped("engine", "--no-engine")] if no_engine else _examine_engine(model, repo=repo, device=device)
     )
@@ -61,8 +62,8 @@ def doctor(
     return code_of(findings)
 
 
-def _examine_server(url: str, patience: float) -> Iterator[Finding]:
-    with open_client(url, patience) as client:
+def _examine_server(client: Client) -> Iterator[Finding]:
+    with client:
         yield from check_server(client, has_key=bool(os.environ.get(API_KEY)))
 
 
