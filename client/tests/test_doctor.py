@@ -8,7 +8,7 @@ from rest.tests.song_site import SongSite, file
 from worker.tests.models import tiny, write_repo
 
 from client.tests.stack import Stack, run
-from msaas_client.doctor.findings import mask_secrets
+from msaas_client.doctor.findings import Finding, Outcome, mask_secrets
 from tests.servers import free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -86,11 +86,13 @@ def test_broken_installation_is_explained(repo: Path, tmp_path: Path) -> None:
     assert "is damaged: its SHA-256 begins with" in done.stdout
 
 
-def test_report_has_no_secrets(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", ["http://ann:password", "ann:password", "http://ann:p@password"])
+def test_report_has_no_secrets(user: str, stack: Stack, tmp_path: Path) -> None:
+    proxy = f"{user}@proxy.example:3128"
     secrets = {
         "MSAAS_API_KEY": "the-secret-key",
         "HF_TOKEN": "hf_abcdefghijkl",
-        "HTTPS_PROXY": "http://ann:password@proxy.example:3128",
+        "HTTPS_PROXY": proxy,
         "NO_PROXY": "127.0.0.1",
     }
     done = run(stack.url, "doctor", "--no-engine", "--report", "report.md", cwd=tmp_path, **secrets)
@@ -99,12 +101,26 @@ def test_report_has_no_secrets(stack: Stack, tmp_path: Path) -> None:
     assert "- server: ok." in report
     assert "msaas-client 0.1.0" in report
     assert "MSAAS_API_KEY is set" in report
-    assert "HTTPS_PROXY=http://***@proxy.example:3128" in report
-    for secret in ("the-secret-key", "hf_abcdefghijkl", "password"):
+    assert "HTTPS_PROXY=***@proxy.example:3128" in report
+    for secret in ("the-secret-key", "hf_abcdefghijkl", "ann:", "password"):
         assert secret not in report + done.stdout + done.stderr
 
 
 def test_tokens_and_the_home_folder_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    text = "GET //ann:pw@host/a with Bearer abc.def in /home/ann/models"
+    text = "GET //ann:p@w@host/a with Bearer abc.def+/= in /home/ann/models"
     assert mask_secrets(text, {}) == "GET //***@host/a with *** in ~/models"
+
+
+def test_json_is_valid_without_a_key(keyed_stack: Stack, tmp_path: Path) -> None:
+    """The error of a missing key names the header `Authorization: Bearer <key>`."""
+    done = run(keyed_stack.url, "doctor", "--no-engine", "--json", cwd=tmp_path)
+    found = {each["check"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert (done.returncode, found["key"]["outcome"]) == (4, "failed")
+    assert "Bearer <key>" in found["key"]["detail"]
+
+
+def test_secrets_in_json_are_masked() -> None:
+    """A quote has another form in JSON."""
+    finding = Finding(name="key", outcome=Outcome.OK, detail="", facts={"urls": ["//ann:pw@host"]})
+    assert json.loads(finding.to_json())["facts"] == {"urls": ["//***@host"]}

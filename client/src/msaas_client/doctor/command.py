@@ -1,6 +1,5 @@
 """The command `msaas doctor`."""
 
-import json
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -84,8 +83,7 @@ def _skipped(name: str, reason: str) -> Finding:
 
 def _print(finding: Finding, *, as_json: bool) -> None:
     if as_json:
-        found = {"check": finding.name, "outcome": finding.outcome, "detail": finding.detail}
-        click.echo(mask_secrets(json.dumps({**found, "facts": dict(finding.facts)})))
+        click.echo(finding.to_json())
     else:
         outcome = click.style(f"{finding.outcome:<8}", fg=_COLOURS[finding.outcome])
         click.echo(mask_secrets(f"{outcome} {finding.name:<11} {finding.detail}"))
