@@ -124,3 +124,20 @@ def test_secrets_in_json_are_masked() -> None:
     """A quote has another form in JSON."""
     finding = Finding(name="key", outcome=Outcome.OK, detail="", facts={"urls": ["//ann:pw@host"]})
     assert json.loads(finding.to_json())["facts"] == {"urls": ["//***@host"]}
+
+
+@pytest.mark.parametrize("error", ['ImportError("libcudart.so is missing")', 'RuntimeError("no CUDA")'])
+def test_broken_engine_is_a_finding_and_in_the_report(error: str, stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(f"raise {error}")
+    arguments = ("doctor", "--report", "report.md")
+    done = run(stack.url, *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    name, text = error.rstrip('")').split('("')
+    assert (done.returncode, outcomes(done.stdout)["engine"]) == (1, "failed"), done.stderr
+    assert f"{name}: {text}" in done.stdout
+    assert f"- engine: failed. {name}: {text}" in (tmp_path / "report.md").read_text()
+
+
+def test_folder_of_a_report_must_exist(stack: Stack, tmp_path: Path) -> None:
+    done = run(stack.url, "doctor", "--report", "absent/report.md", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "absent/report.md" in done.stderr

@@ -1,9 +1,10 @@
 """The command `msaas doctor`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -26,7 +27,8 @@ _PATIENCE_S = 5.0
 @engine_options()
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    # Opened now: the checks take minutes.
+    type=click.File("w", encoding="utf-8", lazy=False),
     help="Write a file to attach to a bug report. Secrets are masked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
@@ -37,7 +39,7 @@ def doctor(
     model: str,
     repo: Path | None,
     device: str,
-    report: Path | None,
+    report: TextIO | None,
     as_json: bool,
     url: str,
     patience: float,
@@ -52,13 +54,22 @@ def doctor(
     engine = (
         [_skipped("engine", "--no-engine")] if no_engine else _examine_engine(model, repo=repo, device=device)
     )
-    for each in chain(server, engine):
+    for each in chain(_end_well("server", server), _end_well("engine", engine)):
         _print(each, as_json=as_json)
         findings.append(each)
     if report:
-        report.write_text(write_report(findings), encoding="utf-8")
-        click.echo(f"The report is in {report}.", err=True)
+        report.write(write_report(findings))
+        click.echo(f"The report is in {report.name}.", err=True)
     return code_of(findings)
+
+
+def _end_well(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings. An error of any kind becomes the last one, so that the report is written."""
+    try:
+        yield from findings
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        yield Finding(name=name, outcome=Outcome.FAILED, detail=detail)
 
 
 def _examine_server(client: Client) -> Iterator[Finding]:
