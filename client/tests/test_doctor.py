@@ -141,3 +141,10 @@ def test_folder_of_a_report_must_exist(stack: Stack, tmp_path: Path) -> None:
     done = run(stack.url, "doctor", "--report", "absent/report.md", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "absent/report.md" in done.stderr
+
+
+def test_foreign_service_accepts_no_songs(tmp_path: Path) -> None:
+    with SongSite({"/readyz": file(b"{}")}) as site:
+        done = run(site.url(""), "doctor", "--no-engine", cwd=tmp_path)
+    assert outcomes(done.stdout)["server"] == "failed"
+    assert "queue: unknown, store: unknown" in done.stdout
