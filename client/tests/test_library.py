@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from rest.tests.service import start_service
+from rest.tests.song_site import SongSite, chunked
 
 from client.tests.conftest import KEY, write_songs
 from client.tests.stack import Stack, running_stack
@@ -15,6 +16,7 @@ from msaas.jobs import JobState
 from msaas_client import (
     Client,
     DamagedDownload,
+    InvalidReply,
     JobFailed,
     Options,
     Refused,
@@ -305,3 +307,27 @@ def test_file_that_is_there_is_not_fetched_again(client: Client, done: str, tmp_
     before = target.stat().st_mtime_ns
     client.download(done, "vocals", target)
     assert target.stat().st_mtime_ns == before
+
+
+def test_downloads_of_one_stem_do_not_disturb_each_other(
+    stack: Stack, client: Client, done: str, tmp_path: Path
+) -> None:
+    """The second one begins and ends while the first one has its part open."""
+    target, seconds = tmp_path / "vocals.mp3", list[Path]()
+
+    def fetch_again(received: int) -> None:
+        if not seconds:
+            with stack.client() as other:
+                seconds.append(other.download(done, "vocals", target))
+
+    client.download(done, "vocals", target, on_bytes=fetch_again)
+    assert seconds == [target]
+    assert target.read_bytes() == stack.system.stem(done, "vocals")
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_download_of_unknown_length_is_an_invalid_reply(tmp_path: Path) -> None:
+    with SongSite({"/apiv1/track/id/vocals": chunked(b"")}) as site, Client(site.url("")) as client:
+        with pytest.raises(InvalidReply, match="Content-Length"):
+            client.download("id", "vocals", tmp_path / "vocals.mp3")
+        assert site.headers["accept-encoding"] == "identity"
