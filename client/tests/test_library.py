@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from rest.tests.service import start_service
-from rest.tests.song_site import SongSite, chunked
+from rest.tests.song_site import SongSite, chunked, file
 
 from client.tests.conftest import KEY, write_songs
 from client.tests.stack import Stack, running_stack
@@ -99,6 +99,18 @@ def test_cancelled_job_ends_the_wait(idle_stack: Stack, song_file: Path) -> None
     assert failure.value.job.state is State.CANCELLED
 
 
+def test_cancel_is_repeated_as_the_client_allows() -> None:
+    with SongSite({}) as site:
+        site.answers["/apiv1/job/id"] = file(b"", status=503)
+        with Client(site.url(""), retries=RetryPolicy(patience_s=0)) as client:
+            with pytest.raises(RequestFailed):
+                client.cancel("id")
+            assert len(site.requested) == 1
+            with pytest.raises(RequestFailed):
+                client.cancel("id", patience_s=1)
+            assert len(site.requested) > 2
+
+
 def test_cancel_of_one_request_leaves_the_others(idle_stack: Stack, song_file: Path) -> None:
     with idle_stack.client() as client:
         first, second = client.separate(song_file), client.separate(song_file)
@@ -114,6 +126,20 @@ def test_wait_ends_in_time_and_the_job_goes_on(idle_stack: Stack, song_file: Pat
             client.wait(job_id, timeout_s=1.0)
         assert time.monotonic() - began == pytest.approx(1.0, abs=1.0)
         assert client.job(job_id).state is State.QUEUED
+        client.cancel(job_id)
+
+
+def test_wait_ends_in_time_while_the_server_is_away(idle_stack: Stack, song_file: Path) -> None:
+    port = int(idle_stack.url.rpartition(":")[2])
+    with tcp_proxy("127.0.0.1", port) as proxy, Client(f"http://{proxy.address}") as client:
+        job_id = client.separate(song_file).id
+        for break_down in (proxy.refuse, proxy.silence):
+            break_down()
+            began = time.monotonic()
+            with pytest.raises(WaitTimeout):
+                client.wait(job_id, timeout_s=1.0)
+            assert time.monotonic() - began == pytest.approx(1.0, abs=1.0)
+            proxy.mend()
         client.cancel(job_id)
 
 

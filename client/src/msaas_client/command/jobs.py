@@ -62,7 +62,7 @@ def cancel(ids: tuple[str, ...], all_requests: bool, url: str, patience: float) 
     """Cancel the requests of this client for each job. The job ends when it has none left."""
     with open_client(url, patience) as client:
         for each in ids:
-            state = client.cancel(each, all_requests=all_requests, patience_s=patience)
+            state = client.cancel(each, all_requests=all_requests)
             click.echo(f"{each}  {_coloured(state)}")
 
 
