@@ -1,6 +1,7 @@
 """The command `msaas` against a running service and worker."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,10 @@ def test_usage_errors_are_2(
         ([song_file, other], "would write the same files"),
         (["-m", "htdemucs_7s", song_file], "Choose one of htdemucs"),
         (["--url", "ftp://host", song_file], "should be http"),
+        (["--filename", "{stem}{track:d}", song_file], "is not a template"),
+        (["--filename", "{stem}{track:{ext}}", song_file], "is not a template"),
+        (["--filename", "{stem}{track!x}", song_file], "is not a template"),
+        (["--callback", os.fsdecode(b"http://\xff"), song_file], "is not Unicode text"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["separate", "--url", stack.url, *map(str, arguments)])
