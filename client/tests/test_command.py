@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from client.tests.conftest import KEY
-from client.tests.stack import Stack, hash_of, run
+from client.tests.conftest import KEY, write_songs
+from client.tests.stack import MSAAS, Stack, environment, hash_of, run, started, wait_for_job
+from msaas.jobs import JobState
 from msaas.recipe import Recipe
 from msaas_client.command.main import main
-from tests.servers import free_port
+from tests.servers import free_port, wait_until
 from tests.system import STEMS
 
 pytestmark = pytest.mark.server
@@ -120,6 +121,32 @@ def test_commands_show_fetch_and_cancel_jobs(
     assert run(idle_stack.url, "cancel", waiting, cwd=tmp_path).stdout == f"{waiting}  cancelled\n"
     listed = run(idle_stack.url, *queued, cwd=tmp_path)
     assert (listed.returncode, waiting in listed.stdout) == (0, False), listed.stderr
+
+
+def test_cancelled_job_is_named_in_json(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    with started(idle_stack.url, "separate", "--json", song_file, cwd=tmp_path) as process:
+        wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))
+        with idle_stack.client() as client:
+            client.cancel(hash_of(song_file), all_requests=True)
+        shown, _ = process.communicate(timeout=60)
+    found = json.loads(shown)
+    assert (process.returncode, found["id"], found["state"]) == (1, hash_of(song_file), "cancelled")
+
+
+def test_songs_that_are_not_sent_are_named(
+    stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    songs = write_songs(tmp_path, request, count=3)
+    arguments = ("separate", "--json", "-j", "1", "-m", "htdemucs_7s", *songs)
+    done = run(stack.url, *arguments, cwd=tmp_path)
+    found = [(each["file"], each["state"]) for each in map(json.loads, done.stdout.splitlines())]
+    assert found == [
+        (str(song), state) for song, state in zip(songs, ("failed", *2 * ["skipped"]), strict=True)
+    ]
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (2, ["2 songs were not sent."])
+
+
+# Names and streams
 
 
 def test_models_are_listed_with_the_default(stack: Stack, tmp_path: Path) -> None:
