@@ -149,6 +149,29 @@ def test_songs_that_are_not_sent_are_named(
 # Names and streams
 
 
+def test_name_that_is_not_unicode_is_printed(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    song = song_file.rename(tmp_path / os.fsdecode(b"na\xefve.mp3"))
+    done = run(stack.url, "separate", song.name, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"separated/{song.stem}/{stem}.mp3" for stem in STEMS]
+    song.write_bytes(b"not a song")
+    done = run(stack.url, "separate", "--json", song.name, cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["file"], found["state"]) == (1, song.name, "failed")
+
+
+def test_reader_of_stdout_that_has_gone_ends_the_call(
+    stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    write_songs(tmp_path, request, count=4)
+    command = f"{MSAAS} separate --json -j 1 *.mp3 2>errors | head -n 1"
+    shown = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment(stack.url), capture_output=True, timeout=60
+    ).stdout
+    assert json.loads(shown)["state"] == "done"
+    assert (tmp_path / "errors").read_text().splitlines()[-1] == "2 songs were not sent."
+
+
 def test_models_are_listed_with_the_default(stack: Stack, tmp_path: Path) -> None:
     lines = run(stack.url, "models", cwd=tmp_path).stdout.splitlines()
     assert lines[0].split() == ["*", "htdemucs", *lines[0].split()[2:]]

@@ -79,7 +79,7 @@ class Output:
 
     def _print(self, found: Mapping[str, Any], *lines: str) -> None:
         with self._lock, tqdm.external_write_mode(file=sys.stdout):
-            for line in [json.dumps(found, ensure_ascii=False)] if self._as_json else lines:
+            for line in [json.dumps(found)] if self._as_json else lines:
                 click.echo(line)
 
     # Bars
