@@ -123,6 +123,29 @@ def test_commands_show_fetch_and_cancel_jobs(
     assert (listed.returncode, waiting in listed.stdout) == (0, False), listed.stderr
 
 
+def test_id_that_fails_does_not_end_the_others(
+    idle_stack: Stack, stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    job_id, unknown = (
+        run(stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip(),
+        "0" * 64,
+    )
+    done = run(stack.url, "fetch", "--json", unknown, job_id, cwd=tmp_path)
+    failed, fetched = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, failed["id"], failed["error"]["code"]) == (1, unknown, "job_not_found")
+    assert (fetched["id"], fetched["state"], len(fetched["stems"])) == (job_id, "done", 4)
+    done = run(stack.url, "status", unknown, job_id, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"{job_id}  done       htdemucs on cpu\n")
+    shown = run(stack.url, "status", "--json", unknown, job_id, cwd=tmp_path).stdout
+    assert [(each["id"], each["state"]) for each in map(json.loads, shown.splitlines())] == [
+        (unknown, "unknown"),
+        (job_id, "done"),
+    ]
+    waiting = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    done = run(idle_stack.url, "cancel", unknown, waiting, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"{waiting}  cancelled\n")
+
+
 def test_cancelled_job_is_named_in_json(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
     with started(idle_stack.url, "separate", "--json", song_file, cwd=tmp_path) as process:
         wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))

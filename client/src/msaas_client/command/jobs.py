@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from msaas_client.client import Client
-from msaas_client.command.exits import ExitCode
+from msaas_client.command.exits import ExitCode, exit_code_of
 from msaas_client.command.options import out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
 from msaas_client.command.songs import Song
-from msaas_client.errors import JobFailed, RequestFailed
+from msaas_client.errors import ClientError, JobFailed, RequestFailed
 from msaas_client.values import Job, State
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
@@ -33,10 +33,15 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @server_options
 def status(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> ExitCode:
     """Show the status of each job. The exit code is 1 if one of them failed."""
+    output = Output(as_json=as_json)
     with open_client(url, patience) as client:
-        jobs = [client.job(each) for each in ids]
-    print_jobs(jobs, as_json=as_json)
-    return ExitCode.FAILED if any(job.state is State.FAILED for job in jobs) else ExitCode.DONE
+
+        def show(job_id: str) -> ExitCode:
+            job = client.job(job_id)
+            print_jobs([job], as_json=as_json)
+            return ExitCode.FAILED if job.state is State.FAILED else ExitCode.DONE
+
+        return _for_each(ids, show, output=output, state="unknown")
 
 
 @click.command(short_help="Fetch the stems of jobs.")
@@ -44,26 +49,51 @@ def status(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> Ex
 @out_option()
 @_json
 @server_options
-def fetch(ids: tuple[str, ...], out: Path, as_json: bool, url: str, patience: float) -> None:
+def fetch(ids: tuple[str, ...], out: Path, as_json: bool, url: str, patience: float) -> ExitCode:
     """Wait for each job and write its stems to OUT/{id}/{stem}.{ext}."""
     output = Output(as_json=as_json)
     with open_client(url, patience) as client:
-        for each in ids:
-            job = client.wait(each)
-            paths = client.download_all(job, out / each)
-            output.print_done(Song(Path(each), each), paths, job=job)
+
+        def fetch_one(job_id: str) -> None:
+            job = client.wait(job_id)
+            paths = client.download_all(job, out / job_id)
+            output.print_done(Song(Path(job_id), job_id), paths, job=job)
+
+        return _for_each(ids, fetch_one, output=output)
 
 
 @click.command(short_help="Cancel jobs.")
 @_ids
 @click.option("--all", "all_requests", is_flag=True, help="Cancel the requests of all clients.")
 @server_options
-def cancel(ids: tuple[str, ...], all_requests: bool, url: str, patience: float) -> None:
+def cancel(ids: tuple[str, ...], all_requests: bool, url: str, patience: float) -> ExitCode:
     """Cancel the requests of this client for each job. The job ends when it has none left."""
     with open_client(url, patience) as client:
-        for each in ids:
-            state = client.cancel(each, all_requests=all_requests)
-            click.echo(f"{each}  {_coloured(state)}")
+
+        def cancel_one(job_id: str) -> None:
+            state = client.cancel(job_id, all_requests=all_requests)
+            click.echo(f"{job_id}  {_coloured(state)}")
+
+        return _for_each(ids, cancel_one, output=Output(as_json=False))
+
+
+def _for_each(
+    ids: Iterable[str], act: Callable[[str], ExitCode | None], *, output: Output, state: str = "failed"
+) -> ExitCode:
+    """Call `act` with each id. An id that fails is printed with `state`, and the others go on.
+
+    Return the largest exit code.
+    """
+    codes = {ExitCode.DONE}
+    for each in ids:
+        try:
+            codes.add(act(each) or ExitCode.DONE)
+        except BrokenPipeError:
+            raise
+        except (ClientError, OSError) as error:
+            codes.add(exit_code_of(error))
+            output.print_failed(Song(Path(each), each), error, job_id=each, state=state)
+    return max(codes)
 
 
 @click.command(short_help="List the latest jobs.")
