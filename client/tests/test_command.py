@@ -169,6 +169,38 @@ def test_songs_that_are_not_sent_are_named(
     assert (done.returncode, done.stderr.splitlines()[1:]) == (2, ["2 songs were not sent."])
 
 
+def test_logs_of_several_jobs_are_printed_as_they_change(
+    idle_stack: Stack, songs: list[Path], tmp_path: Path
+) -> None:
+    """The second job ends first."""
+    sent = run(idle_stack.url, "separate", "--no-wait", "-j", "1", *songs, cwd=tmp_path).stdout.split()
+    with started(idle_stack.url, "logs", "--json", *sent, cwd=tmp_path) as process:
+        assert process.stdout
+        states = {job_id: json.loads(process.stdout.readline())["state"] for job_id in sent}
+        assert states == dict.fromkeys(sent, "queued")
+        for job_id in reversed(sent):
+            run(idle_stack.url, "cancel", job_id, cwd=tmp_path)
+            found = json.loads(process.stdout.readline())
+            assert (found["id"], found["state"]) == (job_id, "cancelled")
+        assert process.wait(30) == 0
+
+
+def test_logs_without_ids_show_short_jobs_and_no_positions(
+    idle_stack: Stack, songs: list[Path], tmp_path: Path
+) -> None:
+    with idle_stack.client() as client:
+        first = client.separate(songs[0]).id
+        with started(idle_stack.url, "logs", "--json", cwd=tmp_path) as process:
+            assert process.stdout
+            lines = map(json.loads, process.stdout)
+            assert next(each for each in lines if each["id"] == first)["state"] == "queued"
+            short = client.separate(songs[1]).id
+            client.cancel(short)
+            client.cancel(first)
+            ended = [next(lines) for _ in range(2)]
+            assert {each["id"]: each["state"] for each in ended} == dict.fromkeys((first, short), "cancelled")
+
+
 # Names and streams
 
 

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from msaas_client.command.options import out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
 from msaas_client.command.songs import Song
-from msaas_client.errors import ClientError, JobFailed, RequestFailed
+from msaas_client.errors import ClientError, JobFailed
 from msaas_client.values import Job, State
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
-#: `msaas logs` looks at all jobs this often, in s.
+#: `msaas logs` looks at jobs this often, in s. Without ids it looks at so many, which are one page.
 _LOOK_S = 1.0
+_LATEST = 100
 _SHORT_ID = 12
 
 _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
@@ -120,28 +121,38 @@ def ls(states: tuple[str, ...], limit: int, as_json: bool, url: str, patience: f
 @_json
 @server_options
 def logs(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> None:
-    """Print a line for each change of these jobs until they have ended, or of all jobs until Ctrl-C."""
+    """Print a line for each change of jobs until they have ended, or of the latest jobs until Ctrl-C."""
     with open_client(url, patience) as client:
-        found = (job for each in ids for job in client.follow(each)) if ids else _changes(client)
-        last: dict[str, Job] = {}
-        for job in found:
-            if job != last.get(job.id):
-                print_jobs([job], as_json=as_json, time=datetime.now(UTC))
-            last[job.id] = job
+        for job in _changes(_look_at(client, ids) if ids else _look_at_latest(client)):
+            print_jobs([job], as_json=as_json, time=datetime.now(UTC))
 
 
-def _changes(client: Client) -> Iterator[Job]:
-    """Yield the open jobs again and again, and each once more when it has ended."""
-    open_ids: set[str] = set()
+def _changes(looks: Iterable[list[Job]]) -> Iterator[Job]:
+    """Yield each job that has changed since the look before. Its position in the queue does not count."""
+    seen: dict[str, Job] = {}
+    for jobs in looks:
+        found = {job.id: replace(job, position=None) for job in jobs}
+        yield from (job for job in jobs if found[job.id] != seen.get(job.id))
+        seen = found
+
+
+def _look_at(client: Client, ids: Sequence[str]) -> Iterator[list[Job]]:
+    """Yield these jobs until they have ended. A single one is followed by its events."""
+    if len(ids) == 1:
+        yield from ([job] for job in client.follow(ids[0]))
+        return
+    while jobs := [client.job(each) for each in ids]:
+        yield jobs
+        ids = [job.id for job in jobs if not job.has_ended]
+        time.sleep(_LOOK_S if ids else 0)
+
+
+def _look_at_latest(client: Client) -> Iterator[list[Job]]:
+    """Yield the latest jobs, those that had ended before left out."""
+    before = {job.id: job for job in client.jobs(limit=_LATEST) if job.has_ended}
     while True:
-        jobs = {job.id: job for job in client.jobs(states=(State.QUEUED, State.RUNNING))}
-        yield from jobs.values()
-        for job_id in open_ids - jobs.keys():
-            try:
-                yield client.job(job_id)
-            except RequestFailed:
-                continue
-        open_ids = set(jobs)
+        jobs = list(client.jobs(limit=_LATEST))
+        yield [job for job in reversed(jobs) if job != before.get(job.id)]
         time.sleep(_LOOK_S)
 
 
