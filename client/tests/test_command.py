@@ -305,6 +305,16 @@ def test_program_of_the_guide_runs(stack: Stack, song_file: Path, tmp_path: Path
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}/stems/vocals.flac\n"), done.stderr
 
 
+@pytest.mark.parametrize("command", ["separate --local song.mp3", "doctor --no-server"])
+def test_missing_engine_is_named(command: str, tmp_path: Path) -> None:
+    """A package that hides the worker stands for an installation without the extra."""
+    (tmp_path / "msaas_worker.py").write_text("raise ModuleNotFoundError(name='msaas_worker')")
+    (tmp_path / "song.mp3").touch()
+    done = run("", *command.split(), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "msaas_worker is missing" in done.stdout + done.stderr
+    assert "pip install ./common ./worker './client[local]'" in done.stdout + done.stderr
+
+
 def test_command_needs_no_engine() -> None:
     """The extra `local` brings torch, and nothing else may import it or its packages."""
     program = (

@@ -10,7 +10,7 @@ import click
 
 from msaas_client.client import Client
 from msaas_client.command.exits import ExitCode
-from msaas_client.command.options import engine_options
+from msaas_client.command.options import INSTALL_ENGINE, engine_options
 from msaas_client.command.server import API_KEY, open_client, server_options_with
 from msaas_client.doctor.findings import Finding, Outcome, code_of, mask_secrets, write_report
 from msaas_client.doctor.server import check_server
@@ -81,9 +81,8 @@ def _examine_engine(model: str, *, repo: Path | None, device: str) -> Iterator[F
     try:
         from msaas_client.local.examination import check_engine
     except ModuleNotFoundError as error:
-        yield _skipped(
-            "engine", f"{error.name} is missing. To check the engine: pip install 'msaas-client[local]'"
-        )
+        detail = f"{error.name} is missing. To check the engine, in the sources of MSaaS: {INSTALL_ENGINE}"
+        yield _skipped("engine", detail)
         return
     yield from check_engine(model, repo=repo, device=device)
 
