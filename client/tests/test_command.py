@@ -7,14 +7,28 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
+from rest.tests.service import start_service
+from rest.tests.song_site import SongSite, file
 
 from client.tests.conftest import KEY, write_songs
-from client.tests.stack import MSAAS, Stack, environment, hash_of, run, started, wait_for_job
+from client.tests.stack import (
+    MSAAS,
+    Stack,
+    environment,
+    hash_of,
+    run,
+    running_stack,
+    started,
+    wait_for_job,
+)
 from msaas.jobs import JobState
 from msaas.recipe import Recipe
+from msaas_client import Client
 from msaas_client.command.main import main
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, quiet_port, wait_until
 from tests.system import STEMS
+from tests.tcp_proxy import Cut, tcp_proxy
 
 pytestmark = pytest.mark.server
 
@@ -82,6 +96,9 @@ def test_filename_is_a_template(stack: Stack, song_file: Path, tmp_path: Path) -
         ("--float32 --clip-mode none", {"format": "wav", "bits": "float", "clip": "none"}),
         ("--format wav --bits 16", {"format": "wav", "bits": "16"}),
         ("--shifts 2 --overlap 0.5", {"shifts": 2, "overlap": 0.5}),
+        ("--format m4a", {"format": "m4a"}),
+        ("--clip-mode rescale", {"clip": "rescale"}),
+        ("--flac --clip-mode clamp", {"format": "flac", "clip": "clamp"}),
         ("--flac --exact-sum", {"format": "flac", "exact_sum": True}),
         ("--flac --sample-rate source", {"format": "flac", "sample_rate": "source"}),
     ],
@@ -121,6 +138,96 @@ def test_commands_show_fetch_and_cancel_jobs(
     assert run(idle_stack.url, "cancel", waiting, cwd=tmp_path).stdout == f"{waiting}  cancelled\n"
     listed = run(idle_stack.url, *queued, cwd=tmp_path)
     assert (listed.returncode, waiting in listed.stdout) == (0, False), listed.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "fetch", "logs", "ls --limit 1 --state done"])
+def test_json_of_each_command_has_the_job(
+    command: str, stack: Stack, client: Client, song_file: Path, tmp_path: Path
+) -> None:
+    job_id = client.wait(client.separate(song_file).id).id
+    arguments = command.split() if command.startswith("ls") else [command, job_id]
+    done = run(stack.url, *arguments, "--json", cwd=tmp_path)
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, found["id"], found["state"]) == (0, job_id, "done")
+    assert ("time" in found) == (command == "logs")
+
+
+def test_json_of_models_and_of_songs_that_are_not_waited_for(
+    stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    models = map(json.loads, run(stack.url, "models", "--json", cwd=tmp_path).stdout.splitlines())
+    assert [each["name"] for each in models if each["is_default"]] == ["htdemucs"]
+    done = run(stack.url, "separate", "--json", "--no-wait", song_file, cwd=tmp_path)
+    sent = {"file": str(song_file), "id": hash_of(song_file), "state": "sent"}
+    assert (done.returncode, json.loads(done.stdout)) == (0, sent)
+
+
+def test_cancel_of_all_requests_ends_the_job(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        job_id = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    done = run(idle_stack.url, "cancel", "--all", job_id, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{job_id}  cancelled\n")
+
+
+@pytest.mark.parametrize(("patience", "least", "most"), [("0", 1, 1), ("2", 3, 9)])
+def test_patience_is_the_time_for_a_busy_server(
+    patience: str, least: int, most: int, song_file: Path, tmp_path: Path
+) -> None:
+    """No real server is busy for ever: the site answers 503."""
+    with SongSite({f"/apiv1/song/{hash_of(song_file)}": file(b"", status=503)}) as site:
+        done = run(site.url(""), "separate", "--patience", patience, song_file, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert least <= len(site.requested) <= most
+
+
+# Servers that go away
+
+
+def test_songs_are_waited_for_while_the_server_restarts(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    port = str(quiet_port())
+    (song,) = write_songs(tmp_path, request, count=1, seconds=60.0)
+    with running_stack(tmp_path / "restarted", PORT=port) as stack:
+        with started(stack.url, "separate", song, cwd=tmp_path) as process:
+            wait_for_job(stack, JobState.RUNNING)
+            stack.service.kill()
+            wait_until(lambda: stack.state(hash_of(song)) is JobState.DONE)
+            assert process.poll() is None
+            again = start_service(tmp_path, **{**stack.system.environment, "PORT": port})
+            try:
+                shown, errors = process.communicate(timeout=60)
+            finally:
+                again.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert len(shown.splitlines()) == len(STEMS)
+
+
+def test_upload_that_is_cut_is_sent_again_as_one_request(
+    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    (song,) = write_songs(tmp_path, request, count=1, seconds=60.0)
+    sent_bytes = 0
+
+    def cut(chunk: bytes) -> bytes:
+        nonlocal sent_bytes
+        sent_bytes += len(chunk)
+        if sent_bytes > song.stat().st_size / 2:
+            proxy.mend()
+            raise Cut
+        return chunk
+
+    with tcp_proxy("127.0.0.1", int(idle_stack.url.rpartition(":")[2])) as proxy:
+        proxy.requests = cut
+        done = run(f"http://{proxy.address}", "separate", "--no-wait", song, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{hash_of(song)}\n", "")
+    assert sent_bytes < song.stat().st_size
+    with idle_stack.client() as client:
+        other = client.separate(song)
+        url = f"{idle_stack.url}/apiv1/job/{other.id}"
+        left = requests.delete(url, params={"request_id": other.request_id}, timeout=10).json()
+        assert left["requests"] == 1
+        client.cancel(other.id)
 
 
 def test_id_that_fails_does_not_end_the_others(

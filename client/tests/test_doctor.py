@@ -59,6 +59,17 @@ def test_patience_is_the_time_for_a_busy_server(patience: str, least: int, most:
     assert least <= tries <= most
 
 
+def test_flags_choose_the_checks_the_model_and_the_device(repo: Path, tmp_path: Path) -> None:
+    flags = ("--no-server", "-m", "htdemucs_ft", "-d", "cpu", "--repo", repo)
+    done = run("", "doctor", *flags, cwd=tmp_path)
+    found = outcomes(done.stdout)
+    assert (done.returncode, found["server"], found["weights"]) == (1, "skipped", "failed")
+    assert "Model htdemucs_ft is not on this machine" in done.stdout
+    done = run("", "doctor", "--no-server", "-m", "starter", "-d", "cpu", cwd=tmp_path)
+    assert (done.returncode, outcomes(done.stdout)["weights"]) == (0, "ok"), done.stdout
+    assert "starter is verified and loaded" in done.stdout
+
+
 def test_half_configured_installation_is_explained(idle_stack: Stack, tmp_path: Path) -> None:
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
     done = run(idle_stack.url, "doctor", cwd=tmp_path, **hub)
