@@ -137,7 +137,11 @@ class Bar:
         self._bar.refresh()
 
     def close(self) -> None:
+        is_shown = not self._bar.disable
         self._bar.close()
+        if is_shown:
+            # tqdm leaves the cursor behind a bar that is not in the first row.
+            sys.stderr.write("\r")
 
 
 def show_error(text: str) -> None:
