@@ -121,6 +121,8 @@ def test_tokens_and_the_home_folder_are_masked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HOME", "/home/ann")
     text = "GET //ann:p@w@host/a with Bearer abc.def+/= in /home/ann/models"
     assert mask_secrets(text, {}) == "GET //***@host/a with *** in ~/models"
+    for name in ("HTTPS_PROXY", "http_proxy"):
+        assert mask_secrets("by ann:p@w@host", {name: "ann:p@w@host:3128"}) == "by ***@host"
 
 
 def test_json_is_valid_without_a_key(keyed_stack: Stack, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def mask_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
     for name in _SECRETS:
         if value := environment.get(name, "").strip():
             text = text.replace(value, _MASK)
-    for name in _PROXIES:
+    for name in (*_PROXIES, *map(str.lower, _PROXIES)):
         user, at, _ = environment.get(name, "").rpartition("@")
         text = text.replace(user + at, f"{_MASK}@") if at else text
     text = _TOKEN.sub(_MASK, _USER_IN_URL.sub(f"//{_MASK}@", text))
