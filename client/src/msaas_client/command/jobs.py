@@ -123,11 +123,11 @@ def ls(states: tuple[str, ...], limit: int, as_json: bool, url: str, patience: f
 def logs(ids: tuple[str, ...], as_json: bool, url: str, patience: float) -> None:
     """Print a line for each change of jobs until they have ended, or of the latest jobs until Ctrl-C."""
     with open_client(url, patience) as client:
-        for job in _changes(_look_at(client, ids) if ids else _look_at_latest(client)):
+        for job in _find_changes(_look_at(client, ids) if ids else _look_at_latest(client)):
             print_jobs([job], as_json=as_json, time=datetime.now(UTC))
 
 
-def _changes(looks: Iterable[list[Job]]) -> Iterator[Job]:
+def _find_changes(looks: Iterable[list[Job]]) -> Iterator[Job]:
     """Yield each job that has changed since the look before. Its position in the queue does not count."""
     seen: dict[str, Job] = {}
     for jobs in looks:
