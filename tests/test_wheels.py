@@ -71,5 +71,7 @@ def test_client_needs_no_torch_and_has_the_command(wheels: dict[str, zipfile.Zip
         "requests>=2.32",
         "tqdm>=4.66",
     ]
+    # The command calls the engine of its own version.
+    assert f'msaas-worker=={read_metadata(wheel)["Version"]}; extra == "local"' in required
     (points,) = (each for each in wheel.namelist() if each.endswith("/entry_points.txt"))
     assert "msaas = msaas_client.command.main:main" in wheel.read(points).decode()

@@ -86,7 +86,9 @@ def run(
         timeout=_COMMAND_S,
         check=False,
     )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+    )
 
 
 @contextmanager

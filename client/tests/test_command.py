@@ -1,18 +1,34 @@
 """The command `msaas` against a running service and worker."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
+from rest.tests.service import start_service
+from rest.tests.song_site import SongSite, file
 
-from client.tests.conftest import KEY
-from client.tests.stack import Stack, hash_of, run
+from client.tests.conftest import KEY, write_songs
+from client.tests.stack import (
+    MSAAS,
+    Stack,
+    environment,
+    hash_of,
+    run,
+    running_stack,
+    started,
+    wait_for_job,
+)
+from msaas.jobs import JobState
 from msaas.recipe import Recipe
+from msaas_client import Client
 from msaas_client.command.main import main
-from tests.servers import free_port
+from tests.servers import free_port, quiet_port, wait_until
 from tests.system import STEMS
+from tests.tcp_proxy import Cut, tcp_proxy
 
 pytestmark = pytest.mark.server
 
@@ -80,6 +96,9 @@ def test_filename_is_a_template(stack: Stack, song_file: Path, tmp_path: Path) -
         ("--float32 --clip-mode none", {"format": "wav", "bits": "float", "clip": "none"}),
         ("--format wav --bits 16", {"format": "wav", "bits": "16"}),
         ("--shifts 2 --overlap 0.5", {"shifts": 2, "overlap": 0.5}),
+        ("--format m4a", {"format": "m4a"}),
+        ("--clip-mode rescale", {"clip": "rescale"}),
+        ("--flac --clip-mode clamp", {"format": "flac", "clip": "clamp"}),
         ("--flac --exact-sum", {"format": "flac", "exact_sum": True}),
         ("--flac --sample-rate source", {"format": "flac", "sample_rate": "source"}),
     ],
@@ -113,8 +132,206 @@ def test_commands_show_fetch_and_cancel_jobs(
     logged = run(stack.url, "logs", job_id, cwd=tmp_path).stdout
     assert f"{job_id[:12]}  done       htdemucs on cpu\n" in logged
     waiting = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    queued = ("ls", "--state", "queued", "-n", "1")
+    listed = run(idle_stack.url, *queued, cwd=tmp_path)
+    assert (listed.returncode, waiting in listed.stdout) == (0, True), listed.stderr
     assert run(idle_stack.url, "cancel", waiting, cwd=tmp_path).stdout == f"{waiting}  cancelled\n"
-    assert run(idle_stack.url, "ls", "--state", "queued", cwd=tmp_path).stdout.count(waiting) == 0
+    listed = run(idle_stack.url, *queued, cwd=tmp_path)
+    assert (listed.returncode, waiting in listed.stdout) == (0, False), listed.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "fetch", "logs", "ls --limit 1 --state done"])
+def test_json_of_each_command_has_the_job(
+    command: str, stack: Stack, client: Client, song_file: Path, tmp_path: Path
+) -> None:
+    job_id = client.wait(client.separate(song_file).id).id
+    arguments = command.split() if command.startswith("ls") else [command, job_id]
+    done = run(stack.url, *arguments, "--json", cwd=tmp_path)
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, found["id"], found["state"]) == (0, job_id, "done")
+    assert ("time" in found) == (command == "logs")
+
+
+def test_json_of_models_and_of_songs_that_are_not_waited_for(
+    stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    models = map(json.loads, run(stack.url, "models", "--json", cwd=tmp_path).stdout.splitlines())
+    assert [each["name"] for each in models if each["is_default"]] == ["htdemucs"]
+    done = run(stack.url, "separate", "--json", "--no-wait", song_file, cwd=tmp_path)
+    sent = {"file": str(song_file), "id": hash_of(song_file), "state": "sent"}
+    assert (done.returncode, json.loads(done.stdout)) == (0, sent)
+
+
+def test_cancel_of_all_requests_ends_the_job(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        job_id = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    done = run(idle_stack.url, "cancel", "--all", job_id, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{job_id}  cancelled\n")
+
+
+@pytest.mark.parametrize(("patience", "least", "most"), [("0", 1, 1), ("2", 3, 9)])
+def test_patience_is_the_time_for_a_busy_server(
+    patience: str, least: int, most: int, song_file: Path, tmp_path: Path
+) -> None:
+    """No real server is busy for ever: the site answers 503."""
+    with SongSite({f"/apiv1/song/{hash_of(song_file)}": file(b"", status=503)}) as site:
+        done = run(site.url(""), "separate", "--patience", patience, song_file, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert least <= len(site.requested) <= most
+
+
+# Servers that go away
+
+
+def test_songs_are_waited_for_while_the_server_restarts(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    port = str(quiet_port())
+    (song,) = write_songs(tmp_path, request, count=1, seconds=60.0)
+    with running_stack(tmp_path / "restarted", PORT=port) as stack:
+        with started(stack.url, "separate", song, cwd=tmp_path) as process:
+            wait_for_job(stack, JobState.RUNNING)
+            stack.service.kill()
+            wait_until(lambda: stack.state(hash_of(song)) is JobState.DONE)
+            assert process.poll() is None
+            again = start_service(tmp_path, **{**stack.system.environment, "PORT": port})
+            try:
+                shown, errors = process.communicate(timeout=60)
+            finally:
+                again.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert len(shown.splitlines()) == len(STEMS)
+
+
+def test_upload_that_is_cut_is_sent_again_as_one_request(
+    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    (song,) = write_songs(tmp_path, request, count=1, seconds=60.0)
+    sent_bytes = 0
+
+    def cut(chunk: bytes) -> bytes:
+        nonlocal sent_bytes
+        sent_bytes += len(chunk)
+        if sent_bytes > song.stat().st_size / 2:
+            proxy.mend()
+            raise Cut
+        return chunk
+
+    with tcp_proxy("127.0.0.1", int(idle_stack.url.rpartition(":")[2])) as proxy:
+        proxy.requests = cut
+        done = run(f"http://{proxy.address}", "separate", "--no-wait", song, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{hash_of(song)}\n", "")
+    assert sent_bytes < song.stat().st_size
+    with idle_stack.client() as client:
+        other = client.separate(song)
+        url = f"{idle_stack.url}/apiv1/job/{other.id}"
+        left = requests.delete(url, params={"request_id": other.request_id}, timeout=10).json()
+        assert left["requests"] == 1
+        client.cancel(other.id)
+
+
+def test_id_that_fails_does_not_end_the_others(
+    idle_stack: Stack, stack: Stack, song_file: Path, tmp_path: Path
+) -> None:
+    job_id, unknown = (
+        run(stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip(),
+        "0" * 64,
+    )
+    done = run(stack.url, "fetch", "--json", unknown, job_id, cwd=tmp_path)
+    failed, fetched = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, failed["id"], failed["error"]["code"]) == (1, unknown, "job_not_found")
+    assert (fetched["id"], fetched["state"], len(fetched["stems"])) == (job_id, "done", 4)
+    done = run(stack.url, "status", unknown, job_id, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"{job_id}  done       htdemucs on cpu\n")
+    shown = run(stack.url, "status", "--json", unknown, job_id, cwd=tmp_path).stdout
+    assert [(each["id"], each["state"]) for each in map(json.loads, shown.splitlines())] == [
+        (unknown, "unknown"),
+        (job_id, "done"),
+    ]
+    waiting = run(idle_stack.url, "separate", "--no-wait", song_file, cwd=tmp_path).stdout.strip()
+    done = run(idle_stack.url, "cancel", unknown, waiting, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"{waiting}  cancelled\n")
+
+
+def test_cancelled_job_is_named_in_json(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    with started(idle_stack.url, "separate", "--json", song_file, cwd=tmp_path) as process:
+        wait_until(lambda: hash_of(song_file) in wait_for_job(idle_stack, JobState.QUEUED))
+        with idle_stack.client() as client:
+            client.cancel(hash_of(song_file), all_requests=True)
+        shown, _ = process.communicate(timeout=60)
+    found = json.loads(shown)
+    assert (process.returncode, found["id"], found["state"]) == (1, hash_of(song_file), "cancelled")
+
+
+def test_songs_that_are_not_sent_are_named(
+    stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    songs = write_songs(tmp_path, request, count=3)
+    arguments = ("separate", "--json", "-j", "1", "-m", "htdemucs_7s", *songs)
+    done = run(stack.url, *arguments, cwd=tmp_path)
+    found = [(each["file"], each["state"]) for each in map(json.loads, done.stdout.splitlines())]
+    assert found == [
+        (str(song), state) for song, state in zip(songs, ("failed", *2 * ["skipped"]), strict=True)
+    ]
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (2, ["2 songs were not sent."])
+
+
+def test_logs_of_several_jobs_are_printed_as_they_change(
+    idle_stack: Stack, songs: list[Path], tmp_path: Path
+) -> None:
+    """The second job ends first."""
+    sent = run(idle_stack.url, "separate", "--no-wait", "-j", "1", *songs, cwd=tmp_path).stdout.split()
+    with started(idle_stack.url, "logs", "--json", *sent, cwd=tmp_path) as process:
+        assert process.stdout
+        states = {job_id: json.loads(process.stdout.readline())["state"] for job_id in sent}
+        assert states == dict.fromkeys(sent, "queued")
+        for job_id in reversed(sent):
+            run(idle_stack.url, "cancel", job_id, cwd=tmp_path)
+            found = json.loads(process.stdout.readline())
+            assert (found["id"], found["state"]) == (job_id, "cancelled")
+        assert process.wait(30) == 0
+
+
+def test_logs_without_ids_show_short_jobs_and_no_positions(
+    idle_stack: Stack, songs: list[Path], tmp_path: Path
+) -> None:
+    with idle_stack.client() as client:
+        first = client.separate(songs[0]).id
+        with started(idle_stack.url, "logs", "--json", cwd=tmp_path) as process:
+            assert process.stdout
+            lines = map(json.loads, process.stdout)
+            assert next(each for each in lines if each["id"] == first)["state"] == "queued"
+            short = client.separate(songs[1]).id
+            client.cancel(short)
+            client.cancel(first)
+            ended = [next(lines) for _ in range(2)]
+            assert {each["id"]: each["state"] for each in ended} == dict.fromkeys((first, short), "cancelled")
+
+
+# Names and streams
+
+
+def test_name_that_is_not_unicode_is_printed(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    song = song_file.rename(tmp_path / os.fsdecode(b"na\xefve.mp3"))
+    done = run(stack.url, "separate", song.name, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"separated/{song.stem}/{stem}.mp3" for stem in STEMS]
+    song.write_bytes(b"not a song")
+    done = run(stack.url, "separate", "--json", song.name, cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["file"], found["state"]) == (1, song.name, "failed")
+
+
+def test_reader_of_stdout_that_has_gone_ends_the_call(
+    stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    write_songs(tmp_path, request, count=4)
+    command = f"{MSAAS} separate --json -j 1 *.mp3 2>errors | head -n 1"
+    shown = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment(stack.url), capture_output=True, timeout=60
+    ).stdout
+    assert json.loads(shown)["state"] == "done"
+    assert (tmp_path / "errors").read_text().splitlines()[-1] == "2 songs were not sent."
 
 
 def test_models_are_listed_with_the_default(stack: Stack, tmp_path: Path) -> None:
@@ -142,6 +359,10 @@ def test_usage_errors_are_2(
         ([song_file, other], "would write the same files"),
         (["-m", "htdemucs_7s", song_file], "Choose one of htdemucs"),
         (["--url", "ftp://host", song_file], "should be http"),
+        (["--filename", "{stem}{track:d}", song_file], "is not a template"),
+        (["--filename", "{stem}{track:{ext}}", song_file], "is not a template"),
+        (["--filename", "{stem}{track!x}", song_file], "is not a template"),
+        (["--callback", os.fsdecode(b"http://\xff"), song_file], "is not Unicode text"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["separate", "--url", stack.url, *map(str, arguments)])
@@ -171,6 +392,12 @@ def test_key_that_is_refused_is_4_and_never_printed(
         assert (done.returncode, done.stdout) == (4, "")
         assert "key" in done.stderr
         assert "secret" not in done.stderr
+    for key in ("the-secret\nkey", "the-secret-kéy"):
+        for command in (["separate", song_file], ["ls"], ["doctor", "--no-engine"]):
+            done = run(keyed_stack.url, *command, cwd=tmp_path, MSAAS_API_KEY=key)
+            assert (done.returncode, done.stdout) == (2, ""), done.stderr
+            assert "Error: The API key has a character" in done.stderr
+            assert "secret" not in done.stderr
     done = run(keyed_stack.url, "ls", cwd=tmp_path, MSAAS_API_KEY=KEY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -183,6 +410,16 @@ def test_program_of_the_guide_runs(stack: Stack, song_file: Path, tmp_path: Path
     command = [sys.executable, program, stack.url, song_file, tmp_path / "stems"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}/stems/vocals.flac\n"), done.stderr
+
+
+@pytest.mark.parametrize("command", ["separate --local song.mp3", "doctor --no-server"])
+def test_missing_engine_is_named(command: str, tmp_path: Path) -> None:
+    """A package that hides the worker stands for an installation without the extra."""
+    (tmp_path / "msaas_worker.py").write_text("raise ModuleNotFoundError(name='msaas_worker')")
+    (tmp_path / "song.mp3").touch()
+    done = run("", *command.split(), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "msaas_worker is missing" in done.stdout + done.stderr
+    assert "pip install ./common ./worker './client[local]'" in done.stdout + done.stderr
 
 
 def test_command_needs_no_engine() -> None:

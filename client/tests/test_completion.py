@@ -1,6 +1,8 @@
 """Completion in the shells themselves."""
 
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,12 @@ def test_completion_offers_no_models_without_a_server(tmp_path: Path) -> None:
     variables = {"_MSAAS_COMPLETE": "bash_complete", "COMP_WORDS": "msaas separate -m h", "COMP_CWORD": "3"}
     done = run("http://127.0.0.1:9", "", cwd=tmp_path, **variables)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_completion_does_not_wait_for_a_silent_server(tmp_path: Path) -> None:
+    variables = {"_MSAAS_COMPLETE": "bash_complete", "COMP_WORDS": "msaas separate -m h", "COMP_CWORD": "3"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        done = run(f"http://127.0.0.1:{server.getsockname()[1]}", "", cwd=tmp_path, **variables)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+    assert time.monotonic() - began < 10

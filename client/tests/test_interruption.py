@@ -27,19 +27,40 @@ def test_interrupt_while_a_job_waits_cancels_it(idle_stack: Stack, song_file: Pa
     assert idle_stack.state(hash_of(song_file)) is JobState.CANCELLED
 
 
+def test_interrupt_names_the_jobs_that_may_go_on(
+    idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    first, second = write_songs(tmp_path, request, count=2)
+    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+        proxy.requests = stall = Stall(posts=2)
+        arguments = ("separate", "--no-wait", "-j", "1", first, second)
+        with started(f"http://{proxy.address}", *arguments, cwd=tmp_path) as process:
+            assert stall.has_begun.wait(30)
+            proxy.refuse()
+            code, errors = interrupt(process)
+    assert code == 130
+    assert " may go on: " in errors
+    assert hash_of(first) in errors
+    assert idle_stack.state(hash_of(first)) is JobState.QUEUED
+    with idle_stack.client() as client:
+        client.cancel(hash_of(first), all_requests=True)
+
+
 def test_interrupt_cancels_what_was_sent_without_waiting(
     idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     first, second = write_songs(tmp_path, request, count=2)
     with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
-        proxy.requests = Stall(posts=2)
+        proxy.requests = stall = Stall(posts=2)
         url = f"http://{proxy.address}"
         arguments = ("separate", "--no-wait", "-j", "1", first, second)
         with started(url, *arguments, cwd=tmp_path) as process:
-            wait_until(lambda: hash_of(first) in wait_for_job(idle_stack, JobState.QUEUED))
+            assert stall.has_begun.wait(30)
+            time.sleep(1)  # The body is sent, and waits in the proxy.
             process.send_signal(2)
             _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "Cancelled 1 job.\n")
+    expected = f"Cancelled 1 job.\nerror: 1 job may go on: {second}. The server has not answered.\n"
+    assert (process.returncode, errors) == (130, expected)
     assert idle_stack.state(hash_of(first)) is JobState.CANCELLED
 
 
@@ -48,12 +69,14 @@ class Stall:
 
     def __init__(self, *, posts: int) -> None:
         self._posts = posts
+        self.has_begun = threading.Event()
 
     def __call__(self, chunk: bytes) -> bytes:
         is_post = chunk.startswith(b"POST ")
         self._posts -= is_post
         if is_post and not self._posts:
-            threading.Event().wait(20)
+            self.has_begun.set()
+            threading.Event().wait(60)
             raise Cut
         return chunk
 

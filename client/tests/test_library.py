@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from rest.tests.service import start_service
+from rest.tests.song_site import SongSite, chunked, file
 
 from client.tests.conftest import KEY, write_songs
 from client.tests.stack import Stack, running_stack
@@ -15,6 +16,7 @@ from msaas.jobs import JobState
 from msaas_client import (
     Client,
     DamagedDownload,
+    InvalidReply,
     JobFailed,
     Options,
     Refused,
@@ -97,6 +99,18 @@ def test_cancelled_job_ends_the_wait(idle_stack: Stack, song_file: Path) -> None
     assert failure.value.job.state is State.CANCELLED
 
 
+def test_cancel_is_repeated_as_the_client_allows() -> None:
+    with SongSite({}) as site:
+        site.answers["/apiv1/job/id"] = file(b"", status=503)
+        with Client(site.url(""), retries=RetryPolicy(patience_s=0)) as client:
+            with pytest.raises(RequestFailed):
+                client.cancel("id")
+            assert len(site.requested) == 1
+            with pytest.raises(RequestFailed):
+                client.cancel("id", patience_s=1)
+            assert len(site.requested) > 2
+
+
 def test_cancel_of_one_request_leaves_the_others(idle_stack: Stack, song_file: Path) -> None:
     with idle_stack.client() as client:
         first, second = client.separate(song_file), client.separate(song_file)
@@ -112,6 +126,20 @@ def test_wait_ends_in_time_and_the_job_goes_on(idle_stack: Stack, song_file: Pat
             client.wait(job_id, timeout_s=1.0)
         assert time.monotonic() - began == pytest.approx(1.0, abs=1.0)
         assert client.job(job_id).state is State.QUEUED
+        client.cancel(job_id)
+
+
+def test_wait_ends_in_time_while_the_server_is_away(idle_stack: Stack, song_file: Path) -> None:
+    port = int(idle_stack.url.rpartition(":")[2])
+    with tcp_proxy("127.0.0.1", port) as proxy, Client(f"http://{proxy.address}") as client:
+        job_id = client.separate(song_file).id
+        for break_down in (proxy.refuse, proxy.silence):
+            break_down()
+            began = time.monotonic()
+            with pytest.raises(WaitTimeout):
+                client.wait(job_id, timeout_s=1.0)
+            assert time.monotonic() - began == pytest.approx(1.0, abs=1.0)
+            proxy.mend()
         client.cancel(job_id)
 
 
@@ -306,3 +334,27 @@ def test_file_that_is_there_is_not_fetched_again(client: Client, done: str, tmp_
     before = target.stat().st_mtime_ns
     client.download(done, "vocals", target)
     assert target.stat().st_mtime_ns == before
+
+
+def test_downloads_of_one_stem_do_not_disturb_each_other(
+    stack: Stack, client: Client, done: str, tmp_path: Path
+) -> None:
+    """The second one begins and ends while the first one has its part open."""
+    target, seconds = tmp_path / "vocals.mp3", list[Path]()
+
+    def fetch_again(received: int) -> None:
+        if not seconds:
+            with stack.client() as other:
+                seconds.append(other.download(done, "vocals", target))
+
+    client.download(done, "vocals", target, on_bytes=fetch_again)
+    assert seconds == [target]
+    assert target.read_bytes() == stack.system.stem(done, "vocals")
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_download_of_unknown_length_is_an_invalid_reply(tmp_path: Path) -> None:
+    with SongSite({"/apiv1/track/id/vocals": chunked(b"")}) as site, Client(site.url("")) as client:
+        with pytest.raises(InvalidReply, match="Content-Length"):
+            client.download("id", "vocals", tmp_path / "vocals.mp3")
+        assert site.headers["accept-encoding"] == "identity"

@@ -13,7 +13,7 @@ import soundfile
 from bench.random_htdemucs import PUBLISHED, write_repository
 from worker.tests.models import tiny, write_repo
 from worker.tests.references import compare, require, run
-from worker.tests.songs import song_mp3
+from worker.tests.songs import noise, song_mp3
 
 from client.tests.demucs_reference import read, run_demucs, run_msaas, write_song
 from client.tests.stack import MSAAS, environment
@@ -103,6 +103,67 @@ def describe(file: Path) -> tuple[object, ...]:
     found = soundfile.info(file)
     samples = None if found.format == "MP3" else found.frames
     return found.format, found.subtype, found.samplerate, found.channels, samples
+
+
+@pytest.mark.parametrize(
+    ("flags", "form"),
+    [
+        ("-d cpu --bits 24", ("WAV", "PCM_24", 44_100)),
+        ("--flac --bits 16 --exact-sum", ("FLAC", "PCM_16", 44_100)),
+        ("--float32 --sample-rate source", ("WAV", "FLOAT", 48_000)),
+        ("--format opus", ("OGG", "OPUS", 48_000)),
+    ],
+)
+def test_options_of_the_api_choose_the_file(
+    flags: str, form: tuple[object, ...], repo: Path, tmp_path: Path
+) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, noise(48_000, gain=0.2).T, 48_000, subtype="PCM_16")
+    found = run_msaas([song], *flags.split(), repo=repo, folder=tmp_path / "out")
+    assert len(found) == 4
+    assert {describe(path)[:3] for path in found.values()} == {form}
+
+
+def test_stems_are_chosen_and_add_up_to_the_song(repo: Path, wav: Path, tmp_path: Path) -> None:
+    found = run_msaas([wav], "--stems", "bass,vocals", repo=repo, folder=tmp_path / "some")
+    assert {path.stem for path in found.values()} == {"bass", "vocals"}
+    found = run_msaas([wav], "--exact-sum", repo=repo, folder=tmp_path / "all")
+    integers = [soundfile.read(path, dtype="int16")[0].astype(int) for path in found.values()]
+    assert np.array_equal(sum(integers), soundfile.read(wav, dtype="int16")[0])
+
+
+def test_samples_beyond_full_scale_are_cut_or_scaled(repo: Path, tmp_path: Path) -> None:
+    """The song is at full scale, and a stem that is subtracted exceeds it."""
+    loud = write_song(tmp_path / "loud.wav", seconds=1, gain=3.0)
+    flags = ("--precision", "exact", "--float32", "--two-stems", "vocals", "--other-method", "minus")
+    exact, clamped, scaled = (
+        read(files["separated/htdemucs/loud/minus_vocals.wav"])
+        for files in (
+            run_msaas([loud], *flags, "--clip-mode", mode, repo=repo, folder=tmp_path / mode)
+            for mode in ("none", "clamp", "rescale")
+        )
+    )
+    assert np.abs(exact).max() > 1
+    assert np.array_equal(clamped, np.clip(exact, -1, 1))
+    assert np.abs(scaled).max() <= 1
+    assert compare(exact, scaled * np.abs(exact).max() / np.abs(scaled).max()).snr_db >= EXACT_DB
+
+
+def test_standard_input_becomes_m4a(wav: Path, tmp_path: Path) -> None:
+    """The starter needs no weights beside the package."""
+    require("ffmpeg")
+    done = subprocess.run(
+        [MSAAS, "separate", "--local", "-n", "starter", "--stems", "vocals", "--format", "m4a", "-"],
+        cwd=tmp_path,
+        env=environment(""),
+        input=wav.read_bytes(),
+        capture_output=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    path = tmp_path / done.stdout.decode().strip()
+    assert path.relative_to(tmp_path) == Path("separated/starter/stdin/vocals.m4a")
+    assert path.read_bytes()[4:8] == b"ftyp"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
-"""The recipes of docs/client.md run as they stand there."""
+"""The recipes of docs/recipes.md run as they stand there."""
 
+import json
+import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from tests.servers import free_port, wait_until
 
 pytestmark = pytest.mark.server
 
-RECIPES = (Path(__file__).parents[2] / "docs" / "client.md").read_text().partition("## Recipes\n")[2]
+RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
 
 
 def block(beginning: str, *, kind: str = "sh") -> str:
@@ -29,10 +33,13 @@ def block(beginning: str, *, kind: str = "sh") -> str:
     return found
 
 
-def run_block(stack: Stack, script: str, *, cwd: Path) -> None:
+def run_block(stack: Stack, script: str, *, cwd: Path, code: int = 0) -> None:
     variables = environment(stack.url)
     variables["PATH"] = f"{MSAAS.parent}:{variables['PATH']}"
-    subprocess.run(["sh", "-ec", script], cwd=cwd, env=variables, check=True, timeout=60, capture_output=True)
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=cwd, env=variables, check=False, timeout=60, capture_output=True
+    )
+    assert done.returncode == code, done.stderr
 
 
 def names(folder: Path) -> set[str]:
@@ -52,13 +59,33 @@ def test_a_cappella_as_flac(stack: Stack, tmp_path: Path) -> None:
     assert names(tmp_path / "separated") == {"song (a cappella).flac"}
 
 
+def test_ci_job_fails_with_a_song_and_keeps_the_objects(stack: Stack, tmp_path: Path) -> None:
+    (script,) = re.findall(r"run: (msaas .*)", block("- run", kind="yaml"))
+    (tmp_path / "tests").mkdir()
+    soundfile.write(tmp_path / "tests" / "song.flac", noise(SAMPLERATE, seed=8).T, SAMPLERATE)
+    run_block(stack, script, cwd=tmp_path)
+    (tmp_path / "tests" / "broken.flac").write_bytes(b"not a song")
+    run_block(stack, script, cwd=tmp_path, code=1)
+    found = map(json.loads, (tmp_path / "stems.jsonl").read_text().splitlines())
+    states = {each["file"]: (each["state"], bool(each["id"])) for each in found}
+    assert states == {"tests/song.flac": ("done", True), "tests/broken.flac": ("failed", False)}
+
+
 def test_cron_job_moves_what_is_done(stack: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    for folder in ("inbox", "done"):
-        (tmp_path / folder).mkdir()
-    write_songs(tmp_path / "inbox", request, count=1)
-    (tmp_path / "inbox" / "broken.mp3").write_bytes(b"not a song")
-    run_block(stack, block("#!/bin/sh").replace("/home/ann", str(tmp_path)), cwd=tmp_path)
-    assert names(tmp_path / "inbox") == {"broken.mp3"}
+    """It runs with the variables of cron."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    write_songs(inbox, request, count=1)
+    (inbox / "broken.mp3").write_bytes(b"not a song")
+    for song in inbox.iterdir():
+        os.utime(song, (time.time() - 300,) * 2)
+    (inbox / "copied.mp3").write_bytes((inbox / "song 0.mp3").read_bytes())
+    (tmp_path / ".msaas-key").write_text("key")
+    script = block("#!/bin/sh").replace("/home/ann/msaas/.venv/bin", str(MSAAS.parent))
+    script = script.replace("/home/ann", str(tmp_path)).replace("https://songs.example", stack.url)
+    variables = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, env=variables, check=True, timeout=60)
+    assert names(inbox) == {"broken.mp3", "copied.mp3"}
     assert names(tmp_path / "done") == {"song 0.mp3"}
     assert len(names(tmp_path / "stems" / "song 0")) == 4
 

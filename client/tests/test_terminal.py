@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import termios
 from pathlib import Path
@@ -46,6 +47,8 @@ def test_terminal_shows_a_bar_for_each_song(stack: Stack, songs: list[Path], tmp
         assert f"{song.name} is separated: " in shown
     paths = [line.strip() for line in shown.split("\n") if line.strip().endswith(".mp3")]
     assert len(paths) == 2 * len(STEMS)
+    # Each begins a line: the bars are gone.
+    assert len(re.findall(r"[\r\n](?:\x1b\[A)*separated/", shown)) == 2 * len(STEMS)
 
 
 def test_colours_are_for_terminals_and_can_be_turned_off(stack: Stack, tmp_path: Path) -> None:

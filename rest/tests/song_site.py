@@ -90,6 +90,8 @@ class SongSite:
                 except OSError:
                     self.close_connection = True
 
+            do_HEAD = do_DELETE = do_GET
+
             def log_message(self, *_: object) -> None: ...
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

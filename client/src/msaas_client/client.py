@@ -25,7 +25,7 @@ from msaas_client.values import Job, Limits, Model, Options, Readiness, State, S
 _API = "/apiv1"
 #: The status is asked for this often while the server has no room for a stream of events.
 _POLL_S = 1.0
-_LEAST_READ_S = 0.1
+_LEAST_S = 0.1
 _PAGE = 100
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Client:
         timeouts: Timeouts = Timeouts(),
         retries: RetryPolicy = RetryPolicy(),
     ) -> None:
-        """`url` is `http[s]://host[:port][/path]`. Raises `ValueError` for another text."""
+        """`url` is `http[s]://host[:port][/path]`. Raises `ValueError` for others and for invalid keys."""
         self._transport = Transport(url, api_key=api_key, timeouts=timeouts, retries=retries)
 
     @property
@@ -153,13 +153,26 @@ class Client:
                 if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
                     raise
             # Only the status has the links of the stems.
-            job = self.job(job_id)
-            yield job
-            if job.has_ended:
+            status = self._job_until(job_id, ends_at=ends_at)
+            if status:
+                yield status
+            if status and status.has_ended:
                 return
-            if time.monotonic() >= ends_at:
+            if not status or time.monotonic() >= ends_at:
                 raise WaitTimeout(f"Job {job_id} has not ended after {timeout_s:g} s.")
             time.sleep(min(_POLL_S, max(0.0, ends_at - time.monotonic())))
+
+    def _job_until(self, job_id: str, *, ends_at: float) -> Job | None:
+        """Return the status of a job, None if the server is away for the time that is left."""
+        left_s = max(0.0, ends_at - time.monotonic())
+        transport = self._transport.patient_for(min(left_s, self._transport.patience_s))
+        try:
+            reply = transport.call("GET", _job_path(job_id), most_s=max(_LEAST_S, left_s))
+        except Unreachable:
+            if left_s < self._transport.patience_s:
+                return None
+            raise
+        return _parse(Job.from_json, read_json(reply))
 
     def _events(self, job_id: str, *, last_id: str, ends_at: float) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
@@ -169,7 +182,7 @@ class Client:
             headers=headers,
             stream=True,
             retried=False,
-            read_s=max(_LEAST_READ_S, ends_at - time.monotonic()),
+            most_s=max(_LEAST_S, ends_at - time.monotonic()),
         )
         with reply:
             # An event has to be read when it comes, not when a block is full.
@@ -206,14 +219,15 @@ class Client:
         *,
         request_id: str | None = None,
         all_requests: bool = False,
-        patience_s: float = 60.0,
+        patience_s: float | None = None,
     ) -> State:
         """Cancel all requests of this client for a job, the one with `request_id`, or those of all clients.
 
-        The job ends when it has none left. Return its state.
+        The job ends when it has none left. Return its state. `patience_s` replaces that of the client.
         """
         query = {"request_id": request_id or "", "all": "1" if all_requests else ""}
-        reply = self._transport.patient_for(patience_s).call(
+        transport = self._transport if patience_s is None else self._transport.patient_for(patience_s)
+        reply = transport.call(
             "DELETE", _job_path(job_id), params={name: text for name, text in query.items() if text}
         )
         return _parse(lambda found: State(found["state"]), read_json(reply))

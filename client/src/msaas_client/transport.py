@@ -2,8 +2,9 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol, Self
@@ -36,9 +37,9 @@ class Timeouts:
     upload_s: float = 60.0
     read_s: float = 60.0
 
-    def of(self, *, is_upload: bool, read_s: float | None) -> tuple[float, float]:
-        """Return the times for the connection and for a read, as requests takes them."""
-        return self.upload_s if is_upload else self.connect_s, min(self.read_s, read_s or self.read_s)
+    def of(self, *, is_upload: bool, most_s: float) -> tuple[float, float]:
+        """Return the times for the connection and for a read, as requests takes them, at most `most_s`."""
+        return min(self.upload_s if is_upload else self.connect_s, most_s), min(self.read_s, most_s)
 
 
 class Body(Protocol):
@@ -67,6 +68,9 @@ class Transport:
         retries: RetryPolicy = RetryPolicy(),
     ) -> None:
         self.url = parse_url(url)
+        # requests would name the key in its error.
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("The API key has a character that is not printable ASCII. Copy the key again.")
         self._timeouts = timeouts
         self._retries = retries
         self._has_answered = False
@@ -80,10 +84,14 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
+    @property
+    def patience_s(self) -> float:
+        return self._retries.patience_s
+
     def patient_for(self, patience_s: float) -> Self:
         """Return a transport to the same server with other patience and the same session."""
         other = copy.copy(self)
-        other._retries = RetryPolicy(patience_s=patience_s)
+        other._retries = replace(self._retries, patience_s=patience_s)
         return other
 
     def call(
@@ -97,15 +105,15 @@ class Transport:
         body: Body | None = None,
         stream: bool = False,
         retried: bool = True,
-        read_s: float | None = None,
+        most_s: float = math.inf,
     ) -> requests.Response:
-        """Return the reply with a status below 300. `read_s` shortens the time for each read.
+        """Return the reply with a status below 300. `most_s` shortens the time for each step of a try.
 
         Raises:
             Unreachable, RequestFailed: also after further tries, unless `retried` is False.
         """
         attempts = Attempts(self._retries)
-        timeouts = self._timeouts.of(is_upload=body is not None, read_s=read_s)
+        timeouts = self._timeouts.of(is_upload=body is not None, most_s=most_s)
 
         def send() -> requests.Response:
             if body:

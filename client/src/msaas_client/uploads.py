@@ -27,9 +27,9 @@ class SongFile:
         return self._size_bytes
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._file.read(size)
+        # The bytes of the reads before were sent.
         self._on_bytes(self._file.tell())
-        return data
+        return self._file.read(size)
 
     def rewind(self) -> None:
         self._file.seek(0)

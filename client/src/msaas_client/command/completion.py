@@ -3,13 +3,14 @@
 import click
 from click.shell_completion import get_completion_class
 
-from msaas_client.client import Client
 from msaas_client.command.server import open_client
 from msaas_client.errors import ClientError
-from msaas_client.transport import DEFAULT_URL
+from msaas_client.transport import DEFAULT_URL, Timeouts
 
 PROGRAM = "msaas"
 _SHELLS = ("bash", "zsh", "fish")
+#: The shell waits meanwhile.
+_TIMEOUTS = Timeouts(connect_s=1.0, read_s=1.0)
 
 
 @click.command(short_help="Print the completion for a shell.")
@@ -30,9 +31,8 @@ def completion(context: click.Context, shell: str) -> None:
 
 def complete_models(context: click.Context, incomplete: str) -> list[str]:
     """Return the models of the server, none if it does not answer at once."""
-    client: Client = open_client(context.params.get("url") or DEFAULT_URL, 0.0)
     try:
-        with client:
+        with open_client(context.params.get("url") or DEFAULT_URL, 0.0, timeouts=_TIMEOUTS) as client:
             return [model.name for model in client.models() if model.name.startswith(incomplete)]
-    except (ClientError, ValueError):
+    except (ClientError, click.UsageError):
         return []

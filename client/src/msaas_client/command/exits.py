@@ -5,7 +5,10 @@ from enum import IntEnum
 from msaas_client.errors import ClientError, Refused, RequestFailed, Unreachable
 
 #: The server lists the known values in its answer.
-_USAGE = {"unknown_option", "unknown_model", "unknown_format", "unknown_stem", "invalid_option", "invalid_id"}
+_USAGE = {
+    *("unknown_option", "unknown_model", "unknown_format", "unknown_stem"),
+    *("invalid_option", "invalid_callback", "invalid_id"),
+}
 
 
 class ExitCode(IntEnum):

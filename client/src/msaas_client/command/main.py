@@ -1,5 +1,6 @@
 """Entry point of `msaas`. Each failure becomes a line on stderr and an exit code."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,9 @@ for _command in (separate, status, fetch, cancel, ls, models, logs, doctor, comp
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process with its exit code."""
+    # Names of files need not be UTF-8.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         code = msaas.main(arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

@@ -8,6 +8,8 @@ import click
 
 from msaas_client.command.songs import DEFAULT_FOLDER
 
+#: No package index has the parts.
+INSTALL_ENGINE = "pip install ./common ./worker './client[local]'"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,23 @@ class Output:
         paths = {stem: str(path) for stem, path in stems.items()}
         self._print({**found, "stems": paths, "error": None}, *paths.values())
 
-    def print_failed(self, song: Song, error: Exception) -> None:
-        """Print the reason to stderr, and with JSON an object to stdout."""
+    def print_failed(
+        self, song: Song, error: Exception, *, job_id: str | None = None, state: str = "failed"
+    ) -> None:
+        """Print the reason to stderr, and with JSON an object to stdout. A job keeps its state."""
+        if isinstance(error, JobFailed):
+            state = error.job.state
         if self._as_json:
-            self._print({"file": song.name, "state": "failed", "error": describe(error)})
-        self.tell(f"{song.name}: {error}", is_error=True)
+            self._print({"file": song.name, "id": job_id, "state": state, "error": describe(error)})
+        is_named = song.name == job_id and job_id in str(error)
+        self.tell(str(error) if is_named else f"{song.name}: {error}", is_error=True)
+
+    def print_skipped(self, songs: Sequence[Song]) -> None:
+        """Print the number of songs that were not sent, and with JSON an object for each."""
+        if songs:
+            self.tell(f"{len(songs)} song{'s were' if len(songs) > 1 else ' was'} not sent.")
+        for song in songs:
+            self._print({"file": song.name, "id": None, "state": "skipped", "error": None})
 
     def tell(self, text: str, *, is_error: bool = False) -> None:
         """Print a line to stderr."""
@@ -67,7 +79,7 @@ class Output:
 
     def _print(self, found: Mapping[str, Any], *lines: str) -> None:
         with self._lock, tqdm.external_write_mode(file=sys.stdout):
-            for line in [json.dumps(found, ensure_ascii=False)] if self._as_json else lines:
+            for line in [json.dumps(found)] if self._as_json else lines:
                 click.echo(line)
 
     # Bars
@@ -125,7 +137,11 @@ class Bar:
         self._bar.refresh()
 
     def close(self) -> None:
+        is_shown = not self._bar.disable
         self._bar.close()
+        if is_shown:
+            # tqdm leaves the cursor behind a bar that is not in the first row.
+            sys.stderr.write("\r")
 
 
 def show_error(text: str) -> None:

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from msaas_client.command.batch import Batch
 from msaas_client.command.exits import ExitCode
 from msaas_client.command.flags import SeparationFlags, read_flags, separation_flags
-from msaas_client.command.options import engine_options, out_option
+from msaas_client.command.options import INSTALL_ENGINE, engine_options, out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
 from msaas_client.command.songs import (
@@ -114,7 +114,7 @@ def _separate_here(
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"--local needs the engine, and {error.name} is missing. "
-            "Install it: pip install 'msaas-client[local]'"
+            f"Install it from the sources of MSaaS: {INSTALL_ENGINE}"
         ) from None
     return separate_songs(
         songs,

@@ -8,7 +8,7 @@ import click
 
 from msaas_client.client import Client
 from msaas_client.retries import RetryPolicy
-from msaas_client.transport import DEFAULT_URL, parse_url
+from msaas_client.transport import DEFAULT_URL, Timeouts, parse_url
 
 API_KEY = "MSAAS_API_KEY"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,10 +41,13 @@ def server_options_with(*, patience_s: float) -> Callable[[Command], Command]:
     return lambda command: url(patience(command))
 
 
-def open_client(url: str, patience: float) -> Client:
-    """Return a client with the key of `MSAAS_API_KEY`, if it is set."""
+def open_client(url: str, patience: float, *, timeouts: Timeouts = Timeouts()) -> Client:
+    """Return a client with the key of `MSAAS_API_KEY`, if it is set. Raises `UsageError`."""
     key = os.environ.get(API_KEY, "").strip() or None
-    return Client(url, api_key=key, retries=RetryPolicy(patience_s=patience))
+    try:
+        return Client(url, api_key=key, timeouts=timeouts, retries=RetryPolicy(patience_s=patience))
+    except ValueError as error:
+        raise click.UsageError(f"{error} It is in {API_KEY}.") from None
 
 
 def _parse_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

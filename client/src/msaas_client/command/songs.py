@@ -70,6 +70,10 @@ def parse_template(_context: click.Context, _parameter: click.Parameter, value: 
         raise click.BadParameter(f"{value!r} is not a template: {error}.") from None
     if not names <= _FIELDS:
         raise click.BadParameter("Only {track}, {trackext}, {stem} and {ext} are replaced.")
+    try:
+        Naming(template=value).path(Song(Path("song.mp3"), "song.mp3"), stem="stem", extension="ext")
+    except (ValueError, KeyError) as error:
+        raise click.BadParameter(f"{value!r} is not a template: {error}.") from None
     return value
 
 

@@ -1,15 +1,16 @@
 """The command `msaas doctor`."""
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import click
 
+from msaas_client.client import Client
 from msaas_client.command.exits import ExitCode
-from msaas_client.command.options import engine_options
+from msaas_client.command.options import INSTALL_ENGINE, engine_options
 from msaas_client.command.server import API_KEY, open_client, server_options_with
 from msaas_client.doctor.findings import Finding, Outcome, code_of, mask_secrets, write_report
 from msaas_client.doctor.server import check_server
@@ -26,7 +27,8 @@ _PATIENCE_S = 5.0
 @engine_options()
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    # Opened now: the checks take minutes.
+    type=click.File("w", encoding="utf-8", lazy=False),
     help="Write a file to attach to a bug report. Secrets are masked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
@@ -37,7 +39,7 @@ def doctor(
     model: str,
     repo: Path | None,
     device: str,
-    report: Path | None,
+    report: TextIO | None,
     as_json: bool,
     url: str,
     patience: float,
@@ -48,21 +50,30 @@ def doctor(
     The exit code is that of the first check that failed.
     """
     findings = []
-    server = [_skipped("server", "--no-server")] if no_server else _examine_server(url, patience)
+    server = [_skipped("server", "--no-server")] if no_server else _examine_server(open_client(url, patience))
     engine = (
         [_skipped("engine", "--no-engine")] if no_engine else _examine_engine(model, repo=repo, device=device)
     )
-    for each in chain(server, engine):
+    for each in chain(_end_well("server", server), _end_well("engine", engine)):
         _print(each, as_json=as_json)
         findings.append(each)
     if report:
-        report.write_text(write_report(findings), encoding="utf-8")
-        click.echo(f"The report is in {report}.", err=True)
+        report.write(write_report(findings))
+        click.echo(f"The report is in {report.name}.", err=True)
     return code_of(findings)
 
 
-def _examine_server(url: str, patience: float) -> Iterator[Finding]:
-    with open_client(url, patience) as client:
+def _end_well(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings. An error of any kind becomes the last one, so that the report is written."""
+    try:
+        yield from findings
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        yield Finding(name=name, outcome=Outcome.FAILED, detail=detail)
+
+
+def _examine_server(client: Client) -> Iterator[Finding]:
+    with client:
         yield from check_server(client, has_key=bool(os.environ.get(API_KEY)))
 
 
@@ -70,9 +81,8 @@ def _examine_engine(model: str, *, repo: Path | None, device: str) -> Iterator[F
     try:
         from msaas_client.local.examination import check_engine
     except ModuleNotFoundError as error:
-        yield _skipped(
-            "engine", f"{error.name} is missing. To check the engine: pip install 'msaas-client[local]'"
-        )
+        detail = f"{error.name} is missing. To check the engine, in the sources of MSaaS: {INSTALL_ENGINE}"
+        yield _skipped("engine", detail)
         return
     yield from check_engine(model, repo=repo, device=device)
 
@@ -83,8 +93,7 @@ def _skipped(name: str, reason: str) -> Finding:
 
 def _print(finding: Finding, *, as_json: bool) -> None:
     if as_json:
-        found = {"check": finding.name, "outcome": finding.outcome, "detail": finding.detail}
-        click.echo(mask_secrets(json.dumps({**found, "facts": dict(finding.facts)})))
+        click.echo(finding.to_json())
     else:
         outcome = click.style(f"{finding.outcome:<8}", fg=_COLOURS[finding.outcome])
         click.echo(mask_secrets(f"{outcome} {finding.name:<11} {finding.detail}"))

@@ -36,6 +36,9 @@ def _check_readiness(client: Client) -> Finding:
         detail = f"{client.url} answers, but accepts no songs. {error}"
         return Finding(name="server", outcome=Outcome.FAILED, detail=detail)
     facts = {"url": client.url, "workers": found.workers}
+    if not found.is_ready:
+        detail = f"{client.url} accepts no songs. queue: {found.queue}, store: {found.store}"
+        return Finding(name="server", outcome=Outcome.FAILED, detail=detail, facts=facts)
     if not found.workers:
         detail = f"{client.url} accepts songs, and no worker runs: songs wait. Start a worker."
         return Finding(name="server", outcome=Outcome.WARNING, detail=detail, facts=facts)
