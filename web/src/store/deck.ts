@@ -9,6 +9,7 @@ import { Refused } from '../api/client'
 import { fetchBytes, followSong, getPeaks, getSong, listFragments, urls, type Job, type Song } from '../api/songs'
 import { t } from '../i18n'
 import { correctAnalysis } from './analysis'
+import { animate, stop } from './frames'
 import { putSong, watchSongs } from './library'
 import { channelOf, decodeMix, encodeMix, firstMix, isHeard, keepMix, NEW_MIX, type Channel, type Mix } from './mix'
 import { announce, isConnected, notify } from './notices'
@@ -38,6 +39,8 @@ export class Deck {
   readonly state = signal<PlayerState>('paused')
   /** In samples. */
   readonly position = signal(0)
+  /** Whole seconds, for all that shows no more. */
+  readonly seconds = computed(() => Math.floor(this.position.value / RATE_HZ))
   readonly samples = signal(0)
   /** Samples of the stems that can be played. */
   readonly playable = signal(0)
@@ -58,7 +61,6 @@ export class Deck {
   private player: Player | null = null
   private stopFollowing = (): void => {}
   private readonly stopEffects: (() => void)[] = []
-  private frame = 0
   private fragments = 0
   private usesOriginal = false
   private isClosed = false
@@ -77,7 +79,7 @@ export class Deck {
     this.isClosed = true
     this.stopFollowing()
     this.stopEffects.forEach((stop) => stop())
-    cancelAnimationFrame(this.frame)
+    stop(this.draw)
     this.player?.close()
     void this.context?.close()
     clearTimeout(this.keeping)
@@ -189,8 +191,7 @@ export class Deck {
     this.state.value = state
     if (state === 'failed') this.explainFailure()
     if (state === 'ended') this.position.value = this.samples.value
-    cancelAnimationFrame(this.frame)
-    if (state === 'playing') this.frame = requestAnimationFrame(this.draw)
+    if (state === 'playing') animate(this.draw)
   }
 
   private explainFailure(): void {
@@ -200,12 +201,12 @@ export class Deck {
     notify(t('originalMissing'), { kind: 'error' })
   }
 
-  private readonly draw = (): void => {
-    if (!this.player || this.isClosed) return
+  private readonly draw = (): boolean => {
+    if (!this.player || this.state.value !== 'playing') return false
     const latency = (this.graph?.latencyS ?? 0) * RATE_HZ * (this.mix.value.tempo / 100)
     this.position.value = Math.max(0, this.player.position - latency)
     if (Number.isFinite(this.player.samples)) this.samples.value = this.player.samples
-    this.frame = requestAnimationFrame(this.draw)
+    return true
   }
 
   private applyMix(mix: Mix, stems: string[], hasClick: boolean): void {

@@ -14,6 +14,8 @@ import { Waveform } from './Waveform'
 /** A pointer that moves less than this has clicked, in CSS pixels. */
 const CLICK_PX = 5
 const STEP_S = 5
+/** Places of the playhead in the window. A move by less would cost a frame and show nothing. */
+const HEAD_PLACES = 2000
 const RULER_STEPS_S = [0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600]
 const MARK_PX = 76
 
@@ -112,7 +114,7 @@ function Ruler({ deck }: { deck: Deck }) {
   const step = RULER_STEPS_S.find((each) => seconds / each <= 1000 / MARK_PX) ?? 600
   const first = Math.ceil(start / RATE_HZ / step)
   const marks = Array.from({ length: Math.max(0, Math.floor((start + length) / RATE_HZ / step) - first + 1) }, (_, at) => (first + at) * step)
-  const now = deck.position.value / RATE_HZ
+  const now = deck.seconds.value
   return (
     <Timeline deck={deck} isRuler>
       <div
@@ -122,7 +124,7 @@ function Ruler({ deck }: { deck: Deck }) {
         aria-label={t('position')}
         aria-valuemin={0}
         aria-valuemax={Math.floor(deck.samples.value / RATE_HZ)}
-        aria-valuenow={Math.floor(now)}
+        aria-valuenow={now}
         aria-valuetext={time(now)}
         onKeyDown={(event) => seekByKey(event, deck)}
       >
@@ -180,8 +182,9 @@ function Timeline({ deck, children, isRuler = false }: { deck: Deck; children: p
   useSignalEffect(() => {
     const { start, length } = shown.value
     const share = (deck.position.value - start) / length
-    if (head.current) {
-      head.current.style.transform = `translateX(${share * 100}%)`
+    const place = `translateX(${(Math.round(share * HEAD_PLACES) * 100) / HEAD_PLACES}%)`
+    if (head.current && head.current.style.transform !== place) {
+      head.current.style.transform = place
       head.current.style.visibility = share < 0 || share > 1 ? 'hidden' : 'visible'
     }
     if (deck.state.value === 'playing') keepInView(deck.position.value)

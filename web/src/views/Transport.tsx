@@ -50,7 +50,7 @@ export function Transport({ deck }: { deck: Deck }) {
 function Clock({ deck }: { deck: Deck }) {
   return (
     <p class="clock">
-      <span>{time(deck.position.value / RATE_HZ)}</span>
+      <span>{time(deck.seconds.value)}</span>
       <span class="faint"> / {deck.samples.value > 1 ? time(deck.samples.value / RATE_HZ) : '–:––'}</span>
     </p>
   )
