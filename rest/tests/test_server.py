@@ -219,6 +219,24 @@ def test_connection_beyond_the_limit_is_closed_at_once(start: Start) -> None:
     wait_until(service.answers)
 
 
+SHARED = FEW_CONNECTIONS.replace("connections=3", "connections=4, shared_by_clients=()")
+
+
+def test_one_address_holds_half_of_the_connections(start: Start) -> None:
+    service = start(command=("-c", SHARED))
+    address = ("127.0.0.1", service.settings.port)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        beyond = stack.enter_context(socket.create_connection(address, timeout=5))
+        assert receive_all(beyond) == b""
+        other = socket.create_connection(address, timeout=5, source_address=("127.0.0.2", 0))
+        stack.enter_context(other)
+        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.1 200")
+    wait_until(service.answers)
+
+
 def test_client_that_reads_nothing_is_disconnected(impatient: Service) -> None:
     store_large_stem(impatient)
     with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:

@@ -4,9 +4,12 @@ h11 refuses what RFC 9112 does not allow, such as HTTP/1.1 without Host.
 """
 
 import asyncio
+import ipaddress
 import sys
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -33,26 +36,49 @@ class ConnectionPolicy:
     #: A client that was refused sends on. It reads the answer only after its upload.
     refused_s: float = 2.0
     connections: int = 8192
+    #: The part of them that one address may hold, unless it is that of a proxy or of this machine.
+    share: float = 0.5
+    shared_by_clients: tuple[IPv4Network | IPv6Network, ...] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
 
 
 class Connection(H11Protocol):
     """A connection that ends when its client takes too long."""
 
     policy = ConnectionPolicy()
+    #: Connections by the address of the client.
+    peers: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._ended = asyncio.Event()
+        self._peer = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.policy.connections:
+        self._peer = _address_of(transport)
+        self.peers[self._peer] += 1
+        if len(self.connections) > self.policy.connections or self._exceeds_share():
             transport.abort()
         else:
             self._watch_head()
 
+    def _exceeds_share(self) -> bool:
+        if self.peers[self._peer] <= self.policy.connections * self.policy.share:
+            return False
+        try:
+            address = ipaddress.ip_address(self._peer)
+        except ValueError:
+            return False
+        return not any(address in network for network in self.policy.shared_by_clients)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.peers[self._peer] -= 1
+        if not self.peers[self._peer]:
+            del self.peers[self._peer]
         for deadline in self._deadlines.values():
             deadline.cancel()
         super().connection_lost(exc)
@@ -122,3 +148,9 @@ class Connection(H11Protocol):
     def _cancel(self, name: str) -> None:
         if deadline := self._deadlines.pop(name, None):
             deadline.cancel()
+
+
+def _address_of(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    # IPv4 clients of a socket for both versions have mapped addresses.
+    return str(peer[0]).removeprefix("::ffff:") if peer else ""

@@ -3,6 +3,7 @@
 import resource
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,7 +77,10 @@ def serve(
             budget=deps.disk_budget, policy=replace(fetch_policy, private=settings.fetch_allow_private)
         ),
     )
-    connection = type("Connection", (Connection,), {"policy": _within_file_limit(connection_policy)})
+    policy = _within_file_limit(connection_policy)
+    networks = (*policy.shared_by_clients, *settings.trusted_proxies)
+    policy = replace(policy, shared_by_clients=networks)
+    connection = type("Connection", (Connection,), {"policy": policy, "peers": Counter()})
     config = uvicorn.Config(
         app,
         http=connection,
