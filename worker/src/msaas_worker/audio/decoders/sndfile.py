@@ -8,7 +8,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from msaas.chains import FLAC_SEARCH_BYTES, has_flac_frames
+from msaas.chains import has_flac_frames
+from msaas.flac import SEARCH_BYTES as FLAC_SEARCH_BYTES
 from msaas_worker.audio.decoders import Blocks
 
 #: Samples of each channel in a block.
