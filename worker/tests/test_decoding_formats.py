@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from worker.tests import mpeg_kinds
-from worker.tests.input_kinds import FFMPEG_KINDS, SNDFILE_KINDS, InputKind, make
+from worker.tests.input_kinds import FFMPEG_KINDS, JOINED_KINDS, SNDFILE_KINDS, InputKind, make, make_joined
 from worker.tests.mpeg_kinds import MPEG_FILES, MpegFile
 from worker.tests.references import compare, decode_by_ffmpeg, decode_by_mpg123, require, right_share, run
 from worker.tests.songs import noise
@@ -175,6 +175,16 @@ def test_flac_with_a_wrong_number_of_samples_is_decoded_to_its_end(
     assert np.array_equal(load(path)[1], whole[:, : whole.shape[-1] - lost])
 
 
+def test_flac_that_declares_no_number_of_samples_is_decoded_without_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_flac("libsndfile", tmp_path)
+    whole, content = load(path)[1], path.read_bytes()
+    path.write_bytes(content[:21] + bytes([content[21] & 0xF0, 0, 0, 0, 0]) + content[26:])
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    assert np.array_equal(load(path)[1], whole)
+
+
 @pytest.mark.parametrize("encoder", FLAC_ENCODERS)
 def test_flac_without_its_beginning_is_decoded_from_its_first_whole_frame(
     encoder: str, tmp_path: Path
@@ -183,6 +193,44 @@ def test_flac_without_its_beginning_is_decoded_from_its_first_whole_frame(
     content = path.read_bytes()
     path.write_bytes(content[len(content) // 4 :])
     assert load(path)[0].samples > 0.7 * 3 * SAMPLERATE
+
+
+# Joined files
+
+
+@pytest.mark.parametrize("has_ffmpeg", [False, True], ids=["without ffmpeg", "with ffmpeg"])
+@pytest.mark.parametrize("name", JOINED_KINDS)
+def test_joined_songs_are_decoded_one_behind_the_other(
+    name: str, has_ffmpeg: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, parts = make_joined(name, tmp_path, seconds=1.5)
+    if not has_ffmpeg:
+        monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    assert_one_behind_the_other([decode_by_ffmpeg(part) for part in parts], load(path)[1])
+
+
+def assert_one_behind_the_other(parts: list[Audio], audio: Audio) -> None:
+    reference = np.concatenate(parts, axis=-1)
+    assert audio.shape[-1] == pytest.approx(reference.shape[-1], abs=len(parts))
+    assert right_share(reference, audio) >= 0.98
+
+
+@pytest.mark.parametrize("between", [b"TAG" + bytes(125), b"ID3\4\0\0\0\0\1\0" + bytes(128), bytes(5000)])
+@pytest.mark.parametrize("name", ["two Ogg Vorbis", "two Opus", "two FLAC by libsndfile", "two Ogg FLAC"])
+def test_other_bytes_between_joined_songs_take_no_time(name: str, between: bytes, tmp_path: Path) -> None:
+    _, parts = make_joined(name, tmp_path, seconds=1.5)
+    path = tmp_path / "song"
+    path.write_bytes(between.join(part.read_bytes() for part in parts))
+    assert_one_behind_the_other([decode_by_ffmpeg(part) for part in parts], load(path)[1])
+
+
+def test_damaged_part_of_joined_songs_does_not_end_the_song(tmp_path: Path) -> None:
+    _, parts = make_joined("three Ogg Vorbis", tmp_path, seconds=1.5)
+    contents = [part.read_bytes() for part in parts]
+    contents[1] = contents[1][:58] + bytes(3000) + contents[1][3058:]
+    path = tmp_path / "song"
+    path.write_bytes(b"".join(contents))
+    assert load(path)[0].samples >= 2 * 1.5 * SAMPLERATE
 
 
 # MPEG

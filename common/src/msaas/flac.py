@@ -1,4 +1,4 @@
-"""Headers of FLAC frames. RFC 9639, section 9.1."""
+"""Headers of FLAC frames, and where joined FLAC files begin. RFC 9639."""
 
 import re
 from collections.abc import Iterator
@@ -25,9 +25,52 @@ _RESERVED_SIZE, _INVALID_RATE, _CHANNEL_CODES, _RESERVED_BITS = 0, 15, 11, 3
 _MAX_FRAME_NUMBER_BYTES = 6
 
 
+#: The mark of a file, and the header of its first block.
+_START = re.compile(rb"fLaC[\x00\x80]\0\0\x22")
+_MARK_BYTES, _BLOCK_HEADER_BYTES = 4, 4
+
+
+@dataclass(frozen=True)
+class FlacLink:
+    """One of joined files."""
+
+    start: int
+    end: int
+    #: libsndfile skips tags in front.
+    needs_copy = False
+
+    def ranges(self, _: Data) -> Iterator[tuple[int, int]]:
+        """Yield the bytes that make a file of this one."""
+        yield self.start, self.end
+
+
+def find_flac_links(data: Data) -> Iterator[FlacLink]:
+    """Yield the files that were joined. A FLAC within the metadata of another does not count."""
+    start, frames = -1, 0
+    for match in _START.finditer(data):
+        if match.start() < frames:
+            continue
+        if start >= 0:
+            yield FlacLink(start, match.start())
+        start = match.start()
+        frames = find_first_frame(data, start)
+    if start >= 0:
+        yield FlacLink(start, len(data))
+
+
+def find_first_frame(data: Data, start: int) -> int:
+    """Return where the frames begin of the file that begins here: behind its blocks of metadata."""
+    at, is_last = start + _MARK_BYTES, False
+    while not is_last and at < len(data):
+        head = data[at : at + _BLOCK_HEADER_BYTES]
+        is_last = head[0] & 0x80 > 0
+        at += _BLOCK_HEADER_BYTES + int.from_bytes(head[1:])
+    return at
+
+
 @dataclass(frozen=True, kw_only=True)
 class FlacFrame:
-    """`number` counts frames, and samples in a stream whose block sizes vary."""
+    """The header of a frame, section 9.1. `number` counts frames, or samples where block sizes vary."""
 
     is_variable: bool
     rate_code: int

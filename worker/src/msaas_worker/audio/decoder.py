@@ -27,6 +27,7 @@ from msaas.containers import CONTAINERS, Container, Decoder
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
 from msaas_worker.audio.decoders import Blocks, TooLongError
 from msaas_worker.audio.decoders.au import decode_au
+from msaas_worker.audio.decoders.links import LINKS, decode_links
 from msaas_worker.audio.decoders.mpeg import decode_mpeg
 from msaas_worker.audio.decoders.sndfile import BLOCK_SAMPLES, decode_sndfile
 from msaas_worker.audio.downmix import VORBIS_ORDER, WAVE_ORDER, downmix
@@ -117,6 +118,10 @@ def decode(files: Files, container: Container, facts: Facts) -> Blocks:
     order = VORBIS_ORDER if container.has_vorbis_order else WAVE_ORDER
     if container.decoder is Decoder.MPEG:
         blocks = decode_mpeg(files.data, files.clean, limit_s=facts.limit_s)
+    elif find_links := LINKS.get(container.name):
+        blocks = decode_links(
+            files.song, files.data, files.clean, find_links=find_links, on_damage=facts.note_damage
+        )
     else:
         blocks = decode_sndfile(files.song, on_damage=facts.note_damage)
     return ((rate_hz, downmix(block, order=order)) for rate_hz, block in blocks)
@@ -173,7 +178,8 @@ def _describe(error: Exception, song: str) -> dict[str, object]:
 
 def main() -> None:
     song, target, max_samples, cpu_s, kind, *source = sys.argv[1:]
-    output_bytes = (int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES
+    # The largest file is that of the samples, or a copy of a part of the song.
+    output_bytes = max((int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES, os.stat(song).st_size)
     limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=output_bytes)
     run(song, target, CONTAINERS[kind], max_samples=int(max_samples), from_stdin=source == [STDIN])
 

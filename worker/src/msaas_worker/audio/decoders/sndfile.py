@@ -14,6 +14,8 @@ from msaas_worker.audio.decoders import Blocks
 
 #: Samples of each channel in a block.
 BLOCK_SAMPLES = 1 << 18
+#: The number of samples of a FLAC that does not declare it.
+_UNKNOWN = (1 << 63) - 1
 
 
 def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: None) -> Blocks:
@@ -24,10 +26,13 @@ def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: No
     Raises:
         ValueError: the format is unknown.
     """
+    samples = 0
     with _open(song) as file:
-        while len(block := _read(file)):
+        while len(block := _read(file, min(BLOCK_SAMPLES, file.frames - samples))):
+            samples += len(block)
             yield file.samplerate, np.ascontiguousarray(block.T)
-        if file.tell() < file.frames or (file.format == "FLAC" and _has_further_frames(song)):
+        is_cut = samples < file.frames != _UNKNOWN
+        if is_cut or (file.format == "FLAC" and _has_further_frames(song)):
             on_damage()
 
 
@@ -39,14 +44,17 @@ def _has_further_frames(song: BinaryIO) -> bool:
 
 def _open(song: BinaryIO) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(song.fileno(), closefd=False)
+        file = soundfile.SoundFile(song.fileno(), closefd=False)
+        # Otherwise it seeks behind each block, which fails at the end of a FLAC of unknown length.
+        file.seekable = lambda: False
+        return file
     except soundfile.LibsndfileError as error:
         raise ValueError(error.error_string) from None
 
 
-def _read(file: soundfile.SoundFile) -> NDArray[np.float32]:
+def _read(file: soundfile.SoundFile, samples: int) -> NDArray[np.float32]:
     try:
-        block: NDArray[np.float32] = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        block: NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True)
         return block
     except soundfile.LibsndfileError:
         return np.empty((0, file.channels), np.float32)
