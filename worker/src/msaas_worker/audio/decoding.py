@@ -29,6 +29,11 @@ _MAX_REPLY_BYTES = 4096
 #: Interval of the question whether the song is still wanted.
 _LOOK_S = 0.25
 _MAX_DETAIL = 200
+_BEYOND_LIMITS = "Decoding took more memory or time than a song needs."
+#: ffmpeg ends so much after its output, at most.
+_END_S = 5.0
+#: The exit status of ffmpeg after a signal that it handles, such as that of too much CPU time.
+_SIGNALLED = 255
 _TAGS = ".tags"
 _MAX_TAGS_BYTES = 1024 * 1024
 
@@ -125,7 +130,10 @@ class _Decoding:
         command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s))
         with _started(command, stdin=subprocess.DEVNULL) as ffmpeg:
             assert ffmpeg.stdout
-            return self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
+            decoded = self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
+            if _is_killed(ffmpeg):
+                raise UndecodableSong(_BEYOND_LIMITS)
+        return decoded
 
     @property
     def _cpu_s(self) -> int:
@@ -163,6 +171,18 @@ def _started(command: tuple[str, ...], *, stdin: int) -> Iterator[subprocess.Pop
                 os.killpg(child.pid, signal.SIGKILL)
 
 
+def _is_killed(ffmpeg: subprocess.Popen[bytes]) -> bool:
+    """Return whether ffmpeg, whose output has ended, was ended by a signal or did not end.
+
+    Other exit statuses tell of damage: what ffmpeg decoded of the song is what players play.
+    """
+    try:
+        status = ffmpeg.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return status < 0 or status == _SIGNALLED
+
+
 def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
     """Return the output of a process until its end, or a bit more than a reply has. Raises `TimeoutError`."""
     assert child.stdout
@@ -185,7 +205,7 @@ def _parse_reply(reply: bytes, frames: Path) -> _Decoded:
     try:
         facts = json.loads(reply)
     except (ValueError, RecursionError):
-        raise UndecodableSong("Decoding took more memory or time than a song needs.") from None
+        raise UndecodableSong(_BEYOND_LIMITS) from None
     match facts:
         case {"error": str(error), "detail": str(detail)} if error in _ERRORS:
             raise _ERRORS[error](detail[:_MAX_DETAIL])
