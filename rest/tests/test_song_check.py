@@ -146,11 +146,10 @@ def test_small_file_of_eight_hours_is_too_long() -> None:
         check(SLOW * (8 * 3600 * 1000 // 72), max_s=7200)
 
 
-@pytest.mark.parametrize("content", [wav(20), flac_header(20 * 44100)], ids=["WAV", "FLAC"])
-def test_header_that_tells_too_long_a_song_is_refused(content: bytes) -> None:
-    assert check(content, max_s=21).seconds == pytest.approx(20)
+def test_header_that_tells_too_long_a_song_is_refused() -> None:
+    assert check(wav(20), max_s=21).seconds == pytest.approx(20)
     with pytest.raises(SongTooLong):
-        check(content, max_s=19)
+        check(wav(20), max_s=19)
 
 
 def test_wav_from_a_pipe_is_as_long_as_its_bytes() -> None:
@@ -159,7 +158,9 @@ def test_wav_from_a_pipe_is_as_long_as_its_bytes() -> None:
     assert check(bytes(content), max_s=21).seconds == pytest.approx(20, abs=0.1)
 
 
-@pytest.mark.parametrize("content", [flac_header(0), b".snd" + bytes(40), b"\x1a\x45\xdf\xa3" + bytes(40)])
+@pytest.mark.parametrize(
+    "content", [flac_header(0), flac_header(20 * 44100), b".snd" + bytes(40), b"\x1a\x45\xdf\xa3" + bytes(40)]
+)
 def test_length_that_no_header_tells_is_unknown(content: bytes) -> None:
     assert check(content, max_s=1).seconds is None
 

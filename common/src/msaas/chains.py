@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from mmap import mmap
 
 from msaas.flac import SEARCH_BYTES as FLAC_SEARCH_BYTES
-from msaas.flac import find_frames
+from msaas.flac import find_pairs
 
 Data = bytes | mmap
 
@@ -73,8 +73,7 @@ def has_packs(data: Data, start: int) -> bool:
 
 def has_flac_frames(data: Data, start: int) -> bool:
     """Return whether two frames of FLAC have numbers in a row. Their headers have checksums."""
-    frames = find_frames(data, start, start + FLAC_SEARCH_BYTES)
-    return any(first.is_followed_by(second) for first, second in itertools.pairwise(frames))
+    return next(find_pairs(data, start, start + FLAC_SEARCH_BYTES), None) is not None
 
 
 def ogg_starts(data: Data, start: int) -> Iterator[int]:

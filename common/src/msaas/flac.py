@@ -1,5 +1,6 @@
 """Headers of FLAC frames, and where joined FLAC files begin. RFC 9639."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,13 @@ _MAX_FRAME_NUMBER_BYTES = 6
 #: The mark of a file, and the header of its first block.
 _START = re.compile(rb"fLaC[\x00\x80]\0\0\x22")
 _MARK_BYTES, _BLOCK_HEADER_BYTES = 4, 4
+#: Of the sample rate, behind the mark, the header of the first block, and sizes of blocks and frames.
+_RATE_AT = 18
+#: The last frames are searched in so much of the end: first in the least.
+_TAIL_BYTES = (SEARCH_BYTES // 16, SEARCH_BYTES)
+#: Hostile files have a header in every few bytes.
+_MAX_HEADERS = 2000
+_MAX_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,27 @@ class FlacLink:
     def ranges(self, _: Data) -> Iterator[tuple[int, int]]:
         """Yield the bytes that make a file of this one."""
         yield self.start, self.end
+
+    def measure(self, data: Data) -> float | None:
+        """Return the length in s from the first frame to the last one whose numbers are found.
+
+        None if they are not found. The length that the file declares does not count: it may be wrong.
+        """
+        rate_hz = int.from_bytes(data[self.start + _RATE_AT : self.start + _RATE_AT + 3]) >> 4
+        frames = find_first_frame(data, self.start)
+        first = next(find_pairs(data, frames, min(self.end, frames + SEARCH_BYTES)), None)
+        last = self._find_last_pair(data, frames)
+        if not (rate_hz and first and last):
+            return None
+        (beginning, _), (full, end) = first, last
+        block = 1 if full.is_variable else full.samples
+        return max(0, (end.number - beginning.number) * block + end.samples) / rate_hz
+
+    def _find_last_pair(self, data: Data, frames: int) -> "tuple[FlacFrame, FlacFrame] | None":
+        for size in _TAIL_BYTES:
+            if found := list(find_pairs(data, max(frames, self.end - size), self.end)):
+                return found[-1]
+        return None
 
 
 def find_flac_links(data: Data) -> Iterator[FlacLink]:
@@ -60,11 +89,12 @@ def find_flac_links(data: Data) -> Iterator[FlacLink]:
 
 def find_first_frame(data: Data, start: int) -> int:
     """Return where the frames begin of the file that begins here: behind its blocks of metadata."""
-    at, is_last = start + _MARK_BYTES, False
-    while not is_last and at < len(data):
+    at = start + _MARK_BYTES
+    for _ in range(_MAX_BLOCKS):
         head = data[at : at + _BLOCK_HEADER_BYTES]
-        is_last = head[0] & 0x80 > 0
         at += _BLOCK_HEADER_BYTES + int.from_bytes(head[1:])
+        if head[:1] >= b"\x80" or at >= len(data):
+            break
     return at
 
 
@@ -88,9 +118,16 @@ class FlacFrame:
         return self.is_variable, self.rate_code, self.bits_code
 
 
+def find_pairs(data: Data, start: int, end: int) -> Iterator[tuple[FlacFrame, FlacFrame]]:
+    """Yield the frames of this part of the data whose numbers follow each other."""
+    for first, second in itertools.pairwise(find_frames(data, start, end)):
+        if first.is_followed_by(second):
+            yield first, second
+
+
 def find_frames(data: Data, start: int, end: int) -> Iterator[FlacFrame]:
-    """Yield the frames whose headers begin in this part of the data and have their checksum."""
-    for match in _SYNC.finditer(data, start, end):
+    """Yield the frames whose headers begin in this part of the data, 2,000 at most."""
+    for match in itertools.islice(_SYNC.finditer(data, start, end), _MAX_HEADERS):
         if frame := read_frame(data[match.start() : match.start() + _HEADER_BYTES]):
             yield frame
 
