@@ -84,7 +84,7 @@ def atom(name: bytes, size: int = 8) -> bytes:
 
 
 FTYP = atom(b"ftyp", 24)
-CAF = b"caff\0\1\0\0desc" + (32).to_bytes(8) + bytes(32)
+CAF = b"caff\0\1\0\0desc" + (32).to_bytes(8) + bytes(8) + b"lpcm" + bytes(20)
 
 
 @pytest.mark.parametrize(

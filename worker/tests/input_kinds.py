@@ -45,11 +45,24 @@ SNDFILE_KINDS = (
     *_kinds("aiff", "pcm_s16be", "pcm_s24be", "pcm_f32be"),
     *_kinds("au", "pcm_s16be", "pcm_f32be"),
     *_kinds("caf", "pcm_s16be", "pcm_f32le"),
+    InputKind(name="caf alac by libsndfile", ending="caf", subtype="ALAC_16"),
+    *_kinds("aiff", "adpcm_ima_qt", snr_db=35),
+    InputKind(name="wav libgsm_ms", ending="wav", arguments="-ar 8000 -ac 1 -c:a libgsm_ms", snr_db=50),
     *_kinds("flac", "flac -sample_fmt s16", "flac -sample_fmt s32"),
     InputKind(name="flac by libsndfile", ending="flac"),
     InputKind(name="flac by libsndfile, 24 bits", ending="flac", subtype="PCM_24"),
     *_kinds("ogg", "libvorbis", "flac"),
     *_kinds("opus", "libopus"),
+    InputKind(
+        name="ogg libvorbis with a video",
+        ending="ogv",
+        arguments="-f lavfi -i testsrc=d=1:s=64x64:r=5 -map 0:a -map 1:v -c:v libtheora -c:a libvorbis",
+    ),
+    InputKind(
+        name="ogg libopus with a video",
+        ending="ogv",
+        arguments="-f lavfi -i testsrc=d=1:s=64x64:r=5 -map 0:a -map 1:v -c:v libtheora -c:a libopus",
+    ),
 )
 #: Read by the `ffmpeg` command.
 FFMPEG_KINDS = (
@@ -70,6 +83,9 @@ FFMPEG_KINDS = (
         ending="mp4",
         arguments="-f lavfi -i testsrc=d=1:s=64x64:r=5 -map 0:a -map 1:v -c:a aac",
     ),
+    *_kinds("wav", "ac3", "aac", "wmav2", "flac", "libvorbis", "eac3"),
+    *_kinds("w64", "ac3"),
+    *_kinds("caf", "alac", "ac3"),
     InputKind(name="ogg libspeex", ending="ogg", arguments="-c:a libspeex -ar 16000 -ac 1"),
 )
 

@@ -15,6 +15,7 @@ from worker.tests.mpeg_kinds import MPEG_FILES, MpegFile
 from worker.tests.references import compare, decode_by_ffmpeg, decode_by_mpg123, require, right_share, run
 from worker.tests.songs import noise
 
+from msaas.containers import Decoder, recognise
 from msaas.errors import DecoderMissing, UndecodableSong
 from msaas_worker.audio import decoding
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
@@ -64,6 +65,23 @@ def assert_same(reference: Audio, audio: Audio, *, snr_db: float) -> None:
 def test_song_of_any_kind_is_that_of_ffmpeg(kind: InputKind, tmp_path: Path) -> None:
     path = make(kind, tmp_path, seconds=1.5)
     assert_same(decode_by_ffmpeg(path), load(path)[1], snr_db=kind.snr_db)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_song_needs_ffmpeg_exactly_if_its_kind_says_so(
+    kind: InputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rest` refuses songs by their kind, where no worker has ffmpeg."""
+    path = make(kind, tmp_path, seconds=1.5)
+    container = recognise(path.read_bytes())
+    assert container
+    assert (container.decoder is Decoder.FFMPEG) == (kind in FFMPEG_KINDS)
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    if kind in FFMPEG_KINDS:
+        with pytest.raises(DecoderMissing, match=f"{container.name} needs ffmpeg"):
+            load(path)
+    else:
+        assert load(path)[0].samples >= 1.4 * SAMPLERATE
 
 
 @pytest.mark.parametrize("channels", GAINS)

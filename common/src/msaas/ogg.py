@@ -160,6 +160,14 @@ def find_ogg_links(data: Data) -> Iterator[OggLink]:
         yield link
 
 
+def find_codec(head: bytes) -> str | None:
+    """Return the codec of the first stream here that libsndfile reads, None if it reads none."""
+    page = read_page(head, 0)
+    while page and not (codec := _codec(head, page)):
+        page = read_page(head, page.end) if _FIRST_PAGE.match(head, page.end) else None
+    return codec if page else None
+
+
 def _codec(data: Data, page: Page) -> str:
     first = data[page.body : page.body + 8]
     return next((name for magic, name in _CODECS.items() if first.startswith(magic)), "")

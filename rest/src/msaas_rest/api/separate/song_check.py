@@ -104,7 +104,7 @@ def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
         # The file is foreign: the library may fail in any way.
         return None
     if container.name in _UNCOMPRESSED and found.duration:
-        return min(found.duration, _most_seconds(song, found))
+        return min(found.duration, _most_seconds(song, found)) or None
     is_plausible = found.duration and found.duration * _MIN_BYTES_PER_S <= song.seek(0, 2)
     return found.duration if is_plausible else None
 

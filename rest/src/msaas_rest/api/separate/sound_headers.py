@@ -10,6 +10,7 @@ _HEADERS_BYTES = 1024 * 1024
 #: The name of the chunk of samples, and the bytes from there to the first sample.
 _SAMPLES = {
     "WAV": (b"data", 8),
+    "WAV with other codecs": (b"data", 8),
     "AIFF": (b"SSND", 16),
     "CAF": (b"data", 16),
     "Wave64": (b"data", 24),
