@@ -120,8 +120,10 @@ def test_file_with_one_sample_is_accepted() -> None:
         FTYP + b"\0\0\0\1mdat" + (5000).to_bytes(8) + bytes(900),
     ],
 )
-def test_mp4_without_index_is_undecodable(content: bytes) -> None:
+@pytest.mark.parametrize("tag", [b"", id3(300) + bytes(300)], ids=["", "ID3v2"])
+def test_mp4_without_index_is_undecodable(tag: bytes, content: bytes) -> None:
     """ffmpeg tells `moov atom not found` of each."""
+    content = tag + content
     with pytest.raises(UndecodableSong, match="The MP4 file has no index"):
         check(content)
 
@@ -137,8 +139,9 @@ def test_mp4_without_index_is_undecodable(content: bytes) -> None:
         FTYP + atom(b"free") * 20_000,
     ],
 )
-def test_mp4_that_may_have_an_index_is_left_to_the_worker(content: bytes) -> None:
-    assert check(content).container.name == "MP4"
+@pytest.mark.parametrize("tag", [b"", id3(300) + bytes(300)], ids=["", "ID3v2"])
+def test_mp4_that_may_have_an_index_is_left_to_the_worker(tag: bytes, content: bytes) -> None:
+    assert check(tag + content).container.name == "MP4"
 
 
 def test_small_file_of_eight_hours_is_too_long() -> None:

@@ -15,8 +15,10 @@ from worker.tests.mpeg_kinds import MPEG_FILES, MpegFile
 from worker.tests.references import compare, decode_by_ffmpeg, decode_by_mpg123, require, right_share, run
 from worker.tests.songs import noise
 
+from common.tests.frames import id3
 from msaas.containers import Decoder, recognise
 from msaas.errors import DecoderMissing, UndecodableSong
+from msaas_rest.api.separate.song_check import check_song
 from msaas_worker.audio import decoding
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
 from msaas_worker.audio.decoding import decode
@@ -132,6 +134,18 @@ def test_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
     path = make(KINDS["flac flac -sample_fmt s16"], tmp_path, seconds=0.5)
     audio = load(path)[1]
     assert np.array_equal(load(path.rename(tmp_path / "song.mp3"))[1], audio)
+
+
+@pytest.mark.parametrize("arguments", ["-c:a aac", "-c:a aac -movflags frag_keyframe+empty_moov"])
+@pytest.mark.parametrize("tag", [id3(300) + bytes(300), (id3(300) + bytes(300)) * 2])
+def test_mp4_behind_tags_is_decoded(tag: bytes, arguments: str, tmp_path: Path) -> None:
+    """ffmpeg takes it for AAC without container, and decodes nothing."""
+    path = make(InputKind(name="mp4", ending="mp4", arguments=arguments), tmp_path, seconds=1.5)
+    audio = load(path)[1]
+    path.write_bytes(tag + path.read_bytes())
+    with open(path, "rb+") as file:
+        assert check_song(file, max_s=600).container.name == "MP4"
+    assert np.array_equal(load(path)[1], audio)
 
 
 def test_song_that_only_ffmpeg_decodes_names_it_where_it_is_missing(

@@ -20,7 +20,8 @@ from msaas.mpeg.tags import skip_tags
 from msaas.mpeg.walk import walk
 from msaas.ogg import find_codec, read_page
 
-_HEAD_BYTES = 4096
+#: `matches` of a container needs so many bytes.
+HEAD_BYTES = 4096
 
 
 class Decoder(StrEnum):
@@ -223,7 +224,7 @@ def container_of(name: str) -> Container:
 def recognise(data: bytes | mmap) -> Container | None:
     """Return the kind of file, None if it is unknown."""
     start = skip_tags(data, 0)
-    head = data[start : start + _HEAD_BYTES]
+    head = data[start : start + HEAD_BYTES]
     for row in _ROWS:
         if row.matches(head):
             return row
@@ -248,7 +249,7 @@ _MULTIPLEXES: dict[str, _Search] = {
 
 def _has_pages(row: Container) -> _Search:
     def search(data: bytes | mmap, start: int) -> bool:
-        return any(row.matches(data[at : at + _HEAD_BYTES]) for at in ogg_starts(data, start))
+        return any(row.matches(data[at : at + HEAD_BYTES]) for at in ogg_starts(data, start))
 
     return search
 

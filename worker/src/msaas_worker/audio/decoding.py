@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from msaas.containers import Container, Decoder, recognise
+from msaas.containers import HEAD_BYTES, Container, Decoder, recognise
 from msaas.errors import DecoderMissing, MsaasError, SeparationFailed, SongTooLong, UndecodableSong
+from msaas.mpeg.tags import skip_tags
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, DecodedSong
 from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.audio.tags import Cover, Tags
@@ -78,8 +79,10 @@ def decode(
         SongTooLong: the song is longer than `max_duration_s`.
         SeparationFailed: the disk has no room for the samples.
     """
-    container = _recognise(song)
-    decoding = _Decoding(song=song, container=container, process=process, max_duration_s=max_duration_s)
+    container, start = _recognise(song)
+    decoding = _Decoding(
+        song=song, container=container, start=start, process=process, max_duration_s=max_duration_s
+    )
     if container.decoder is not Decoder.FFMPEG:
         return _decode_or_repair(decoding, frames)
     if not find_ffmpeg():
@@ -87,11 +90,13 @@ def decode(
     return decoding.run_ffmpeg(frames).song
 
 
-def _recognise(song: Path) -> Container:
+def _recognise(song: Path) -> tuple[Container, int]:
+    """Return the kind of the file, and where it begins behind tags, as far as this is known."""
     if song.stat().st_size:
         with open(song, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
             if container := recognise(data):
-                return container
+                start = skip_tags(data, 0)
+                return container, start if container.matches(data[start : start + HEAD_BYTES]) else 0
     raise UndecodableSong("The file is not audio of a known kind.")
 
 
@@ -119,6 +124,7 @@ class _Decoding:
 
     song: Path
     container: Container
+    start: int
     process: DecoderProcess
     max_duration_s: int
 
@@ -127,7 +133,7 @@ class _Decoding:
 
     def run_ffmpeg(self, frames: Path) -> _Decoded:
         """Decode the output of `ffmpeg`."""
-        command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s))
+        command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s), str(self.start))
         with _started(command, stdin=subprocess.DEVNULL) as ffmpeg:
             assert ffmpeg.stdout
             decoded = self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
