@@ -150,16 +150,20 @@ def make(
     channels: int = 2,
     rate_hz: int = SAMPLERATE,
     seed: int = 0,
+    layout: str = "",
 ) -> Path:
-    """Write a song of this kind."""
+    """Write a song of this kind. `layout` is a name of ffmpeg for the speakers of its channels."""
     require("ffmpeg")
     song = source(folder, seconds=seconds, channels=channels, rate_hz=rate_hz, seed=seed)
     path = folder / f"{kind.name.replace(' ', '-')}-{channels}-{rate_hz}-{seed}.{kind.ending}"
     if not kind.arguments:
         soundfile.write(path, *soundfile.read(song), subtype=kind.subtype)
         return path
-    layout = ("-af", f"aformat=channel_layouts={_LAYOUTS[channels]}") if channels > 2 else ()
-    run("ffmpeg", "-y", "-v", "error", "-i", song, *layout, *kind.arguments.split(), path)
+    # Without the map, ffmpeg mixes the layout that it guesses into the other.
+    order = "|".join(map(str, range(channels)))
+    mapped = f"channelmap=map={order}:channel_layout={layout or _LAYOUTS[channels]}"
+    filters = ("-af", mapped) if channels > 2 else ()
+    run("ffmpeg", "-y", "-v", "error", "-i", song, *filters, *kind.arguments.split(), path)
     return path
 
 

@@ -194,8 +194,10 @@ def ffmpeg_that(ends: str) -> DecoderProcess:
     """Return a decoder whose `ffmpeg` writes half a second of 1 s and then runs this code."""
     code = (
         "import os, signal, struct, sys, time\n"
-        "sys.stdout.buffer.write(struct.pack('>4sIIIII', b'.snd', 24, 44100 * 8, 6, 44100, 2))\n"
-        "sys.stdout.buffer.write(struct.pack('>f', 0.5) * 44100)\n"
+        "form = struct.pack('<HHIIHH', 3, 2, 44100, 44100 * 8, 8, 32)\n"
+        "most = b'\\xff' * 4\n"
+        "sys.stdout.buffer.write(b'RIFF' + most + b'WAVEfmt ' + struct.pack('<I', len(form)) + form)\n"
+        "sys.stdout.buffer.write(b'data' + most + struct.pack('<f', 0.5) * 44100)\n"
         f"sys.stdout.flush()\n{ends}"
     )
     return replace(DecoderProcess(), ffmpeg=(sys.executable, "-I", "-c", code))

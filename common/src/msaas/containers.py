@@ -43,8 +43,6 @@ class Container:
     extension: str
     decoder: Decoder
     matches: Callable[[bytes], bool]
-    #: More than two channels are in the order of Vorbis, not in that of WAV.
-    has_vorbis_order: bool = False
 
 
 def _begins(*starts: bytes, at: int = 0) -> Callable[[bytes], bool]:
@@ -137,12 +135,8 @@ def _row(
     extension: str,
     decoder: Decoder,
     matches: Callable[[bytes], bool],
-    *,
-    has_vorbis_order: bool = False,
 ) -> Container:
-    return Container(
-        name=name, extension=extension, decoder=decoder, matches=matches, has_vorbis_order=has_vorbis_order
-    )
+    return Container(name=name, extension=extension, decoder=decoder, matches=matches)
 
 
 #: Old QuickTime files, and pieces of streams, begin with other atoms than `ftyp`.
@@ -184,8 +178,8 @@ _ROWS = (
     _row("CAF with other codecs", "caff", Decoder.FFMPEG, _is_other_caf),
     _row("CAF", "caf", Decoder.SNDFILE, _begins(b"caff")),
     _row("FLAC", "flac", Decoder.SNDFILE, _is_flac),
-    _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg("Vorbis", "FLAC"), has_vorbis_order=True),
-    _row("Opus", "opus", Decoder.SNDFILE, _is_ogg("Opus"), has_vorbis_order=True),
+    _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg("Vorbis", "FLAC")),
+    _row("Opus", "opus", Decoder.SNDFILE, _is_ogg("Opus")),
     _row("Ogg with other codecs", "ogx", Decoder.FFMPEG, _is_other_ogg),
     _row("MP4", "m4a", Decoder.FFMPEG, _is_mp4),
     _row("AAC", "aac", Decoder.FFMPEG, _never),

@@ -2,7 +2,8 @@
 
     python -m msaas_worker.audio.ffmpeg SONG CPU_S START
 
-It becomes ffmpeg, which writes the song's first audio stream to stdout, as float samples with an AU header.
+It becomes ffmpeg, which writes the song's first audio stream to stdout, as a WAV of floats: its header tells
+the speakers.
 The song begins at the byte START: ffmpeg does not find an MP4 behind tags.
 """
 
@@ -19,8 +20,8 @@ MEMORY_BYTES = 2048 * 1024 * 1024
 _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin"
 _ARGUMENTS = (
     *("-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-protocol_whitelist"),
-    *("file,pipe,subfile", "-i", "subfile,,start,{start},end,0,,:file:{song}"),
-    *("-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"),
+    *("file,pipe,subfile", "-guess_layout_max", "2", "-i", "subfile,,start,{start},end,0,,:file:{song}"),
+    *("-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
 )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from msaas.chains import has_flac_frames
 from msaas.flac import SEARCH_BYTES as FLAC_SEARCH_BYTES
 from msaas_worker.audio.decoders import Blocks
+from msaas_worker.audio.decoders.layouts import read_layout
+from msaas_worker.audio.downmix import downmix
 
 #: Samples of each channel in a block.
 BLOCK_SAMPLES = 1 << 18
@@ -19,7 +21,7 @@ _UNKNOWN = (1 << 63) - 1
 
 
 def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: None) -> Blocks:
-    """Yield the song to its end, or to damage that ends its decoding, which `on_damage` is told.
+    """Yield the song as stereo to its end, or to damage that ends its decoding, which `on_damage` is told.
 
     The library gets the descriptor: callbacks into Python would need memory that is writable and executable.
 
@@ -28,9 +30,10 @@ def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: No
     """
     samples = 0
     with _open(song) as file:
+        layout = read_layout(song, file)
         while len(block := _read(file, min(BLOCK_SAMPLES, file.frames - samples))):
             samples += len(block)
-            yield file.samplerate, np.ascontiguousarray(block.T)
+            yield file.samplerate, downmix(np.ascontiguousarray(block.T), layout=layout)
         is_cut = samples < file.frames != _UNKNOWN
         if is_cut or (file.format == "FLAC" and _has_further_frames(song)):
             on_damage()
