@@ -86,6 +86,11 @@ FFMPEG_KINDS = (
     *_kinds("wav", "ac3", "aac", "wmav2", "flac", "libvorbis", "eac3"),
     *_kinds("w64", "ac3"),
     *_kinds("caf", "alac", "ac3"),
+    InputKind(name="dts dca", ending="dts", arguments="-c:a dca -strict -2"),
+    InputKind(name="m2ts ac3", ending="m2ts", arguments="-c:a ac3 -mpegts_m2ts_mode 1"),
+    InputKind(name="mka truehd", ending="mka", arguments="-c:a truehd -strict -2"),
+    *_kinds("mov", "pcm_s24le", "alac"),
+    *_kinds("mp4", "flac -strict -2", "libopus -strict -2"),
     InputKind(name="ogg libspeex", ending="ogg", arguments="-c:a libspeex -ar 16000 -ac 1"),
 )
 

@@ -356,7 +356,7 @@ def test_damaged_part_of_joined_songs_does_not_end_the_song(tmp_path: Path) -> N
 # MPEG
 
 
-@pytest.mark.parametrize("name", mpeg_kinds.ENCODED)
+@pytest.mark.parametrize("name", [*mpeg_kinds.ENCODED, *mpeg_kinds.SHORT, *mpeg_kinds.LOUD])
 def test_song_of_an_encoder_is_that_of_both_references(name: str, tmp_path: Path) -> None:
     require("ffmpeg", "mpg123")
     path, audio = load_bytes(MPEG_FILES[name]().content, tmp_path)
@@ -392,7 +392,11 @@ def test_mpeg_2_song_on_which_the_references_differ_is_that_of_mpg123(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "name", [*mpeg_kinds.TAGGED, *mpeg_kinds.JOINED, *mpeg_kinds.DAMAGED, "cut in the Info frame"]
+    "name",
+    [
+        *(*mpeg_kinds.TAGGED, *mpeg_kinds.JOINED, *mpeg_kinds.DAMAGED, "cut in the Info frame"),
+        *("Info frame without fields", "Xing frame without fields"),
+    ],
 )
 def test_tags_joints_and_damage_leave_the_song_in_its_place(name: str, tmp_path: Path) -> None:
     made = MPEG_FILES[name]()
@@ -491,6 +495,11 @@ def test_info_frame_without_frame_count_is_not_played(cases: Path) -> None:
     """mpg123 agrees. ffmpeg plays it as a silent frame."""
     path = cases / "info-without-frame-count.mp3"
     assert np.array_equal(decode_by_mpg123(path), load(path)[1])
+
+
+@pytest.mark.parametrize("name", mpeg_kinds.LOUD)
+def test_loud_song_is_decoded_above_full_scale(name: str, tmp_path: Path) -> None:
+    assert np.abs(load_bytes(MPEG_FILES[name]().content, tmp_path)[1]).max() > 1.1
 
 
 def test_hot_master_is_decoded_above_full_scale(cases: Path) -> None:
