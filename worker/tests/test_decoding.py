@@ -139,7 +139,7 @@ def sound_file(*, opened: str = "pass", block: str) -> str:
         "    samplerate, channels, frames, format, is_read = 44100, 2, 44100, 'WAV', False\n"
         f"    def __init__(self, file, closefd): super().__init__(self); {opened}\n"
         "    def tell(self): return self.frames\n"
-        "    def read(self, samples, dtype, always_2d):\n"
+        "    def read(self, samples, dtype, always_2d, out):\n"
         f"        block = numpy.empty((0, 2), numpy.float32) if self.is_read else {block}\n"
         "        self.is_read = True\n"
         "        return block\n"

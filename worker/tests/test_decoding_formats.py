@@ -305,6 +305,19 @@ def test_flac_that_declares_no_number_of_samples_is_decoded_without_ffmpeg(
     assert np.array_equal(load(path)[1], whole)
 
 
+@pytest.mark.parametrize("seconds", [1.5, 20])
+@pytest.mark.parametrize("name", ["flac by libsndfile", "ogg flac"])
+def test_samples_before_damage_are_kept_without_ffmpeg(
+    name: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(KINDS[name], tmp_path, seconds=seconds)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 100] = bytes(100)
+    path.write_bytes(content)
+    monkeypatch.setattr(decoding, "find_ffmpeg", lambda: None)
+    assert load(path)[0].samples > 0.4 * seconds * SAMPLERATE
+
+
 @pytest.mark.parametrize("encoder", FLAC_ENCODERS)
 def test_flac_without_its_beginning_is_decoded_from_its_first_whole_frame(
     encoder: str, tmp_path: Path

@@ -31,7 +31,7 @@ def decode_sndfile(song: BinaryIO, *, on_damage: Callable[[], None] = lambda: No
     samples = 0
     with _open(song) as file:
         layout = read_layout(song, file)
-        while len(block := _read(file, min(BLOCK_SAMPLES, file.frames - samples))):
+        while len(block := _read(file, min(BLOCK_SAMPLES, file.frames - samples), on_damage=on_damage)):
             samples += len(block)
             yield file.samplerate, downmix(np.ascontiguousarray(block.T), layout=layout)
         is_cut = samples < file.frames != _UNKNOWN
@@ -55,9 +55,13 @@ def _open(song: BinaryIO) -> soundfile.SoundFile:
         raise ValueError(error.error_string) from None
 
 
-def _read(file: soundfile.SoundFile, samples: int) -> NDArray[np.float32]:
+def _read(file: soundfile.SoundFile, samples: int, *, on_damage: Callable[[], None]) -> NDArray[np.float32]:
+    """Return the next samples. At damage the library does not tell how many it has written."""
+    block = np.full((samples, file.channels), np.nan, np.float32)
     try:
-        block: NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True)
-        return block
+        read: NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True, out=block)
+        return read
     except soundfile.LibsndfileError:
-        return np.empty((0, file.channels), np.float32)
+        on_damage()
+        written = np.flatnonzero(~np.isnan(block[:, 0]))
+        return block[: written[-1] + 1] if len(written) else block[:0]
