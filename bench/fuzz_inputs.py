@@ -1,10 +1,11 @@
-"""Mutated files of all kinds of input: does the worker decode the files that ffmpeg and mpg123 play?
+"""Mutated files of all kinds of input: does MSaaS separate the files that ffmpeg and mpg123 play?
 
     python -m bench.fuzz_inputs [--files 2000] [--jobs 2] [--keep FOLDER]
 
-A file falls short if each reference decodes from 90 to 150 % of the length of the whole file, and the worker
-less than 90 %. The references of an MP3 are ffmpeg and mpg123, that of another file is ffmpeg. The exit
-status is 1 if a file falls short, or if decoding ends otherwise than by a result or the error of a bad song.
+Each file is checked as `rest` checks an upload, and then decoded as the worker does. A file falls short if
+each reference decodes from 90 to 150 % of the length of the whole file, and MSaaS less than 90 %. The
+references of an MP3 are ffmpeg and mpg123, that of another file is ffmpeg. The exit status is 1 if a file
+falls short, or if decoding ends otherwise than by a result or the error of a bad song.
 """
 
 import argparse
@@ -22,10 +23,11 @@ from pathlib import Path
 from random import Random
 
 from worker.tests import mpeg_kinds
-from worker.tests.input_kinds import FFMPEG_KINDS, SNDFILE_KINDS, make
+from worker.tests.input_kinds import FFMPEG_KINDS, JOINED_KINDS, SNDFILE_KINDS, make, make_joined
 from worker.tests.references import decode_by_ffmpeg, decode_by_mpg123
 
-from msaas.errors import UndecodableSong
+from msaas.errors import NotAudio, UndecodableSong
+from msaas_rest.api.separate.song_check import check_song
 from msaas_worker.audio.decoder import MEMORY_BYTES
 from msaas_worker.audio.decoding import decode
 
@@ -34,6 +36,7 @@ _SECONDS = 3.0
 _SHARE, _MOST = 0.9, 1.5
 _MPEG = ("constant bit rate", "variable bit rate", "VBRI", "MPEG-2, 22.05 kHz mono", "layer II", "two songs")
 _TIME_LIMIT = "did not end"
+_MAX_S = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class Outcome:
     shares: tuple[float, ...]
     ours: float
     error: str = ""
+    #: `rest` accepted the file.
+    is_accepted: bool = True
     took_s: float = 0.0
 
     @property
@@ -140,6 +145,9 @@ def whole_files(folder: Path) -> list[Whole]:
     for kind in (*SNDFILE_KINDS, *FFMPEG_KINDS):
         path = make(kind, folder, seconds=_SECONDS)
         found.append(Whole(kind.name, kind.ending, path.read_bytes(), _lengths(path, is_mpeg=False)))
+    for name in JOINED_KINDS:
+        path, _ = make_joined(name, folder, seconds=_SECONDS / 2)
+        found.append(Whole(name, "joined", path.read_bytes(), _lengths(path, is_mpeg=False)))
     for name in _MPEG:
         path = folder / "song.mp3"
         path.write_bytes(mpeg_kinds.MPEG_FILES[name]().content)
@@ -160,12 +168,14 @@ def try_file(whole: Whole, number: int, keep: Path | None) -> Outcome:
         path.write_bytes(content)
         lengths = _lengths(path, is_mpeg=len(whole.lengths) > 1)
         began = time.monotonic()
-        samples, error = _decode(path)
+        refusal = _check(path)
+        samples, error = (0, refusal) if refusal else _decode(path)
     outcome = Outcome(
         name=f"{number} {whole.name}, {mutation}",
         shares=tuple(length / full for length, full in zip(lengths, whole.lengths, strict=True)),
         ours=samples / min(whole.lengths),
         error=error,
+        is_accepted=not refusal,
         took_s=time.monotonic() - began,
     )
     if keep and outcome.is_short:
@@ -173,9 +183,23 @@ def try_file(whole: Whole, number: int, keep: Path | None) -> Outcome:
     return outcome
 
 
+def _check(path: Path) -> str:
+    """Return the reason why `rest` refuses the file, an empty text if it accepts it."""
+    if not path.stat().st_size:
+        return "The file is empty."
+    try:
+        with open(path, "rb") as file:
+            check_song(file, max_s=_MAX_S)
+    except (NotAudio, UndecodableSong) as error:
+        return error.detail or error.title
+    except Exception as error:
+        return f"Error: {error!r}"
+    return ""
+
+
 def _decode(path: Path) -> tuple[int, str]:
     try:
-        return decode(path, path.with_suffix(".f32"), max_duration_s=600).samples, ""
+        return decode(path, path.with_suffix(".f32"), max_duration_s=_MAX_S).samples, ""
     except UndecodableSong as error:
         return 0, error.detail or error.title
     except Exception as error:
@@ -194,6 +218,7 @@ def report(outcomes: Iterable[Outcome]) -> tuple[str, bool]:
     lines = [
         f"{len(found)} files, {sum(each.is_played for each in found)} of them played by the references",
         f"decoded: {sum(each.ours > 0 for each in found)}, refused: {sum(errors.values())}",
+        f"refused by the worker only: {sum(each.is_accepted for each in found if each.error)}",
         f"fell short: {len(short)}, ended in another way: {len(strange)}",
         f"slowest: {max(each.took_s for each in found):.1f} s, largest process: {_peak_mib()} MiB",
         *(f"  short: {each.name}: {_shares(each)} {each.error}" for each in short),

@@ -84,7 +84,7 @@ def atom(name: bytes, size: int = 8) -> bytes:
 
 
 FTYP = atom(b"ftyp", 24)
-CAF = b"caff\0\1\0\0desc" + (32).to_bytes(8) + bytes(32)
+CAF = b"caff\0\1\0\0desc" + (32).to_bytes(8) + bytes(8) + b"lpcm" + bytes(20)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,10 @@ def test_file_with_one_sample_is_accepted() -> None:
         FTYP + b"\0\0\0\1mdat" + (5000).to_bytes(8) + bytes(900),
     ],
 )
-def test_mp4_without_index_is_undecodable(content: bytes) -> None:
+@pytest.mark.parametrize("tag", [b"", id3(300) + bytes(300)], ids=["", "ID3v2"])
+def test_mp4_without_index_is_undecodable(tag: bytes, content: bytes) -> None:
     """ffmpeg tells `moov atom not found` of each."""
+    content = tag + content
     with pytest.raises(UndecodableSong, match="The MP4 file has no index"):
         check(content)
 
@@ -137,8 +139,9 @@ def test_mp4_without_index_is_undecodable(content: bytes) -> None:
         FTYP + atom(b"free") * 20_000,
     ],
 )
-def test_mp4_that_may_have_an_index_is_left_to_the_worker(content: bytes) -> None:
-    assert check(content).container.name == "MP4"
+@pytest.mark.parametrize("tag", [b"", id3(300) + bytes(300)], ids=["", "ID3v2"])
+def test_mp4_that_may_have_an_index_is_left_to_the_worker(tag: bytes, content: bytes) -> None:
+    assert check(tag + content).container.name == "MP4"
 
 
 def test_small_file_of_eight_hours_is_too_long() -> None:
@@ -146,11 +149,10 @@ def test_small_file_of_eight_hours_is_too_long() -> None:
         check(SLOW * (8 * 3600 * 1000 // 72), max_s=7200)
 
 
-@pytest.mark.parametrize("content", [wav(20), flac_header(20 * 44100)], ids=["WAV", "FLAC"])
-def test_header_that_tells_too_long_a_song_is_refused(content: bytes) -> None:
-    assert check(content, max_s=21).seconds == pytest.approx(20)
+def test_header_that_tells_too_long_a_song_is_refused() -> None:
+    assert check(wav(20), max_s=21).seconds == pytest.approx(20)
     with pytest.raises(SongTooLong):
-        check(content, max_s=19)
+        check(wav(20), max_s=19)
 
 
 def test_wav_from_a_pipe_is_as_long_as_its_bytes() -> None:
@@ -159,7 +161,9 @@ def test_wav_from_a_pipe_is_as_long_as_its_bytes() -> None:
     assert check(bytes(content), max_s=21).seconds == pytest.approx(20, abs=0.1)
 
 
-@pytest.mark.parametrize("content", [flac_header(0), b".snd" + bytes(40), b"\x1a\x45\xdf\xa3" + bytes(40)])
+@pytest.mark.parametrize(
+    "content", [flac_header(0), flac_header(20 * 44100), b".snd" + bytes(40), b"\x1a\x45\xdf\xa3" + bytes(40)]
+)
 def test_length_that_no_header_tells_is_unknown(content: bytes) -> None:
     assert check(content, max_s=1).seconds is None
 

@@ -120,6 +120,42 @@ def test_stems_have_their_format_and_the_length_of_the_song(
     assert len(samples) == SECONDS * file.samplerate
 
 
+def loud_wav() -> bytes:
+    """Return a song whose samples, and those of its stems, exceed full scale."""
+    file = io.BytesIO()
+    soundfile.write(file, 4 * music(44_100), 44_100, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def test_stem_above_full_scale_is_rescaled_clamped_or_kept(stack: Stack) -> None:
+    def drums(**options: str) -> Samples:
+        status = separate(stack, loud_wav(), format="wav", **options)
+        return read(download(stack, status, "drums"))[0]
+
+    kept, clamped, rescaled = drums(bits="float", clip="none"), drums(clip="clamp"), drums(clip="rescale")
+    peak = np.abs(kept).max()
+    assert peak > 1.5
+    assert snr_db(np.clip(kept, -1, 1), clamped) > 100
+    assert 0.9 < np.abs(rescaled).max() <= 1
+    assert snr_db(kept * np.abs(rescaled).max() / peak, rescaled) > 100
+
+
+def test_exact_sum_of_a_song_above_full_scale_is_the_clipped_song(stack: Stack) -> None:
+    song = loud_wav()
+    status = separate(stack, song, format="wav", bits="16", exact_sum="true")
+    total = sum(read(download(stack, status, stem))[0] for stem in STEMS)
+    clipped = np.clip(np.rint(read(song)[0] * 2**15), -(2**15), 2**15 - 1) / 2**15
+    assert np.array_equal(total, clipped)
+
+
+def test_bit_rate_of_opus_counts(stack: Stack) -> None:
+    sizes = [
+        len(download(stack, separate(stack, flac(), format="opus", bitrate=bitrate), "drums"))
+        for bitrate in ("64", "160", "256")
+    ]
+    assert sizes[0] < 0.6 * sizes[1] < 0.6 * 0.8 * sizes[2]
+
+
 def test_m4a_stems_are_as_long_as_the_song(stack: Stack, tmp_path: Path) -> None:
     require("ffmpeg")
     status = separate(stack, flac(), format="m4a")

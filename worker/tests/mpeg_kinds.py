@@ -145,6 +145,26 @@ def insert(mp3: bytes, at: int = 30_000) -> bytes:
     return mp3[:at] + Random(5).randbytes(300).replace(b"\xff", b"") + mp3[at:]
 
 
+def without_fields(*options: str) -> bytes:
+    """Return a song whose Info or Xing frame tells nothing."""
+    first, *others = split(lame(*options))
+    at = max(first.find(b"Info"), first.find(b"Xing")) + 4
+    return join(first[:at].ljust(len(first), b"\0"), *others)
+
+
+def behind_info(*options: str) -> bytes:
+    return join(*split(lame(*options))[1:])
+
+
+def lame_of_frames(number: int) -> bytes:
+    """Return a song of so many frames, with an Info frame that tells them."""
+    content = bytearray(join(*split(song())[: number + 1]))
+    at = content.index(b"Info")
+    content[at + 8 : at + 12] = number.to_bytes(4)
+    content[at + 12 : at + 16] = len(content).to_bytes(4)
+    return bytes(content)
+
+
 def _damaged(
     content: Callable[[], bytes], clean: Callable[[], bytes], *, share: float
 ) -> Callable[[], MpegFile]:
@@ -197,6 +217,21 @@ ENCODED: dict[str, Callable[[], MpegFile]] = {
     "layer I": _plain(layer_1),
 }
 #: Free format: ffmpeg does not play it.
+#: Files of less than 17 frames: the decoder of demucs found no length in them.
+SHORT: dict[str, Callable[[], MpegFile]] = {
+    "three frames": _plain(lambda: join(*bare()[:3])),
+    "16 frames of a variable bit rate": _plain(lambda: join(*variable()[:16])),
+    "ten frames with Info frame": _plain(lambda: lame_of_frames(10)),
+    "ten frames, MPEG-2 mono": _plain(
+        lambda: join(*split(lame("-m", "m", "-b", "32", "-t", rate_hz=22_050, channels=1))[:10])
+    ),
+}
+#: Loud songs decode above full scale.
+LOUD: dict[str, Callable[[], MpegFile]] = {
+    "hot master": _plain(lambda: lame("-b", "128", "--scale", "4")),
+    "hot master, variable bit rate": _plain(lambda: lame("-V", "4", "--scale", "6")),
+    "hot master, mono": _plain(lambda: lame("-m", "m", "-b", "64", "--scale", "5", channels=1)),
+}
 FREE_FORMAT: dict[str, Callable[[], MpegFile]] = {
     "free format, 200 kbit/s": _plain(lambda: lame("--freeformat", "-b", "200")),
     "free format, 560 kbit/s": _plain(lambda: lame("--freeformat", "-b", "560")),
@@ -214,6 +249,11 @@ TAGGED: dict[str, Callable[[], MpegFile]] = {
     "zeros behind ID3v2": _same(lambda: id3() + bytes(90_000) + song(), song),
     "random bytes in front": _same(lambda: Random(3).randbytes(30_000) + song(), song),
     "random bytes behind": _same(lambda: song() + Random(4).randbytes(100_000), song),
+    "ID3v2 with a frame beyond it": _same(
+        lambda: b"ID3\3\0\0\0\0\0\x14TIT2\0\0\x13\x88\0\0" + bytes(10) + song(), song
+    ),
+    "ID3v2.2 with all flags": _same(lambda: b"ID3\2\0\xef\0\0\0\x14" + b"\xfe" * 20 + song(), song),
+    "ID3v2 without frames": _same(lambda: b"ID3\4\0\0\0\0\0\0" + song(), song),
     "rest of a frame in front": _same(lambda: bare()[40][150:] + _plain_frames(), _plain_frames),
 }
 JOINED: dict[str, Callable[[], MpegFile]] = {
@@ -233,6 +273,8 @@ INFO: dict[str, Callable[[], MpegFile]] = {
     "Info frame tells too many frames": _plain(lambda: with_info(frames=1_000_000)),
     "largest delay and padding": _plain(lambda: with_info(delay=4095, padding=4095)),
     "no delay, no padding": _plain(lambda: with_info(delay=0, padding=0)),
+    "Info frame without fields": _same(lambda: without_fields("-b", "128"), lambda: behind_info("-b", "128")),
+    "Xing frame without fields": _same(lambda: without_fields("-V", "2"), lambda: behind_info("-V", "2")),
     "cut in the Info frame": _same(lambda: song()[200:], lambda: song()[417:]),
 }
 DAMAGED: dict[str, Callable[[], MpegFile]] = {
@@ -249,4 +291,4 @@ DAMAGED: dict[str, Callable[[], MpegFile]] = {
     "cut in a frame": _same(lambda: _plain_frames()[:40_000], lambda: join(*bare()[: 40_000 // 418])),
     "bytes inserted in a frame": _damaged(lambda: insert(_plain_frames()), _plain_frames, share=0.95),
 }
-MPEG_FILES = {**ENCODED, **FREE_FORMAT, **TAGGED, **JOINED, **INFO, **DAMAGED}
+MPEG_FILES = {**ENCODED, **SHORT, **LOUD, **FREE_FORMAT, **TAGGED, **JOINED, **INFO, **DAMAGED}

@@ -139,7 +139,7 @@ def sound_file(*, opened: str = "pass", block: str) -> str:
         "    samplerate, channels, frames, format, is_read = 44100, 2, 44100, 'WAV', False\n"
         f"    def __init__(self, file, closefd): super().__init__(self); {opened}\n"
         "    def tell(self): return self.frames\n"
-        "    def read(self, samples, dtype, always_2d):\n"
+        "    def read(self, samples, dtype, always_2d, out):\n"
         f"        block = numpy.empty((0, 2), numpy.float32) if self.is_read else {block}\n"
         "        self.is_read = True\n"
         "        return block\n"
@@ -185,6 +185,59 @@ def is_gone(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return state == "Z"
+
+
+# ffmpeg
+
+
+def ffmpeg_that(ends: str) -> DecoderProcess:
+    """Return a decoder whose `ffmpeg` writes half a second of 1 s and then runs this code."""
+    code = (
+        "import os, signal, struct, sys, time\n"
+        "form = struct.pack('<HHIIHH', 3, 2, 44100, 44100 * 8, 8, 32)\n"
+        "most = b'\\xff' * 4\n"
+        "sys.stdout.buffer.write(b'RIFF' + most + b'WAVEfmt ' + struct.pack('<I', len(form)) + form)\n"
+        "sys.stdout.buffer.write(b'data' + most + struct.pack('<f', 0.5) * 44100)\n"
+        f"sys.stdout.flush()\n{ends}"
+    )
+    return replace(DecoderProcess(), ffmpeg=(sys.executable, "-I", "-c", code))
+
+
+#: Only ffmpeg reads it.
+MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(60_000)
+
+
+@pytest.mark.fault("O1")
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "os.kill(os.getpid(), signal.SIGSEGV)",
+        "os.abort()",
+        "os._exit(255)",
+        "os.close(1); time.sleep(60)",
+    ],
+    ids=["killed", "segmentation fault", "aborted", "CPU time", "does not end"],
+)
+def test_song_whose_ffmpeg_was_ended_is_undecodable_and_not_shorter(ends: str, tmp_path: Path) -> None:
+    require("ffmpeg")
+    with pytest.raises(UndecodableSong, match="more memory or time"):
+        decode_bytes(MATROSKA, tmp_path, process=ffmpeg_that(ends))
+
+
+@pytest.mark.parametrize("status", [0, 1, 69])
+def test_song_whose_ffmpeg_met_damage_is_what_it_decoded(status: int, tmp_path: Path) -> None:
+    require("ffmpeg")
+    assert decode_bytes(MATROSKA, tmp_path, process=ffmpeg_that(f"os._exit({status})")).samples == 22_050
+
+
+def test_ended_ffmpeg_does_not_replace_what_our_decoder_read(tmp_path: Path) -> None:
+    require("ffmpeg")
+    killed = replace(
+        ffmpeg_that("os.kill(os.getpid(), signal.SIGKILL)"),
+        command=decoder_with(sound_file(block=f"{ONES}[:400]"), tmp_path).command,
+    )
+    assert decode_bytes(WAV_HEAD, tmp_path, process=killed).samples == 400
 
 
 FACTS = {"mean": 0.0, "std": 1.0, "source_hz": 44100, "source_samples": 9, "is_damaged": False}

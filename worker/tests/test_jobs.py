@@ -1,5 +1,6 @@
 """Jobs of a running worker with a real model: songs, and every other entry of the queue."""
 
+import io
 import json
 import shutil
 import signal
@@ -8,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker.tests.songs import song_mp3
+import soundfile
+from worker.tests.songs import noise, song_mp3
 
 from msaas.jobs import Job, JobState
+from msaas.recipe import Recipe
 from msaas_worker.attempt import Step
+from msaas_worker.audio.decoded import SAMPLERATE
 from tests.faults.fault_injector import Damage, Injection, as_settings
 from tests.processes import WorkerProcess, further_heaps
 from tests.servers import wait_until
 from tests.system import System
 from tests.worker_pool import QUICK_WORKER, WorkerPool
 
-GOLDEN = Path(__file__).parent / "golden" / "manifest.json"
+GOLDENS = Path(__file__).parent / "golden"
 STEPS = [
     "job_claimed",
     "song_fetched",
@@ -79,23 +83,54 @@ def test_line_of_the_logging_list_names_node_service_and_level(system: System) -
     assert "model=htdemucs" in message
 
 
-def test_manifest_is_that_of_the_golden_file(system: System) -> None:
-    job_id = system.send(song_mp3(1, seed=3))
+def titled_flac() -> bytes:
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", SAMPLERATE, 2, format="FLAC", subtype="PCM_16") as writer:
+        writer.title = "Blue Train"
+        writer.write(noise(SAMPLERATE, seed=3).T)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "song", "options"),
+    [
+        ("manifest.json", song_mp3(1, seed=3), {}),
+        (
+            "manifest-options.json",
+            song_mp3(1, seed=3),
+            {"format": "flac", "two_stems": "vocals", "exact_sum": True},
+        ),
+        ("manifest-title.json", titled_flac(), {"bitrate": 192}),
+    ],
+    ids=["defaults", "options", "title"],
+)
+def test_manifest_is_that_of_the_golden_file(
+    name: str, song: bytes, options: dict[str, Any], system: System
+) -> None:
+    recipe = Recipe.parse(options)
+    job_id = recipe.job_id(system.put(song))
+    system.queue.enqueue(Job.of(job_id, recipe))
     system.wait_for_end(job_id)
     text = b"".join(system.song_store.store.get("output-tracks", f"{job_id}.json")).decode()
     manifest = json.loads(text)
-    for name, value in hashes_in(manifest).items():
-        text = text.replace(value, f"<{name}>")
-    assert text == GOLDEN.read_text().rstrip("\n")
+    for value, replacement in differing(manifest).items():
+        text = text.replace(value, replacement)
+    assert text == (GOLDENS / name).read_text().rstrip("\n")
 
 
-def hashes_in(manifest: dict[str, Any]) -> dict[str, str]:
+def differing(manifest: dict[str, Any]) -> dict[str, str]:
     """Return the values that differ between machines, as the samples of a random model do."""
-    stems = {f"sha256 of {stem}": entry["sha256"] for stem, entry in manifest["stems"].items()}
+    stems = manifest["stems"]
+    sizes = {
+        f'"size_bytes": {entry["size_bytes"]}': f'"size_bytes": "<size of {stem}>"'
+        for stem, entry in stems.items()
+        if entry["file"].endswith(".flac")
+    }
     return {
-        "songhash": manifest["songhash"],
-        "sha256 of the weights": manifest["weights_sha256"],
-        **stems,
+        manifest["songhash"]: "<songhash>",
+        manifest["weights_sha256"]: "<sha256 of the weights>",
+        **{entry["sha256"]: f"<sha256 of {stem}>" for stem, entry in stems.items()},
+        **sizes,
     }
 
 

@@ -10,6 +10,7 @@ from worker.tests.models import STEMS, tiny
 from worker.tests.songs import decoded, noise
 from worker.tests.streaming import FINE_TUNED, MIXED, SEGMENT, make_separator, run_demucs, stream
 
+from msaas.jobs import JobState, JobStatus
 from msaas.models import FOUR_STEMS
 from msaas_worker.separators.starter.loader import WEIGHTS, load_starter
 
@@ -72,6 +73,24 @@ def test_progress_counts_the_segments_of_all_passes(tmp_path: Path) -> None:
     separator = make_separator(bag)
     list(separator.separate(song, stems=tuple(STEMS), shifts=3, on_progress=shares.append))
     assert shares == pytest.approx([(count + 1) / runs[0] for count in range(runs[0])])
+
+
+@pytest.mark.parametrize(("overlap", "shifts"), [(0.25, 0), (0.75, 0), (0.25, 3), (0.5, 2)])
+def test_estimated_time_counts_overlap_and_shifts(overlap: float, shifts: int, tmp_path: Path) -> None:
+    """With one second for each segment, the estimate is the number of those that are left."""
+    bag, runs = BagOfModels([tiny()]), [0]
+    bag.models[0].register_forward_hook(lambda *_: runs.__setitem__(0, runs[0] + 1))
+    song = decoded(noise(3 * SEGMENT), tmp_path / "song")
+    etas: list[float | None] = []
+
+    def note_eta(progress: float) -> None:
+        status = JobStatus(job_id="a" * 64, state=JobState.RUNNING, started_at=0.0, progress=progress)
+        etas.append(status.as_json(now=runs[0])["eta_s"])
+
+    stems = tuple(STEMS)
+    separator = make_separator(bag)
+    list(separator.separate(song, stems=stems, overlap=overlap, shifts=shifts, on_progress=note_eta))
+    assert etas == pytest.approx(list(range(runs[0]))[::-1], abs=0.1)
 
 
 def test_regions_come_while_the_passes_run(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from mmap import mmap
 
+from msaas.flac import SEARCH_BYTES as FLAC_SEARCH_BYTES
+from msaas.flac import find_pairs
+
 Data = bytes | mmap
 
 #: The first whole frame begins before this.
@@ -20,9 +23,6 @@ _ADTS = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 _AC3 = re.compile(rb"\x0b\x77")
 _DTS = re.compile(rb"\x7f\xfe\x80\x01")
 _OGG = re.compile(rb"OggS\0[\x02\x06]")
-_FLAC = re.compile(rb"\xff[\xf8\xf9]")
-#: A frame of 4096 samples can have so many bytes: the search reads the next one, too.
-FLAC_SEARCH_BYTES = 4 * SEARCH_BYTES
 #: A pack of an MPEG program stream, of MPEG-1 or MPEG-2.
 _PACK = re.compile(rb"\x00\x00\x01\xba[\x21-\x2f\x44-\x7f]")
 #: Packets of a transport stream (ISO 13818-1, section 2.4.3.2): of broadcasts, of cameras and discs with a
@@ -73,11 +73,7 @@ def has_packs(data: Data, start: int) -> bool:
 
 def has_flac_frames(data: Data, start: int) -> bool:
     """Return whether two frames of FLAC have numbers in a row. Their headers have checksums."""
-    matches = _FLAC.finditer(data, start, start + FLAC_SEARCH_BYTES)
-    headers = [header for match in matches if (header := _flac_header(data, match.start()))]
-    return any(
-        first[:3] == second[:3] and second[4] == first[4] + 1 for first, second in itertools.pairwise(headers)
-    )
+    return next(find_pairs(data, start, start + FLAC_SEARCH_BYTES), None) is not None
 
 
 def ogg_starts(data: Data, start: int) -> Iterator[int]:
@@ -124,44 +120,3 @@ def _ac3_bytes(head: bytes) -> int:
 def _dts_bytes(head: bytes) -> int:
     """ETSI TS 102 114, section 5.3."""
     return ((head[5] & 3) << 12 | head[6] << 4 | head[7] >> 4) + 1 if _DTS.match(head) else 0
-
-
-def _flac_header(data: Data, at: int) -> tuple[int, int, int, int, int] | None:
-    """Return the facts of a frame header that all frames share, and its number. RFC 9639, section 9.1."""
-    head = data[at : at + _HEADER_BYTES]
-    coded = _coded_number(head[4:])
-    if len(head) < _HEADER_BYTES or coded is None or head[3] & 1:
-        return None
-    number, number_bytes = coded
-    end = 4 + number_bytes + _EXTRA_BYTES.get(head[2] >> 4, 0) + _EXTRA_BYTES.get(head[2] & 15, 0)
-    if end >= len(head) or _crc8(head[:end]) != head[end]:
-        return None
-    return head[1], head[2], head[3] & 0x0F, head[3] >> 4, number
-
-
-#: Of a block size or a sample rate that stands behind the number.
-_EXTRA_BYTES = {6: 1, 7: 2, 12: 1, 13: 2, 14: 2}
-
-
-def _coded_number(coded: bytes) -> tuple[int, int] | None:
-    """Return a number in the code of UTF-8, and its bytes."""
-    if not coded:
-        return None
-    ones = 8 - (~coded[0] & 0xFF).bit_length()
-    if ones == 0:
-        return coded[0], 1
-    if ones in (1, 8):
-        return None
-    number = coded[0] & 0x7F >> ones
-    for byte in coded[1:ones]:
-        number = number << 6 | byte & 0x3F
-    return number, ones
-
-
-def _crc8(data: bytes) -> int:
-    crc = 0
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc << 1 ^ (0x107 if crc & 0x80 else 0)
-    return crc

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from mmap import mmap
+from typing import Literal
 
 from msaas.chains import (
     begins_adts,
@@ -17,8 +18,10 @@ from msaas.chains import (
 )
 from msaas.mpeg.tags import skip_tags
 from msaas.mpeg.walk import walk
+from msaas.ogg import find_codec, read_page
 
-_HEAD_BYTES = 4096
+#: `matches` of a container needs so many bytes.
+HEAD_BYTES = 4096
 
 
 class Decoder(StrEnum):
@@ -40,8 +43,6 @@ class Container:
     extension: str
     decoder: Decoder
     matches: Callable[[bytes], bool]
-    #: More than two channels are in the order of Vorbis, not in that of WAV.
-    has_vorbis_order: bool = False
 
 
 def _begins(*starts: bytes, at: int = 0) -> Callable[[bytes], bool]:
@@ -53,13 +54,50 @@ def _is_riff(kind: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_wave(head: bytes) -> bool:
+    return _is_riff(b"WAVE")(head) or head.startswith(_WAVE64)
+
+
+def _is_sndfile_wave(head: bytes) -> bool:
+    """A damaged header counts, too."""
+    return _is_riff(b"WAVE")(head) and _wave_format(head) in (None, *_SNDFILE_WAVE)
+
+
+def _is_wave64(head: bytes) -> bool:
+    return head.startswith(_WAVE64) and _wave_format(head) in (None, *_SNDFILE_WAVE)
+
+
+def _is_other_wave(head: bytes) -> bool:
     """A WAV that contains an MP3 counts as MP3: the walk finds its frames."""
-    return _is_riff(b"WAVE")(head) and _wave_format(head) not in (b"\x50\0", b"\x55\0")
+    return _is_wave(head) and _wave_format(head) not in (None, *_SNDFILE_WAVE, *_MPEG_WAVE)
 
 
-def _wave_format(head: bytes) -> bytes:
+def _wave_format(head: bytes) -> int | None:
+    """Return the code of the format, None if the header does not tell it."""
     at = head.find(b"fmt ")
-    return head[at + 8 : at + 10] if at >= 0 else b""
+    if not 0 <= at < len(head) - 24:
+        return None
+    at += 24 if head.startswith(_WAVE64) else 8
+    order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
+    code = int.from_bytes(head[at : at + 2], order)
+    return code if code != _EXTENSIBLE else int.from_bytes(head[at + 24 : at + 26], order)
+
+
+def _is_aiff(head: bytes) -> bool:
+    return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
+
+
+def _is_other_aiff(head: bytes) -> bool:
+    at = head.find(b"COMM")
+    return (
+        _is_aiff(head) and head[8:12] == b"AIFC" and at >= 0 and head[at + 26 : at + 30] not in _SNDFILE_AIFF
+    )
+
+
+def _is_other_caf(head: bytes) -> bool:
+    """libsndfile needs the bit depth of an ALAC, which ffmpeg does not write."""
+    kind, flags = head[28:32], int.from_bytes(head[32:36])
+    is_read = kind in _SNDFILE_CAF or (kind == b"alac" and flags in _ALAC_FLAGS)
+    return head[:4] == b"caff" and head[8:12] == b"desc" and not is_read
 
 
 def _is_flac(head: bytes) -> bool:
@@ -67,15 +105,13 @@ def _is_flac(head: bytes) -> bool:
     return head[:4] == b"fLaC" and int.from_bytes(head[18:21]) >> 4 > 0
 
 
-def _is_ogg(*codecs: bytes) -> Callable[[bytes], bool]:
-    """The first packet of the first page names its codec."""
+def _is_ogg(*codecs: str) -> Callable[[bytes], bool]:
+    return lambda head: find_codec(head) in codecs
 
-    def matches(head: bytes) -> bool:
-        if head[:4] != b"OggS" or len(head) < 28:
-            return False
-        return head[27 + head[26] :].startswith(codecs)
 
-    return matches
+def _is_other_ogg(head: bytes) -> bool:
+    page = read_page(head, 0)
+    return page is not None and not find_codec(head) and head[page.body :].startswith(_OTHER_OGG)
 
 
 def _is_transport_stream(head: bytes) -> bool:
@@ -94,36 +130,57 @@ def _is_mp4(head: bytes) -> bool:
     return head[4:8] in _ATOMS or (8 <= second <= len(head) and head[second + 4 : second + 8] in _ATOMS)
 
 
-def _is_aiff(head: bytes) -> bool:
-    return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
-
-
 def _row(
     name: str,
     extension: str,
     decoder: Decoder,
     matches: Callable[[bytes], bool],
-    *,
-    has_vorbis_order: bool = False,
 ) -> Container:
-    return Container(
-        name=name, extension=extension, decoder=decoder, matches=matches, has_vorbis_order=has_vorbis_order
-    )
+    return Container(name=name, extension=extension, decoder=decoder, matches=matches)
 
 
 #: Old QuickTime files, and pieces of streams, begin with other atoms than `ftyp`.
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
-_OGG_CODECS = (b"\x01vorbis", b"\x7fFLAC", b"Speex", b"fishead\0", b"\x80theora", b"OVP80")
+#: Streams whose sound, or that of other streams of the file, only ffmpeg reads.
+_OTHER_OGG = (b"Speex", b"CELT", b"fishead\0", b"\x80theora", b"OVP80", b"BBCD", b"\x01video", b"\x01audio")
+_WAVE64 = b"riff\x2e\x91\xcf\x11"
+#: PCM, ADPCM of Microsoft, float, A-law, µ-law, ADPCM of IMA, GSM 6.10, NMS ADPCM, G.721.
+_SNDFILE_WAVE = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x40)
+_MPEG_WAVE = (0x50, 0x55)
+_EXTENSIBLE = 0xFFFE
+_SNDFILE_AIFF = (
+    *(
+        b"NONE",
+        b"twos",
+        b"sowt",
+        b"raw ",
+        b"in24",
+        b"42ni",
+        b"in32",
+        b"23ni",
+        b"fl32",
+        b"FL32",
+        b"fl64",
+        b"FL64",
+    ),
+    *(b"ulaw", b"ULAW", b"alaw", b"ALAW", b"DWVW", b"GSM ", b"ima4"),
+)
+_SNDFILE_CAF = (b"lpcm", b"alaw", b"ulaw")
+_ALAC_FLAGS = range(1, 5)
 _ROWS = (
     _row("MP3", "mp3", Decoder.MPEG, _never),
-    _row("WAV", "wav", Decoder.SNDFILE, _is_wave),
-    _row("Wave64", "w64", Decoder.SNDFILE, _begins(b"riff\x2e\x91\xcf\x11")),
+    _row("WAV", "wav", Decoder.SNDFILE, _is_sndfile_wave),
+    _row("WAV with other codecs", "wave", Decoder.FFMPEG, _is_other_wave),
+    _row("Wave64", "w64", Decoder.SNDFILE, _is_wave64),
+    _row("AIFF with other codecs", "aifc", Decoder.FFMPEG, _is_other_aiff),
     _row("AIFF", "aiff", Decoder.SNDFILE, _is_aiff),
     _row("AU", "au", Decoder.SNDFILE, _begins(b".snd")),
+    _row("CAF with other codecs", "caff", Decoder.FFMPEG, _is_other_caf),
     _row("CAF", "caf", Decoder.SNDFILE, _begins(b"caff")),
     _row("FLAC", "flac", Decoder.SNDFILE, _is_flac),
-    _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg(*_OGG_CODECS), has_vorbis_order=True),
-    _row("Opus", "opus", Decoder.SNDFILE, _is_ogg(b"OpusHead"), has_vorbis_order=True),
+    _row("Ogg", "ogg", Decoder.SNDFILE, _is_ogg("Vorbis", "FLAC")),
+    _row("Opus", "opus", Decoder.SNDFILE, _is_ogg("Opus")),
+    _row("Ogg with other codecs", "ogx", Decoder.FFMPEG, _is_other_ogg),
     _row("MP4", "m4a", Decoder.FFMPEG, _is_mp4),
     _row("AAC", "aac", Decoder.FFMPEG, _never),
     _row("WMA", "wma", Decoder.FFMPEG, _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
@@ -161,7 +218,7 @@ def container_of(name: str) -> Container:
 def recognise(data: bytes | mmap) -> Container | None:
     """Return the kind of file, None if it is unknown."""
     start = skip_tags(data, 0)
-    head = data[start : start + _HEAD_BYTES]
+    head = data[start : start + HEAD_BYTES]
     for row in _ROWS:
         if row.matches(head):
             return row
@@ -186,7 +243,7 @@ _MULTIPLEXES: dict[str, _Search] = {
 
 def _has_pages(row: Container) -> _Search:
     def search(data: bytes | mmap, start: int) -> bool:
-        return any(row.matches(data[at : at + _HEAD_BYTES]) for at in ogg_starts(data, start))
+        return any(row.matches(data[at : at + HEAD_BYTES]) for at in ogg_starts(data, start))
 
     return search
 
@@ -198,6 +255,7 @@ _STREAMS: dict[str, _Search] = {
     "DTS": has_dts,
     "Ogg": _has_pages(CONTAINERS["Ogg"]),
     "Opus": _has_pages(CONTAINERS["Opus"]),
+    "Ogg with other codecs": _has_pages(CONTAINERS["Ogg with other codecs"]),
     "FLAC": has_flac_frames,
 }
 

@@ -26,10 +26,10 @@ import numpy as np
 from msaas.containers import CONTAINERS, Container, Decoder
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
 from msaas_worker.audio.decoders import Blocks, TooLongError
-from msaas_worker.audio.decoders.au import decode_au
+from msaas_worker.audio.decoders.links import LINKS, decode_links
 from msaas_worker.audio.decoders.mpeg import decode_mpeg
 from msaas_worker.audio.decoders.sndfile import BLOCK_SAMPLES, decode_sndfile
-from msaas_worker.audio.downmix import VORBIS_ORDER, WAVE_ORDER, downmix
+from msaas_worker.audio.decoders.wav import decode_wav
 from msaas_worker.audio.process_limits import limit
 from msaas_worker.audio.resampling import resample
 from msaas_worker.audio.tag_reader import read_tags
@@ -114,17 +114,13 @@ class Files:
 
 def decode(files: Files, container: Container, facts: Facts) -> Blocks:
     """Yield the song as stereo. Raises `TooLongError` if an MPEG file shows it before it is decoded."""
-    order = VORBIS_ORDER if container.has_vorbis_order else WAVE_ORDER
     if container.decoder is Decoder.MPEG:
-        blocks = decode_mpeg(files.data, files.clean, limit_s=facts.limit_s)
-    else:
-        blocks = decode_sndfile(files.song, on_damage=facts.note_damage)
-    return ((rate_hz, downmix(block, order=order)) for rate_hz, block in blocks)
-
-
-def decode_stdin() -> Blocks:
-    """Yield the output of `ffmpeg` as stereo."""
-    return ((rate_hz, downmix(block)) for rate_hz, block in decode_au(sys.stdin.buffer))
+        return decode_mpeg(files.data, files.clean, limit_s=facts.limit_s)
+    if find_links := LINKS.get(container.name):
+        return decode_links(
+            files.song, files.data, files.clean, find_links=find_links, on_damage=facts.note_damage
+        )
+    return decode_sndfile(files.song, on_damage=facts.note_damage)
 
 
 def write(blocks: Blocks, frames: BinaryIO, facts: Facts) -> None:
@@ -149,7 +145,11 @@ def run(song: str, target: str, container: Container, *, max_samples: int, from_
     confine()
     facts = Facts(max_samples=max_samples)
     try:
-        write(decode_stdin() if from_stdin else decode(files, container, facts), files.frames, facts)
+        write(
+            decode_wav(sys.stdin.buffer) if from_stdin else decode(files, container, facts),
+            files.frames,
+            facts,
+        )
         _answer(facts.as_json())
     except Exception as error:
         _answer(_describe(error, song))
@@ -173,7 +173,8 @@ def _describe(error: Exception, song: str) -> dict[str, object]:
 
 def main() -> None:
     song, target, max_samples, cpu_s, kind, *source = sys.argv[1:]
-    output_bytes = (int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES
+    # The largest file is that of the samples, or a copy of a part of the song.
+    output_bytes = max((int(max_samples) + BLOCK_SAMPLES * 8) * FRAME_BYTES, os.stat(song).st_size)
     limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=output_bytes)
     run(song, target, CONTAINERS[kind], max_samples=int(max_samples), from_stdin=source == [STDIN])
 

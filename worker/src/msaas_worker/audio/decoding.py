@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from msaas.containers import Container, Decoder, recognise
+from msaas.containers import HEAD_BYTES, Container, Decoder, recognise
 from msaas.errors import DecoderMissing, MsaasError, SeparationFailed, SongTooLong, UndecodableSong
+from msaas.mpeg.tags import skip_tags
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, DecodedSong
 from msaas_worker.audio.ffmpeg import find_ffmpeg
 from msaas_worker.audio.tags import Cover, Tags
@@ -29,6 +30,11 @@ _MAX_REPLY_BYTES = 4096
 #: Interval of the question whether the song is still wanted.
 _LOOK_S = 0.25
 _MAX_DETAIL = 200
+_BEYOND_LIMITS = "Decoding took more memory or time than a song needs."
+#: ffmpeg ends so much after its output, at most.
+_END_S = 5.0
+#: The exit status of ffmpeg after a signal that it handles, such as that of too much CPU time.
+_SIGNALLED = 255
 _TAGS = ".tags"
 _MAX_TAGS_BYTES = 1024 * 1024
 
@@ -73,8 +79,10 @@ def decode(
         SongTooLong: the song is longer than `max_duration_s`.
         SeparationFailed: the disk has no room for the samples.
     """
-    container = _recognise(song)
-    decoding = _Decoding(song=song, container=container, process=process, max_duration_s=max_duration_s)
+    container, start = _recognise(song)
+    decoding = _Decoding(
+        song=song, container=container, start=start, process=process, max_duration_s=max_duration_s
+    )
     if container.decoder is not Decoder.FFMPEG:
         return _decode_or_repair(decoding, frames)
     if not find_ffmpeg():
@@ -82,11 +90,13 @@ def decode(
     return decoding.run_ffmpeg(frames).song
 
 
-def _recognise(song: Path) -> Container:
+def _recognise(song: Path) -> tuple[Container, int]:
+    """Return the kind of the file, and where it begins behind tags, as far as this is known."""
     if song.stat().st_size:
         with open(song, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
             if container := recognise(data):
-                return container
+                start = skip_tags(data, 0)
+                return container, start if container.matches(data[start : start + HEAD_BYTES]) else 0
     raise UndecodableSong("The file is not audio of a known kind.")
 
 
@@ -114,6 +124,7 @@ class _Decoding:
 
     song: Path
     container: Container
+    start: int
     process: DecoderProcess
     max_duration_s: int
 
@@ -122,10 +133,13 @@ class _Decoding:
 
     def run_ffmpeg(self, frames: Path) -> _Decoded:
         """Decode the output of `ffmpeg`."""
-        command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s))
+        command = (*self.process.ffmpeg, str(self.song), str(self._cpu_s), str(self.start))
         with _started(command, stdin=subprocess.DEVNULL) as ffmpeg:
             assert ffmpeg.stdout
-            return self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
+            decoded = self._run(frames, _STDIN, stdin=ffmpeg.stdout.fileno())
+            if _is_killed(ffmpeg):
+                raise UndecodableSong(_BEYOND_LIMITS)
+        return decoded
 
     @property
     def _cpu_s(self) -> int:
@@ -163,6 +177,18 @@ def _started(command: tuple[str, ...], *, stdin: int) -> Iterator[subprocess.Pop
                 os.killpg(child.pid, signal.SIGKILL)
 
 
+def _is_killed(ffmpeg: subprocess.Popen[bytes]) -> bool:
+    """Return whether ffmpeg, whose output has ended, was ended by a signal or did not end.
+
+    Other exit statuses tell of damage: what ffmpeg decoded of the song is what players play.
+    """
+    try:
+        status = ffmpeg.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return status < 0 or status == _SIGNALLED
+
+
 def _read_reply(child: subprocess.Popen[bytes], *, timeout_s: float) -> bytes:
     """Return the output of a process until its end, or a bit more than a reply has. Raises `TimeoutError`."""
     assert child.stdout
@@ -185,7 +211,7 @@ def _parse_reply(reply: bytes, frames: Path) -> _Decoded:
     try:
         facts = json.loads(reply)
     except (ValueError, RecursionError):
-        raise UndecodableSong("Decoding took more memory or time than a song needs.") from None
+        raise UndecodableSong(_BEYOND_LIMITS) from None
     match facts:
         case {"error": str(error), "detail": str(detail)} if error in _ERRORS:
             raise _ERRORS[error](detail[:_MAX_DETAIL])

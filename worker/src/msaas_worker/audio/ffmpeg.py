@@ -1,8 +1,10 @@
 """Start of the `ffmpeg` command for untrusted songs, limited and confined like the decoder process.
 
-    python -m msaas_worker.audio.ffmpeg SONG CPU_S
+    python -m msaas_worker.audio.ffmpeg SONG CPU_S START
 
-It becomes ffmpeg, which writes the song's first audio stream to stdout, as float samples with an AU header.
+It becomes ffmpeg, which writes the song's first audio stream to stdout, as a WAV of floats: its header tells
+the speakers.
+The song begins at the byte START: ffmpeg does not find an MP4 behind tags.
 """
 
 import os
@@ -17,8 +19,9 @@ from msaas_worker.confinement.process import confine_program
 MEMORY_BYTES = 2048 * 1024 * 1024
 _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin"
 _ARGUMENTS = (
-    *("-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-protocol_whitelist", "file,pipe"),
-    *("-i", "{song}", "-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"),
+    *("-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-protocol_whitelist"),
+    *("file,pipe,subfile", "-guess_layout_max", "2", "-i", "subfile,,start,{start},end,0,,:file:{song}"),
+    *("-map", "0:a:0", "-threads", "1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"),
 )
 
 
@@ -28,13 +31,14 @@ def find_ffmpeg() -> str | None:
 
 
 def main() -> None:
-    song, cpu_s = sys.argv[1:]
+    song, cpu_s, start = sys.argv[1:]
     program = find_ffmpeg()
     if program is None:
         sys.exit("ffmpeg is not installed")
     limit(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), output_bytes=0)
     confine_program(Path(program), readable=Path(song))
-    os.execve(program, [program, *(part.format(song=f"file:{song}") for part in _ARGUMENTS)], {})  # noqa: S606
+    arguments = (part.format(song=song, start=int(start)) for part in _ARGUMENTS)
+    os.execve(program, [program, *arguments], {})  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Checks of a song before it is stored: its kind, and its length as far as its headers tell it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO, cast
 
@@ -8,14 +10,26 @@ from tinytag import TinyTag
 
 from msaas.containers import Container, Decoder, recognise
 from msaas.errors import NotAudio, SongTooLong, UndecodableSong
+from msaas.flac import FlacLink, find_flac_links
 from msaas.mpeg.parts import measure_parts
+from msaas.ogg import OggLink, find_ogg_links
 from msaas_rest.api.separate.sound_headers import find_defect
 
 #: A library that reads more follows a forged header.
 _MAX_READ_BYTES = 4 * 1024 * 1024
 #: Their headers tell the length. A WAV that came through a pipe claims any length.
 _UNCOMPRESSED = ("WAV", "AIFF")
-_TELLING = (*_UNCOMPRESSED, "FLAC", "Ogg", "Opus", "MP4", "WMA")
+_TELLING = (*_UNCOMPRESSED, "MP4", "WMA")
+#: The numbers of frames or pages tell the length of each part.
+_LINKS: dict[str, Callable[[mmap], Iterator[OggLink | FlacLink]]] = {
+    "FLAC": find_flac_links,
+    "Ogg": find_ogg_links,
+    "Opus": find_ogg_links,
+}
+#: Hostile files have many. Those that are measured are as long as any song.
+_MAX_LINKS = 100
+#: A header that claims a longer song for the size of the file, at 8 kbit/s, may be damaged.
+_MIN_BYTES_PER_S = 1000
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,9 @@ class CheckedSong:
 def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
     """Return the kind and the length of the song.
 
-    The length of an MP3 is that of its frames, without delays and paddings. That of another file is the claim
-    of its header: the worker measures it later.
+    The length of an MP3 is that of its frames, without delays and paddings. That of a FLAC or Ogg file is
+    told by the numbers of its frames or pages. That of another file is the claim of its header, if a file of
+    its size can be so long: the worker measures it later.
 
     Raises:
         NotAudio: the kind of the file is unknown.
@@ -46,7 +61,7 @@ def check_song(song: BinaryIO, *, max_s: float) -> CheckedSong:
             return CheckedSong(container, _mpeg_seconds(data, max_s=max_s))
         if defect := find_defect(data, container):
             raise UndecodableSong(defect)
-    seconds = _claimed_seconds(song, container)
+        seconds = _measure_links(data, container) or _claimed_seconds(song, container)
     if seconds and seconds > max_s:
         raise _too_long(max_s)
     return CheckedSong(container, seconds)
@@ -66,6 +81,14 @@ def _mpeg_seconds(data: mmap, *, max_s: float) -> float:
     return seconds
 
 
+def _measure_links(data: mmap, container: Container) -> float | None:
+    """Return the length of all parts together, as far as it is known."""
+    find_links = _LINKS.get(container.name)
+    if find_links is None:
+        return None
+    return sum(link.measure(data) or 0 for link in islice(find_links(data), _MAX_LINKS)) or None
+
+
 def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
     if container.name not in _TELLING:
         return None
@@ -81,8 +104,9 @@ def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
         # The file is foreign: the library may fail in any way.
         return None
     if container.name in _UNCOMPRESSED and found.duration:
-        return min(found.duration, _most_seconds(song, found))
-    return found.duration or None
+        return min(found.duration, _most_seconds(song, found)) or None
+    is_plausible = found.duration and found.duration * _MIN_BYTES_PER_S <= song.seek(0, 2)
+    return found.duration if is_plausible else None
 
 
 def read_title(song: BinaryIO, container: Container) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from mmap import mmap
 
 from msaas.containers import Container
+from msaas.mpeg.tags import skip_tags
 
 #: Headers are before this. A file whose samples begin later is left to the worker.
 _HEADERS_BYTES = 1024 * 1024
 #: The name of the chunk of samples, and the bytes from there to the first sample.
 _SAMPLES = {
     "WAV": (b"data", 8),
+    "WAV with other codecs": (b"data", 8),
     "AIFF": (b"SSND", 16),
     "CAF": (b"data", 16),
     "Wave64": (b"data", 24),
@@ -45,8 +47,11 @@ def _may_have_index(data: mmap) -> bool:
 
 
 def _atoms(data: mmap) -> Iterator[tuple[bytes, int]]:
-    """Yield the name and the end of each atom, until one has an impossible size. See ISO 14496-12."""
-    at = 0
+    """Yield the name and the end of each atom behind tags, until one has an impossible size.
+
+    See ISO 14496-12.
+    """
+    at = skip_tags(data, 0)
     while at + _ATOM_BYTES <= len(data):
         size, header_bytes = int.from_bytes(data[at : at + 4]), _ATOM_BYTES
         if size == 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msaas_worker.audio.decoded import Audio
 
-#: A sample rate in Hz, and samples `[channels, n]`. The rate may change within a song.
+#: A sample rate in Hz, and stereo samples `[2, n]`. The rate may change within a song.
 Blocks = Iterator[tuple[int, Audio]]
 
 

@@ -18,7 +18,7 @@ from msaas.mpeg.headers import HEADER_BYTES, Header, read_header
 from msaas.mpeg.info import DECODER_DELAY
 from msaas.mpeg.parts import Part
 from msaas.mpeg.walk import Frame, walk
-from msaas_worker.audio.decoded import Audio
+from msaas_worker.audio.decoded import CHANNELS, Audio
 from msaas_worker.audio.decoders import Blocks, TooLongError
 from msaas_worker.audio.decoders.reservoir import Reservoir, without_checksum
 from msaas_worker.audio.decoders.sndfile import decode_sndfile
@@ -64,20 +64,20 @@ def _decode_part(data: bytes | mmap, part: list[Frame], clean: BinaryIO) -> Iter
         length.add(frame)
     lead = _write_clean(clean, data, part, number=length.frames)
     at = -lead
-    for block in _decode(clean, channels=stream.channels, samples=lead + length.frames * stream.samples):
+    for block in _decode(clean, samples=lead + length.frames * stream.samples):
         first, last = max(length.start - at, 0), min(length.end - at, block.shape[-1])
         if first < last:
             yield block[:, first:last]
         at += block.shape[-1]
 
 
-def _decode(clean: BinaryIO, *, channels: int, samples: int) -> Iterator[Audio]:
+def _decode(clean: BinaryIO, *, samples: int) -> Iterator[Audio]:
     """Yield exactly so many samples, silence where the decoder gives up."""
     for _, block in decode_sndfile(clean):
         yield block[:, :samples]
         samples -= min(samples, block.shape[-1])
     if samples:
-        yield np.zeros((channels, samples), np.float32)
+        yield np.zeros((CHANNELS, samples), np.float32)
 
 
 def _write_clean(clean: BinaryIO, data: bytes | mmap, part: list[Frame], *, number: int) -> int:
