@@ -72,7 +72,7 @@ def test_damaged_position_of_the_last_page_does_not_count(name: str, tmp_path: P
 
 
 def move_positions(content: bytes, *, by_s: int) -> bytes:
-    """Return the Ogg file as a radio station sends it to a listener who came later."""
+    """Return the Ogg file as a radio station sends it to a late listener."""
     (link,) = find_ogg_links(content)
     samples = by_s * (48_000 if link.codec == "Opus" else 44_100)
     moved = (_move(content, page, samples=samples) for page in link.pages(content))

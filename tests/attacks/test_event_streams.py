@@ -49,7 +49,7 @@ async def measure_others(service: Service) -> Others:
 
 
 async def measure_among(service: Service, *, streams: int) -> tuple[Counter[int], Others]:
-    """Return the statuses of the streams, and what others met meanwhile."""
+    """Return the statuses of the streams, and the waits of others meanwhile."""
     statuses: Counter[int] = Counter()
     port = service.settings.port
     followers = [

@@ -73,7 +73,7 @@ def test_trickling_uploads_leave_room_for_others(start: Start, figure: Callable[
 @pytest.mark.long
 @pytest.mark.fault("T5")
 def test_uploads_that_stop_before_their_end_make_room(start: Start, figure: Callable[[str], None]) -> None:
-    """Clients at two addresses send all but the last bytes of what fills the budget, and hold on."""
+    """Clients at two addresses fill the budget, send all but the last bytes, and hold on."""
     service = start(MAX_UPLOAD_MB="4", MAX_IN_FLIGHT_MB="32", TRUSTED_PROXIES="127.0.0.1/32")
     with ExitStack() as stack:
         for number in range(8):

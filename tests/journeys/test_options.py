@@ -121,7 +121,7 @@ def test_stems_have_their_format_and_the_length_of_the_song(
 
 
 def loud_wav() -> bytes:
-    """Return a song whose samples, and those of its stems, exceed full scale."""
+    """Return a song with samples, and stems, beyond full scale."""
     file = io.BytesIO()
     soundfile.write(file, 4 * music(44_100), 44_100, format="WAV", subtype="FLOAT")
     return file.getvalue()

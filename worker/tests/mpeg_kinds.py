@@ -146,7 +146,7 @@ def insert(mp3: bytes, at: int = 30_000) -> bytes:
 
 
 def without_fields(*options: str) -> bytes:
-    """Return a song whose Info or Xing frame tells nothing."""
+    """Return a song with an empty Info or Xing frame."""
     first, *others = split(lame(*options))
     at = max(first.find(b"Info"), first.find(b"Xing")) + 4
     return join(first[:at].ljust(len(first), b"\0"), *others)

@@ -191,7 +191,7 @@ def is_gone(pid: int) -> bool:
 
 
 def ffmpeg_that(ends: str) -> DecoderProcess:
-    """Return a decoder whose `ffmpeg` writes half a second of 1 s and then runs this code."""
+    """Return a decoder with an `ffmpeg` that writes half of 1 s and then runs this code."""
     code = (
         "import os, signal, struct, sys, time\n"
         "form = struct.pack('<HHIIHH', 3, 2, 44100, 44100 * 8, 8, 32)\n"

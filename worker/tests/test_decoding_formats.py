@@ -133,7 +133,7 @@ LOSSY = {"m4a aac": ("4.0", "5.0(side)", "3.0"), "ac3 ac3": ("4.0", "3.1", "2.1"
 
 
 def downmix(folder: Path, speakers: str, *, seconds: float) -> Audio:
-    """Return the downmix of the source whose channels these speakers have."""
+    """Return the downmix of the source with these speakers."""
     gains = np.array([SPEAKERS[speaker] for speaker in speakers.split()], np.float32)
     song, _ = soundfile.read(source(folder, seconds=seconds, channels=len(gains)), dtype="float32")
     return gains.T @ song.T

@@ -133,7 +133,7 @@ def find_frames(data: Data, start: int, end: int) -> Iterator[FlacFrame]:
 
 
 def read_frame(head: bytes) -> FlacFrame | None:
-    """Return the frame whose header begins here, None if the bytes are no valid header."""
+    """Return the frame whose header begins here, None if the bytes are invalid."""
     if len(head) < _HEADER_BYTES or not _SYNC.match(head):
         return None
     is_variable, size, rate, bits = head[1] == 0xF9, head[2] >> 4, head[2] & 15, head[3] >> 1 & 7
