@@ -1,5 +1,6 @@
 """A stack with a worker and one without, which the tests of a process share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
@@ -11,6 +12,9 @@ from msaas_client import Client
 from tests.faults.songs import song
 
 KEY = "the-secret-key-of-the-tests"
+
+# A run in the background of a shell ignores Ctrl-C, and the commands that it starts would do so as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
