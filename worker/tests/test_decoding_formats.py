@@ -26,6 +26,7 @@ from worker.tests.songs import noise
 from common.tests.frames import id3
 from msaas.containers import Decoder, recognise
 from msaas.errors import DecoderMissing, UndecodableSong
+from msaas.ogg import find_ogg_links
 from msaas_rest.api.separate.song_check import check_song
 from msaas_worker.audio import decoding
 from msaas_worker.audio.decoded import SAMPLERATE, Audio, DecodedSong
@@ -355,6 +356,19 @@ def test_other_bytes_between_joined_songs_take_no_time(name: str, between: bytes
     path = tmp_path / "song"
     path.write_bytes(between.join(part.read_bytes() for part in parts))
     assert_one_behind_the_other([decode_by_ffmpeg(part) for part in parts], load(path)[1])
+
+
+@pytest.mark.parametrize("name", ["ogg libvorbis with a video", "ogg libopus with a video"])
+def test_lost_bytes_of_a_video_leave_the_sound(name: str, tmp_path: Path) -> None:
+    """A page that lost bytes does not tell where the next one begins."""
+    whole = make(KINDS[name], tmp_path, seconds=4.0)
+    data = whole.read_bytes()
+    link = next(find_ogg_links(data))
+    # Without them the page of the video in front of this one seems to end within it.
+    page = max(list(link.pages(data))[2:], key=lambda page: page.end - page.start)
+    damaged = tmp_path / "damaged.ogv"
+    damaged.write_bytes(data[: page.start - 600] + data[page.start - 100 :])
+    assert load(damaged)[0].samples == load(whole)[0].samples
 
 
 def test_damaged_part_of_joined_songs_does_not_end_the_song(tmp_path: Path) -> None:

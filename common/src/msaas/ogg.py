@@ -131,13 +131,18 @@ class OggLink:
                 return _OPUS_HZ
 
     def pages(self, data: Data) -> Iterator[Page]:
-        """Yield the pages of the stream."""
+        """Yield the pages of the stream. One that lost bytes ends where the next one begins."""
         at = self.start
         while 0 <= at < self.end:
             page = read_page(data, at)
+            after = page.end if page else at
+            if after != self.end and not (page and data[after : after + len(_MAGIC)] == _MAGIC):
+                found = data.find(_MAGIC, at + 1, self.end)
+                after = found if found >= 0 else self.end
+                page = page and replace(page, end=max(page.body, after))
             if page and page.serial == self.serial:
                 yield page
-            at = page.end if page else data.find(_MAGIC, at + 1, self.end)
+            at = after
 
 
 def find_ogg_links(data: Data) -> Iterator[OggLink]:
