@@ -43,9 +43,15 @@ export const isOwn = (song: Song): boolean => song.uploader_id !== null && song.
 
 export const isBusy = (song: Song): boolean => song.status !== 'SPLIT' && !song.error
 
+/** Grows with each change of a song by the visitor: a list that was asked for before is not the newest. */
+let changes = 0
+
 export async function refreshSongs(): Promise<void> {
   try {
-    songs.value = await listSongs()
+    const before = changes
+    const listed = await listSongs()
+    if (changes !== before) return refreshSongs()
+    songs.value = listed
     if (!isConnected.value) notify(t('online'))
     isConnected.value = true
   } catch (error) {
@@ -78,7 +84,9 @@ export function putSong(song: Song): void {
 export async function rename(song: Song, title: string): Promise<void> {
   putSong({ ...song, title })
   try {
-    putSong(await renameSong(song.id, title))
+    const renamed = await renameSong(song.id, title)
+    changes++
+    putSong(renamed)
   } catch (error) {
     putSong(song)
     notify(wordsOf(error), { kind: 'error' })

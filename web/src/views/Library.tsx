@@ -1,7 +1,7 @@
 /** The list of songs. Only the rows in view are in the document, so that thousands of songs scroll as few do. */
 
 import { useSignal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import type { Song } from '../api/songs'
 import { date, t, time } from '../i18n'
@@ -145,7 +145,8 @@ function SongRow({ song, top, place, count }: { song: Song; top: number; place: 
 function RenameForm({ song, onEnd }: { song: Song; onEnd: () => void }) {
   const input = useRef<HTMLInputElement>(null)
   const hasEnded = useRef(false)
-  useEffect(() => {
+  // Before the next key: an effect after the paint would let it be a shortcut.
+  useLayoutEffect(() => {
     input.current?.focus()
     input.current?.select()
   }, [])
