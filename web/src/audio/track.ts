@@ -4,8 +4,8 @@ import { decodeFile, decodeFrames, RATE_HZ, type Sound } from './decode'
 import { FRAME_SAMPLES, UNIT_FRAMES } from './mp3'
 import { UnsupportedFile, type FrameSource, type WholeFileSource } from './source'
 
-/** Samples of a segment that are kept decoded for each track: 20 s, 7 MB. */
-const KEPT_SAMPLES = 20 * RATE_HZ
+/** Samples of a segment that are kept decoded for each track: 8 s, 3 MB. */
+const KEPT_SAMPLES = 8 * RATE_HZ
 /** Samples behind a segment, for the interpolation at other tempos. */
 export const TAIL_SAMPLES = FRAME_SAMPLES
 /** A file that is decoded as a whole takes 350 kB a second. */
