@@ -6,9 +6,9 @@ Needs ffmpeg, mpg123 and lame. Lengths are samples at 44.1 kHz. Lag and SNR are 
 each reference, over their common part. The next columns compare with the clean parts of a joined, tagged or
 damaged song, one behind the other: their length, and the share of blocks of 1152 samples that are right.
 
-The last columns are the sum of the stems of the starter against the decoded song of the clean parts, or of
-ffmpeg if there are none, or of mpg123 if ffmpeg plays nothing: of stems of `wav`, `float` and `none`, and of
-`exact_sum` with 24 bits. "exact" means equal integers.
+The last columns compare the sum of the stems of the starter with the clean parts. Without clean parts they
+compare it with the song of ffmpeg, or of mpg123 if ffmpeg plays nothing. The first of them has WAV stems in
+floats without a limit, the second one `exact_sum` with 24 bits. "exact" means equal integers.
 """
 
 import io
@@ -92,13 +92,13 @@ def _row(name: str, path: Path, *, parts: list[Path] | None = None, is_mpeg: boo
     by_ffmpeg = decode_by_ffmpeg(path)
     by_mpg123 = decode_by_mpg123(path) if is_mpeg else None
     clean = np.concatenate([decode_by_ffmpeg(part) for part in parts], axis=-1) if parts else None
-    played = by_ffmpeg if by_ffmpeg.shape[-1] or by_mpg123 is None else by_mpg123
+    reference = by_ffmpeg if by_ffmpeg.shape[-1] or by_mpg123 is None else by_mpg123
     cells: list[object] = [
         ours.shape[-1],
         *_against(ours, by_ffmpeg),
         *(["", "", ""] if by_mpg123 is None else _against(ours, by_mpg123)),
         *(["", ""] if clean is None else _against_clean(ours, clean)),
-        *_sums(path, played if clean is None else clean),
+        *_sums(path, reference if clean is None else clean),
     ]
     return f"| {name} | {' | '.join(map(str, cells))} |"
 

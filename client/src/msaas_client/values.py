@@ -134,7 +134,7 @@ def _file_name(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model of the server. `is_available` is None while the server does not know it."""
+    """A model of the server. `is_available` is None until a worker has reported its models."""
 
     name: str
     stems: tuple[str, ...]

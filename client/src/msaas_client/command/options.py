@@ -26,7 +26,7 @@ def out_option(*, text: str = "Folder of the stems.") -> Callable[[Command], Com
 
 
 def engine_options(*, prefix: str = "") -> Callable[[Command], Command]:
-    """Add `--device` and `--repo`, whose help begins with `prefix`."""
+    """Add `--device` and `--repo`. Their help begins with `prefix`."""
 
     def add(command: Command) -> Command:
         device = click.option(
