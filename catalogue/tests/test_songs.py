@@ -132,6 +132,7 @@ def test_hash_is_private_if_users_alone_uploaded_it(catalogue: Catalogue, ann: i
     assert catalogue.songs.private_songs([]) == set()
     many = [SONG, *(f"{number:064x}" for number in range(2000))]
     assert catalogue.songs.private_songs(many) == {SONG}
+    assert catalogue.songs.all_private_songs() == {SONG}
 
 
 # References

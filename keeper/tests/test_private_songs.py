@@ -5,8 +5,6 @@ import threading
 
 import pytest
 
-from msaas.errors import DatabaseUnavailable
-from msaas.queue.memory import InMemorySongRegistry
 from msaas.queue.redis.song_registry import RedisSongRegistry
 from msaas.queue.song_registry import Visibility
 from msaas.recipe import Recipe
@@ -14,7 +12,6 @@ from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_catalogue import Catalogue
 from msaas_keeper.__main__ import bootstrap
-from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.settings import KeeperSettings
 from tests.servers import RedisServer, wait_until
 
@@ -30,43 +27,13 @@ def catalogue(catalogue: Catalogue) -> Catalogue:
     return catalogue
 
 
-def test_songs_of_accounts_alone_are_private_again(catalogue: Catalogue) -> None:
-    registry = InMemorySongRegistry()
-    restore_private_marks(registry, catalogue.songs)
-    assert registry.private_songs([ANN, SHARED, OTHER]) == {ANN}
-
-
-def test_complete_marks_stay_as_they_are(catalogue: Catalogue) -> None:
-    registry = InMemorySongRegistry()
-    restore_private_marks(registry, catalogue.songs)
-    registry.request_song(ANN, visibility=Visibility.PUBLIC)
-    restore_private_marks(registry, catalogue.songs)
-    assert registry.private_songs([ANN]) == set()
-
-
-class AwayDatabase:
-    def referenced_songs(self) -> set[str]:
-        raise DatabaseUnavailable
-
-    def private_songs(self, song_hashes: object) -> set[str]:
-        raise DatabaseUnavailable
-
-
-def test_marks_stay_incomplete_while_the_database_is_away() -> None:
-    registry = InMemorySongRegistry()
-    with pytest.raises(DatabaseUnavailable):
-        restore_private_marks(registry, AwayDatabase())
-    assert not registry.has_private_marks()
-
-
 def test_keeper_hides_private_songs_after_a_flush(
     catalogue: Catalogue, redis_server: RedisServer, stopping: threading.Event
 ) -> None:
+    # This one restores nothing.
     registry = RedisSongRegistry(redis_server.address)
     settings = KeeperSettings(redis_host=redis_server.address.host, redis_port=redis_server.address.port)
-    bootstrap(
-        settings, stopping, registry=registry, song_store=SongStore(InMemoryStore()), catalogue=catalogue
-    )
+    bootstrap(settings, stopping, song_store=SongStore(InMemoryStore()), catalogue=catalogue)
     for _ in range(2):
         wait_until(registry.has_private_marks)
         assert registry.private_songs([ANN, SHARED]) == {ANN}

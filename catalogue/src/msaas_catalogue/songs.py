@@ -5,7 +5,7 @@ anonymous upload stays. A hash is private if every upload of it belongs to a use
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
@@ -185,8 +185,15 @@ class Songs:
         hashes, private = sorted(set(song_hashes)), set[str]()
         with self._database.reading() as session:
             for start in range(0, len(hashes), _BATCH):
-                private.update(session.scalars(_private(hashes[start : start + _BATCH])))
+                private.update(
+                    session.scalars(_PRIVATE.where(SongRow.song_hash.in_(hashes[start : start + _BATCH])))
+                )
         return private
+
+    def all_private_songs(self) -> set[str]:
+        """Return the hashes that users uploaded, and no anonymous client."""
+        with self._database.reading() as session:
+            return set(session.scalars(_PRIVATE))
 
     def referenced_songs(self) -> set[str]:
         """Return the hashes of all uploads."""
@@ -194,14 +201,12 @@ class Songs:
             return set(session.scalars(select(SongRow.song_hash).distinct()))
 
 
-def _private(hashes: Sequence[str]) -> Select[str]:
-    # COUNT of a column leaves out NULL, which is the uploader of an anonymous song.
-    return (
-        select(SongRow.song_hash)
-        .where(SongRow.song_hash.in_(hashes))
-        .group_by(SongRow.song_hash)
-        .having(func.count(SongRow.id) == func.count(SongRow.uploader_id))
-    )
+# COUNT of a column leaves out NULL, which is the uploader of an anonymous song.
+_PRIVATE = (
+    select(SongRow.song_hash)
+    .group_by(SongRow.song_hash)
+    .having(func.count(SongRow.id) == func.count(SongRow.uploader_id))
+)
 
 
 def _visible_to(user_id: int | None) -> ColumnElement[bool]:

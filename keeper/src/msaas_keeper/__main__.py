@@ -33,7 +33,6 @@ from msaas_catalogue.catalogue import Catalogue, open_catalogue
 from msaas_keeper.fragments import collect_fragments
 from msaas_keeper.history import move_history
 from msaas_keeper.outcomes import note_outcomes
-from msaas_keeper.private_songs import restore_private_marks
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
 from msaas_keeper.settings import KeeperSettings
@@ -86,12 +85,13 @@ def bootstrap(
     Without a database the history stays in the queue.
     """
     queue = queue or open_queue(settings)
-    registry = registry or open_song_registry(settings)
     history = history or open_history_queue(settings)
     outbox = outbox or open_outbox(settings)
     song_store = song_store or open_song_store(settings)
     if catalogue is None and settings.database_url:
         catalogue = open_catalogue(settings.database_url.get_secret_value())
+    find_private = catalogue.songs.all_private_songs if catalogue else None
+    registry = registry or open_song_registry(settings, find_private=find_private)
     sweep_s = queue_policy(settings).sweep_s
     dispatcher = Dispatcher(
         outbox=outbox,
@@ -113,8 +113,7 @@ def bootstrap(
         move = partial(move_history, history, catalogue.history, on_moved=note)
         tasks.every(_HISTORY_EVERY_S, move, name="history")
         tasks.every(_SESSIONS_EVERY_S, catalogue.sessions.remove_expired, name="sessions")
-        marks = partial(restore_private_marks, registry, catalogue.songs)
-        tasks.every(_PRIVATE_MARKS_EVERY_S, marks, name="private_songs")
+        tasks.every(_PRIVATE_MARKS_EVERY_S, registry.ensure_private_marks, name="private_songs")
         removal = Removal(
             queue=queue,
             registry=registry,

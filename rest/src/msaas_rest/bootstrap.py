@@ -96,12 +96,7 @@ def bootstrap(
 
 def _private_songs_of(gate: CatalogueGate) -> Callable[[], set[str]] | None:
     """Return a function that reads the private songs, None without a database."""
-
-    def find_private() -> set[str]:
-        songs = gate.open().songs
-        return songs.private_songs(songs.referenced_songs())
-
-    return find_private if gate.exists else None
+    return (lambda: gate.open().songs.all_private_songs()) if gate.exists else None
 
 
 def _open_gate(settings: RestSettings) -> CatalogueGate:

@@ -7,11 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 from msaas.errors import Unavailable
+from msaas.logs import get_logger
 from msaas.queue.redis.clients import Connect, RedisAddress, connect, our_errors
 from msaas.queue.redis.fields import text
 from msaas.queue.redis.keys import Keys
 from msaas.queue.redis.scripts import Scripts
 from msaas.queue.song_registry import DELETION_S, PUBLISHED_S, REQUESTED_S, Visibility
+
+log = get_logger()
 
 #: Stands in the set of private songs when it is complete. A server that lost its data has lost it as well.
 _ALL_PRIVATE_SONGS = "complete"
@@ -107,7 +110,9 @@ class RedisSongRegistry:
     def ensure_private_marks(self) -> None:
         with self._restoring:
             if not self.has_private_marks() and self._find_private:
-                self.restore_private_marks(sorted(self._find_private()))
+                songs = self._find_private()
+                self.restore_private_marks(sorted(songs))
+                log.info("private_songs_restored", songs=len(songs))
 
     def restore_private_marks(self, song_hashes: Sequence[str]) -> None:
         # The mark of a complete set comes last.
