@@ -2,9 +2,9 @@
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import islice
 from mmap import mmap
 
@@ -115,9 +115,12 @@ class OggLink:
             if (at := data.rfind(_MAGIC, self.start, at)) < 0:
                 return None
             page = read_page(data, at)
-            if page and page.serial == self.serial and page.granule > 0 and page.is_whole(data):
+            if page and self._has_position(page) and page.is_whole(data):
                 return page
         return None
+
+    def _has_position(self, page: Page) -> bool:
+        return page.serial == self.serial and page.granule > 0 and page.end <= self.end
 
     def _rate_hz(self, data: Data) -> int:
         first = next(self.pages(data))
@@ -179,19 +182,11 @@ def _codec(data: Data, page: Page) -> str:
 
 
 def _crc32(data: bytes) -> int:
-    """Return the checksum of RFC 3533, appendix A, which is not that of zlib."""
-    table, crc = _crc32_table(), 0
-    for byte in data:
-        crc = (crc << 8 & 0xFFFF_FFFF) ^ table[crc >> 24 ^ byte]
-    return crc
+    """Return the checksum of RFC 3533, appendix A: that of zlib with all bits in the other order, from 0."""
+    reversed_crc = zlib.crc32(data.translate(_REVERSED), _ALL_ONES) ^ _ALL_ONES
+    return int.from_bytes(reversed_crc.to_bytes(4, "little").translate(_REVERSED))
 
 
-@cache
-def _crc32_table() -> tuple[int, ...]:
-    def divide(byte: int) -> int:
-        rest = byte << 24
-        for _ in range(8):
-            rest = rest << 1 ^ (0x1_04C1_1DB7 if rest & 0x8000_0000 else 0)
-        return rest
-
-    return tuple(divide(byte) for byte in range(256))
+_ALL_ONES = 0xFFFF_FFFF
+#: Each byte with its bits in the other order.
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
