@@ -1,6 +1,8 @@
 """`msaas doctor` on a healthy, a half-configured and a broken installation."""
 
 import json
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,15 @@ def test_flags_choose_the_checks_the_model_and_the_device(repo: Path, tmp_path: 
     assert "starter is verified and loaded" in done.stdout
 
 
+def test_silent_server_counts_as_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = run(url, "doctor", "--no-engine", cwd=tmp_path)
+    assert (done.returncode, outcomes(done.stdout)["server"]) == (3, "failed")
+    assert time.monotonic() - began < 15
+
+
 def test_half_configured_installation_is_explained(idle_stack: Stack, tmp_path: Path) -> None:
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
     done = run(idle_stack.url, "doctor", cwd=tmp_path, **hub)
@@ -133,10 +144,12 @@ def test_json_is_valid_without_a_key(keyed_stack: Stack, tmp_path: Path) -> None
     assert "Bearer <key>" in found["key"]["detail"]
 
 
-def test_secrets_in_json_are_masked() -> None:
+def test_secrets_in_json_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quote has another form in JSON."""
-    finding = Finding(name="key", outcome=Outcome.OK, detail="", facts={"urls": ["//ann:pw@host"]})
-    assert json.loads(finding.to_json())["facts"] == {"urls": ["//***@host"]}
+    monkeypatch.setenv("MSAAS_API_KEY", 'the"key')
+    facts = {"urls": ["//ann:pw@host"], "sent": 'the"key'}
+    found = json.loads(Finding(name="key", outcome=Outcome.OK, detail='the"key', facts=facts).to_json())
+    assert (found["detail"], found["facts"]) == ("***", {"urls": ["//***@host"], "sent": "***"})
 
 
 @pytest.mark.parametrize("error", ['ImportError("libcudart.so is missing")', 'RuntimeError("no CUDA")'])

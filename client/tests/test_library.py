@@ -143,6 +143,11 @@ def test_wait_ends_in_time_while_the_server_is_away(idle_stack: Stack, song_file
         client.cancel(job_id)
 
 
+def test_wait_for_a_server_that_never_answered_ends_at_once_with_its_reason() -> None:
+    with Client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(Unreachable):
+        client.wait("a" * 64, timeout_s=10.0)
+
+
 def test_job_is_followed_without_room_for_a_stream(idle_stack: Stack, song_file: Path) -> None:
     with idle_stack.client() as client:
         job_id = client.separate(song_file).id

@@ -156,8 +156,8 @@ class Client:
             status = self._job_until(job_id, ends_at=ends_at)
             if status:
                 yield status
-            if status and status.has_ended:
-                return
+                if status.has_ended:
+                    return
             if not status or time.monotonic() >= ends_at:
                 raise WaitTimeout(f"Job {job_id} has not ended after {timeout_s:g} s.")
             time.sleep(min(_POLL_S, max(0.0, ends_at - time.monotonic())))
@@ -169,7 +169,8 @@ class Client:
         try:
             reply = transport.call("GET", _job_path(job_id), most_s=max(_LEAST_S, left_s))
         except Unreachable:
-            if left_s < self._transport.patience_s:
+            # A server that never answered is reported at once, before any time has passed.
+            if left_s < self._transport.patience_s and transport.has_answered:
                 return None
             raise
         return _parse(Job.from_json, read_json(reply))

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -73,7 +74,8 @@ class Transport:
             raise ValueError("The API key has a character that is not printable ASCII. Copy the key again.")
         self._timeouts = timeouts
         self._retries = retries
-        self._has_answered = False
+        #: Shared with the transports of `patient_for`.
+        self._answered = threading.Event()
         self._session = requests.Session()
         # With an `auth` of its own a session does not look for a password in ~/.netrc.
         self._session.auth = _Bearer(api_key)
@@ -83,6 +85,10 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
+
+    @property
+    def has_answered(self) -> bool:
+        return self._answered.is_set()
 
     @property
     def patience_s(self) -> float:
@@ -134,7 +140,7 @@ class Transport:
             failure = self._try(send)
             if isinstance(failure, requests.Response):
                 return failure
-            if not (retried and _may_pass(failure, has_answered=self._has_answered)):
+            if not (retried and _may_pass(failure, has_answered=self.has_answered)):
                 raise failure
             if not attempts.pause(retry_after_s=getattr(failure, "retry_after_s", None)):
                 raise failure
@@ -148,7 +154,7 @@ class Transport:
             reply = send()
         except requests.RequestException as error:
             return Unreachable(f"{self.url} does not answer: {_reason_of(error)}")
-        self._has_answered = True
+        self._answered.set()
         return reply if reply.status_code < HTTPStatus.MULTIPLE_CHOICES else read_failure(reply)
 
 

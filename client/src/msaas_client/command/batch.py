@@ -84,7 +84,7 @@ class Batch:
         if self._is_interrupted:
             return
         self._codes.add(exit_code_of(error))
-        if isinstance(error, ClientError) and is_final(error):
+        if isinstance(error, BrokenPipeError) or (isinstance(error, ClientError) and is_final(error)):
             self._is_ending.set()
         if isinstance(error, RequestFailed):
             self._unanswered.discard(song)

@@ -15,7 +15,7 @@ from msaas_client.command.options import out_option
 from msaas_client.command.output import Output
 from msaas_client.command.server import open_client, server_options
 from msaas_client.command.songs import Song
-from msaas_client.errors import ClientError, JobFailed
+from msaas_client.errors import ClientError, JobFailed, Refused, Unreachable
 from msaas_client.values import Job, State
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
@@ -83,7 +83,7 @@ def _for_each(
 ) -> ExitCode:
     """Call `act` with each id. An id that fails is printed with `state`, and the others go on.
 
-    Return the largest exit code.
+    A server that is away or refuses the key would do so for each. Return the largest exit code.
     """
     codes = {ExitCode.DONE}
     for each in ids:
@@ -94,6 +94,8 @@ def _for_each(
         except (ClientError, OSError) as error:
             codes.add(exit_code_of(error))
             output.print_failed(Song(Path(each), each), error, job_id=each, state=state)
+            if isinstance(error, Refused | Unreachable):
+                break
     return max(codes)
 
 

@@ -14,10 +14,12 @@ from msaas_client.command.options import INSTALL_ENGINE, engine_options
 from msaas_client.command.server import API_KEY, open_client, server_options_with
 from msaas_client.doctor.findings import Finding, Outcome, code_of, mask_secrets, write_report
 from msaas_client.doctor.server import check_server
+from msaas_client.transport import Timeouts
 
 _COLOURS = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "red", Outcome.SKIPPED: "cyan"}
 #: A server that answers nothing for so long counts as away.
 _PATIENCE_S = 5.0
+_TIMEOUTS = Timeouts(connect_s=_PATIENCE_S, read_s=_PATIENCE_S)
 
 
 @click.command(short_help="Check a server, the engine and its weights.")
@@ -50,7 +52,11 @@ def doctor(
     The exit code is that of the first check that failed.
     """
     findings = []
-    server = [_skipped("server", "--no-server")] if no_server else _examine_server(open_client(url, patience))
+    server = (
+        [_skipped("server", "--no-server")]
+        if no_server
+        else _examine_server(open_client(url, patience, timeouts=_TIMEOUTS))
+    )
     engine = (
         [_skipped("engine", "--no-engine")] if no_engine else _examine_engine(model, repo=repo, device=device)
     )
