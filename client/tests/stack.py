@@ -39,6 +39,10 @@ class Stack:
     def url(self) -> str:
         return self.service.url
 
+    @property
+    def port(self) -> int:
+        return self.service.settings.port
+
     def client(self, **arguments: Any) -> Client:
         return Client(self.url, **arguments)
 

@@ -1,8 +1,11 @@
-"""Ctrl-C while a job waits, during an upload and during a download."""
+"""Ctrl-C while a job waits, during an upload, during a download, and while the server is away."""
 
 import os
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,13 +14,9 @@ from client.tests.conftest import write_songs
 from client.tests.stack import Stack, hash_of, interrupt, run, started, wait_for_job
 from msaas.jobs import JobState
 from tests.servers import wait_until
-from tests.tcp_proxy import Cut, tcp_proxy
+from tests.tcp_proxy import Cut, TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.server
-
-
-def port_of(stack: Stack) -> int:
-    return int(stack.url.rpartition(":")[2])
 
 
 def test_interrupt_while_a_job_waits_cancels_it(idle_stack: Stack, song_file: Path, tmp_path: Path) -> None:
@@ -31,13 +30,9 @@ def test_interrupt_names_the_jobs_that_may_go_on(
     idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     first, second = write_songs(tmp_path, request, count=2)
-    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
-        proxy.requests = stall = Stall(posts=2)
-        arguments = ("separate", "--no-wait", "-j", "1", first, second)
-        with started(f"http://{proxy.address}", *arguments, cwd=tmp_path) as process:
-            assert stall.has_begun.wait(30)
-            proxy.refuse()
-            code, errors = interrupt(process)
+    with stalled_at_second(idle_stack, [first, second], cwd=tmp_path) as (proxy, process):
+        proxy.refuse()
+        code, errors = interrupt(process)
     assert code == 130
     assert " may go on: " in errors
     assert hash_of(first) in errors
@@ -50,17 +45,11 @@ def test_interrupt_cancels_what_was_sent_without_waiting(
     idle_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     first, second = write_songs(tmp_path, request, count=2)
-    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
-        proxy.requests = stall = Stall(posts=2)
-        url = f"http://{proxy.address}"
-        arguments = ("separate", "--no-wait", "-j", "1", first, second)
-        with started(url, *arguments, cwd=tmp_path) as process:
-            assert stall.has_begun.wait(30)
-            time.sleep(1)  # The body is sent, and waits in the proxy.
-            process.send_signal(2)
-            _, errors = process.communicate(timeout=60)
+    with stalled_at_second(idle_stack, [first, second], cwd=tmp_path) as (_, process):
+        time.sleep(1)  # The body is sent, and waits in the proxy.
+        found = interrupt(process)
     expected = f"Cancelled 1 job.\nerror: 1 job may go on: {second}. The server has not answered.\n"
-    assert (process.returncode, errors) == (130, expected)
+    assert found == (130, expected)
     assert idle_stack.state(hash_of(first)) is JobState.CANCELLED
 
 
@@ -76,9 +65,22 @@ class Stall:
         self._posts -= is_post
         if is_post and not self._posts:
             self.has_begun.set()
-            threading.Event().wait(60)
+            time.sleep(60)
             raise Cut
         return chunk
+
+
+@contextmanager
+def stalled_at_second(
+    stack: Stack, songs: list[Path], *, cwd: Path
+) -> Iterator[tuple[TcpProxy, "subprocess.Popen[str]"]]:
+    """Send two songs without waiting for their jobs. The upload of the second one never arrives."""
+    with tcp_proxy("127.0.0.1", stack.port) as proxy:
+        proxy.requests = stall = Stall(posts=2)
+        arguments = ("separate", "--no-wait", "-j", "1", *songs)
+        with started(f"http://{proxy.address}", *arguments, cwd=cwd) as process:
+            assert stall.has_begun.wait(30)
+            yield proxy, process
 
 
 class Slow:
@@ -100,7 +102,7 @@ def test_interrupt_during_an_upload_leaves_no_job(idle_stack: Stack, tmp_path: P
     song = tmp_path / "long.mp3"
     song.write_bytes(os.urandom(32 << 20))
     slow = Slow(least_bytes=1000, pause_s=0.2)
-    with tcp_proxy("127.0.0.1", port_of(idle_stack)) as proxy:
+    with tcp_proxy("127.0.0.1", idle_stack.port) as proxy:
         proxy.requests = slow
         with started(f"http://{proxy.address}", "separate", song, cwd=tmp_path) as process:
             assert slow.has_begun.wait(30)
@@ -112,7 +114,7 @@ def test_interrupt_during_an_upload_leaves_no_job(idle_stack: Stack, tmp_path: P
 def test_interrupt_during_a_download_leaves_no_stem(stack: Stack, song_file: Path, tmp_path: Path) -> None:
     run(stack.url, "separate", "-o", "first", song_file, cwd=tmp_path)
     slow = Slow(least_bytes=10_000, pause_s=0.3)
-    with tcp_proxy("127.0.0.1", port_of(stack)) as proxy:
+    with tcp_proxy("127.0.0.1", stack.port) as proxy:
         proxy.replies = slow
         with started(f"http://{proxy.address}", "separate", song_file, cwd=tmp_path) as process:
             assert slow.has_begun.wait(30)

@@ -1,6 +1,8 @@
 """The library against a running service and worker."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -130,8 +132,7 @@ def test_wait_ends_in_time_and_the_job_goes_on(idle_stack: Stack, song_file: Pat
 
 
 def test_wait_ends_in_time_while_the_server_is_away(idle_stack: Stack, song_file: Path) -> None:
-    port = int(idle_stack.url.rpartition(":")[2])
-    with tcp_proxy("127.0.0.1", port) as proxy, Client(f"http://{proxy.address}") as client:
+    with tcp_proxy("127.0.0.1", idle_stack.port) as proxy, Client(f"http://{proxy.address}") as client:
         job_id = client.separate(song_file).id
         for break_down in (proxy.refuse, proxy.silence):
             break_down()
@@ -225,7 +226,7 @@ def test_missing_and_wrong_keys_are_refused(keyed_stack: Stack, song_file: Path)
 @pytest.fixture
 def proxy(stack: Stack) -> TcpProxy:
     """The service behind a proxy that can cut its connections."""
-    with tcp_proxy("127.0.0.1", int(stack.url.rpartition(":")[2])) as proxy:
+    with tcp_proxy("127.0.0.1", stack.port) as proxy:
         yield proxy
 
 
@@ -261,8 +262,7 @@ def test_server_that_stays_away_is_unreachable_in_the_end(proxy: TcpProxy) -> No
 
 
 def test_reply_that_is_lost_makes_no_second_request(idle_stack: Stack, song_file: Path) -> None:
-    port = int(idle_stack.url.rpartition(":")[2])
-    with tcp_proxy("127.0.0.1", port) as proxy, Client(f"http://{proxy.address}") as client:
+    with tcp_proxy("127.0.0.1", idle_stack.port) as proxy, Client(f"http://{proxy.address}") as client:
 
         def lose(chunk: bytes) -> bytes:
             if b"Song enqueued" in chunk:
@@ -363,3 +363,10 @@ def test_download_of_unknown_length_is_an_invalid_reply(tmp_path: Path) -> None:
         with pytest.raises(InvalidReply, match="Content-Length"):
             client.download("id", "vocals", tmp_path / "vocals.mp3")
         assert site.headers["accept-encoding"] == "identity"
+
+
+def test_program_of_the_guide_runs(stack: Stack, song_file: Path, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("program.py")
+    command = [sys.executable, program, stack.url, song_file, tmp_path / "stems"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/stems/vocals.flac\n"), done.stderr
