@@ -3,26 +3,33 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from queue import SimpleQueue
 from typing import NoReturn
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that the first SIGTERM or SIGINT sets. Call it in the main thread."""
+    """Return an event that the first SIGTERM or SIGINT sets. Call it in the main thread.
+
+    A Python handler runs in the main thread, which has two faults. It may interrupt `Event.wait` while that
+    holds the lock which `Event.set` needs. And a signal that the kernel delivers to another thread does not
+    end the wait of the main thread: its handler never runs. Python writes the number of a signal to the
+    wakeup descriptor in any thread, at once, so a thread of its own reads it from there.
+    """
     stopping = threading.Event()
-    # A handler runs inside the main thread, also while it holds the lock of an event in `wait`: there
-    # `stopping.set` would wait for itself. `SimpleQueue.put` alone may interrupt itself.
-    arrived: SimpleQueue[None] = SimpleQueue()
+    arrivals, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
 
-    def await_signal() -> None:
-        arrived.get()
-        stopping.set()
+    def await_signals() -> None:
+        with wakeup:  # It stays open as long as the thread runs.
+            while arrivals.recv(1):
+                stopping.set()
 
-    threading.Thread(target=await_signal, name="signals", daemon=True).start()
+    threading.Thread(target=await_signals, name="signals", daemon=True).start()
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: arrived.put(None))
+        signal.signal(number, lambda *_: None)
     return stopping
 
 
