@@ -177,21 +177,11 @@ class Songs:
             )
         return found is not None
 
-    def private_songs(self, song_hashes: Collection[str]) -> set[str]:
-        """Return those of the hashes that users uploaded, and no anonymous client.
+    def all_private_songs(self) -> set[str]:
+        """Return the hashes that users uploaded, and no anonymous client.
 
         A hash without an upload is not private: it is that of a song of `/apiv1`.
         """
-        hashes, private = sorted(set(song_hashes)), set[str]()
-        with self._database.reading() as session:
-            for start in range(0, len(hashes), _BATCH):
-                private.update(
-                    session.scalars(_PRIVATE.where(SongRow.song_hash.in_(hashes[start : start + _BATCH])))
-                )
-        return private
-
-    def all_private_songs(self) -> set[str]:
-        """Return the hashes that users uploaded, and no anonymous client."""
         with self._database.reading() as session:
             return set(session.scalars(_PRIVATE))
 

@@ -24,9 +24,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from msaas.containers import CONTAINERS, Container, Decoder
+from msaas.links import FIND_LINKS
 from msaas_worker.audio.decoded import FRAME_BYTES, SAMPLERATE, Audio
 from msaas_worker.audio.decoders import Blocks, TooLongError
-from msaas_worker.audio.decoders.links import LINKS, decode_links
+from msaas_worker.audio.decoders.links import decode_links
 from msaas_worker.audio.decoders.mpeg import decode_mpeg
 from msaas_worker.audio.decoders.sndfile import BLOCK_SAMPLES, decode_sndfile
 from msaas_worker.audio.decoders.wav import decode_wav
@@ -116,7 +117,7 @@ def decode(files: Files, container: Container, facts: Facts) -> Blocks:
     """Yield the song as stereo. Raises `TooLongError` if an MPEG file shows it before it is decoded."""
     if container.decoder is Decoder.MPEG:
         return decode_mpeg(files.data, files.clean, limit_s=facts.limit_s)
-    if find_links := LINKS.get(container.name):
+    if find_links := FIND_LINKS.get(container.name):
         return decode_links(
             files.song, files.data, files.clean, find_links=find_links, on_damage=facts.note_damage
         )

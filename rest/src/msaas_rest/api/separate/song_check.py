@@ -1,6 +1,5 @@
 """Checks of a song before it is stored: its kind, and its length as far as its headers tell it."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from mmap import ACCESS_READ, mmap
@@ -10,9 +9,8 @@ from tinytag import TinyTag
 
 from msaas.containers import Container, Decoder, recognise
 from msaas.errors import NotAudio, SongTooLong, UndecodableSong
-from msaas.flac import FlacLink, find_flac_links
+from msaas.links import FIND_LINKS
 from msaas.mpeg.parts import measure_parts
-from msaas.ogg import OggLink, find_ogg_links
 from msaas_rest.api.separate.sound_headers import find_defect
 
 #: A library that reads more follows a forged header.
@@ -20,21 +18,16 @@ _MAX_READ_BYTES = 4 * 1024 * 1024
 #: Their headers tell the length. A WAV that came through a pipe claims any length.
 _UNCOMPRESSED = ("WAV", "AIFF")
 _TELLING = (*_UNCOMPRESSED, "MP4", "WMA")
-#: The numbers of frames or pages tell the length of each part.
-_LINKS: dict[str, Callable[[mmap], Iterator[OggLink | FlacLink]]] = {
-    "FLAC": find_flac_links,
-    "Ogg": find_ogg_links,
-    "Opus": find_ogg_links,
-}
-#: Hostile files have many. Those that are measured are as long as any song.
+#: Hostile files have many. The worker measures further ones.
 _MAX_LINKS = 100
+_HEAD_BYTES = 4096
 #: A header that claims a longer song for the size of the file, at 8 kbit/s, may be damaged.
 _MIN_BYTES_PER_S = 1000
 
 
 @dataclass(frozen=True)
 class CheckedSong:
-    """`seconds` is None where no header tells the length."""
+    """`seconds` is None where no header tells the length. The song of joined files may be longer."""
 
     container: Container
     seconds: float | None
@@ -82,15 +75,15 @@ def _mpeg_seconds(data: mmap, *, max_s: float) -> float:
 
 
 def _measure_links(data: mmap, container: Container) -> float | None:
-    """Return the length of all parts together, as far as it is known."""
-    find_links = _LINKS.get(container.name)
+    """Return the length of the parts that tell it, together: the song is at least as long."""
+    find_links = FIND_LINKS.get(container.name)
     if find_links is None:
         return None
     return sum(link.measure(data) or 0 for link in islice(find_links(data), _MAX_LINKS)) or None
 
 
 def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
-    if container.name not in _TELLING:
+    if container.name not in _TELLING or _counts_packets(song):
         return None
     try:
         # Only the ending of the name counts.
@@ -107,6 +100,14 @@ def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
         return min(found.duration, _most_seconds(song, found)) or None
     is_plausible = found.duration and found.duration * _MIN_BYTES_PER_S <= song.seek(0, 2)
     return found.duration if is_plausible else None
+
+
+def _counts_packets(song: BinaryIO) -> bool:
+    """Return whether this is an AIFF whose header counts packets of 64 samples, as that of IMA ADPCM does."""
+    song.seek(0)
+    head = song.read(_HEAD_BYTES)
+    at = head.find(b"COMM")
+    return head.startswith(b"FORM") and at >= 0 and head[at + 26 : at + 30] == b"ima4"
 
 
 def read_title(song: BinaryIO, container: Container) -> str:

@@ -4,32 +4,22 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from mmap import mmap
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from msaas.flac import find_flac_links
-from msaas.ogg import find_ogg_links
+from msaas.links import Link
 from msaas_worker.audio.decoders import Blocks
 from msaas_worker.audio.decoders.sndfile import decode_sndfile
 
 _COPY_BYTES = 1 << 20
 
 
-class Link(Protocol):
-    """One of joined files."""
-
-    @property
-    def needs_copy(self) -> bool: ...
-
-    def ranges(self, data: bytes | mmap, /) -> Iterator[tuple[int, int]]: ...
-
-
-FindLinks = Callable[[mmap], Iterator[Link]]
-#: By the name of the container.
-LINKS: dict[str, FindLinks] = {"FLAC": find_flac_links, "Ogg": find_ogg_links, "Opus": find_ogg_links}
-
-
 def decode_links(
-    song: BinaryIO, data: mmap, clean: BinaryIO, *, find_links: FindLinks, on_damage: Callable[[], None]
+    song: BinaryIO,
+    data: mmap,
+    clean: BinaryIO,
+    *,
+    find_links: Callable[[mmap], Iterator[Link]],
+    on_damage: Callable[[], None],
 ) -> Blocks:
     """Yield one song behind the other. `clean` is an empty file. Raises as `decode_sndfile` does."""
     links = find_links(data)
