@@ -140,4 +140,6 @@ def test_reader_of_stdout_that_has_gone_ends_the_call(
         ["sh", "-c", command], cwd=tmp_path, env=environment(stack.url), capture_output=True, timeout=60
     ).stdout
     assert shown
-    assert (tmp_path / "errors").read_text().splitlines()[-1] == "2 songs were not sent."
+    # The reader goes with its first line: the call learns it at one of the next lines.
+    last = (tmp_path / "errors").read_text().splitlines()[-1]
+    assert last in ("3 songs were not sent.", "2 songs were not sent.")
