@@ -110,7 +110,10 @@ class Bridge:
     async def _send_chunks(self, chunks: Chunks, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         hold = partial(self._unread.hold, abort=scope[ABORT])
         sender = Sender(send=send, threads=self._threads, hold=hold)
-        await _run_until(_until_gone(receive), sender.send_all(chunks))
+        # Events have no end that a client could await after it has closed its side.
+        has_end = not isinstance(chunks, AsyncIterable)
+        left = _until_gone(receive) if has_end else _until_left(scope, receive)
+        await _run_until(left, sender.send_all(chunks))
 
     async def _answer_or_problem(self, scope: dict[str, Any], receive: Receive) -> Answer:
         """Answer 500 for an error that the app does not present itself."""
@@ -294,7 +297,7 @@ class Sender:
 async def _until_left(scope: dict[str, Any], receive: Receive) -> None:
     """Return when the client closes the connection, or its side of it.
 
-    Nothing is sent meanwhile, so that both look the same.
+    Both look the same until something is sent.
     """
     waits = {asyncio.ensure_future(_until_gone(receive)), asyncio.ensure_future(scope[ENDED].wait())}
     try:
