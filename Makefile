@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # The index of torch without CUDA. Empty: torch with CUDA, several GB, from the index of pip.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Tests that run at once.
-JOBS ?= 2
+# Tests that run at once. Many wait: three keep two cores busy.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 # The tools of lock, audit and sbom, apart from the packages they look at.
@@ -56,10 +56,10 @@ demo: $(STAMP) ## separate the songs of data/ on a local stack, stems under outp
 	@exec $(BIN)/python -m msaas_local demo
 
 test: $(STAMP) ## all tests but the long ones, JOBS at a time, and the slowest 20
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=20 -m "not long and not alone and not chaos and not cluster and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 -m "not long and not alone and not chaos and not cluster and not bench"
 
 test-long: $(STAMP) ## the tests that take many seconds of two cores, and those that measure time
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --durations=20 -m "long and not alone and not chaos and not cluster and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=20 -m "long and not alone and not chaos and not cluster and not bench"
 	$(BIN)/python -m pytest -m "alone and not chaos"
 
 test-fast: $(STAMP) ## the tests that start no process and no server

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,13 +59,22 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if _needs_server(item):
             item.add_marker(pytest.mark.server)
         if _is_long(item):
             item.add_marker(pytest.mark.long)
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _put_small_files_first(items)
+
+
+def _put_small_files_first(items: list[pytest.Item]) -> None:
+    """Files of few tests have the longest ones. At the end, one process would work and the others wait."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (tests[item.path], item.path))
 
 
 def _needs_server(item: pytest.Item) -> bool:

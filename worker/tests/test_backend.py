@@ -187,7 +187,8 @@ def test_lost_song_ends_the_upload(stems: dict[str, Path], looks: int) -> None:
 def test_lost_song_ends_the_wait_between_uploads(stems: dict[str, Path]) -> None:
     policy = SourcePolicy(first_upload_delay_s=60.0, upload_patience_s=600.0)
     with Backend(answers=[status(503)]) as backend, pytest.raises(LeaseLost):
-        client(backend, policy=policy).upload(HASH, stems, Attempt(lost_after=100))
+        client(backend, policy=policy).upload(HASH, stems, Attempt(lost_after=30))
+    assert len(backend.uploads) == 1
 
 
 def test_tar_of_an_upload_is_a_plain_archive(stems: dict[str, Path]) -> None:
