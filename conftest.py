@@ -38,8 +38,17 @@ _MARKERS = (
 )
 #: A test with one of these among its fixtures is marked `server`.
 _SERVER_FIXTURES = {
-    *("_valkey", "_rclone", "swift_server", "_debian_redis", "own_redis", "_rabbit", "own_rabbit"),
-    *("mariadb", "postgresql", "own_server"),
+    *(
+        "_valkey",
+        "_rclone",
+        "swift_server",
+        "_debian_redis",
+        "own_redis",
+        "_rabbit",
+        "own_rabbit",
+        "impatient",
+    ),
+    *("impatient", "mariadb", "postgresql", "own_server"),
     *("_shared_service", "start", "pool", "shared_pool", "s3", "stack"),
 }
 #: Parameters that name a server: the fixtures of such tests are requested while they run.

@@ -19,6 +19,8 @@ from msaas.errors import NotAudio, SongTooLong, UndecodableSong
 from msaas.ogg import OggLink, Page, find_ogg_links
 from msaas_rest.api.separate.song_check import CheckedSong, check_song
 
+pytestmark = pytest.mark.process
+
 KINDS = {kind.name: kind for kind in (*SNDFILE_KINDS, *FFMPEG_KINDS)}
 #: tinytag does not read their headers, or the header counts packets.
 UNTOLD = ("RF64", "wav libgsm_ms", "aiff adpcm_ima_qt")

@@ -25,6 +25,7 @@ POLICY = WorkerPolicy(
     queue_retry_s=0.01,
     first_store_delay_s=0.05,
     hold_delay_s=0.05,
+    model_delay_s=0.05,
     publish_s=0.05,
     unwind_s=0.5,
 )
