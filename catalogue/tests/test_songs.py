@@ -6,6 +6,7 @@ import pytest
 
 from catalogue.tests.conftest import Clock
 from msaas.errors import InvalidFields, SongNotFound, UserNotFound
+from msaas.outcomes import Outcome
 from msaas.recipe import Recipe
 from msaas_catalogue import Catalogue, Song, SongQuery
 from msaas_catalogue.fields import encode_cursor, search_key
@@ -154,6 +155,36 @@ def test_anonymous_uploads_of_a_time_are_listed(catalogue: Catalogue, ann: int) 
     assert songs.list_anonymous(since=first.created_at - 1, until=at + 1) == [first, second]
     assert songs.list_anonymous(since=at + 1, until=at + 2) == []
     assert songs.list_anonymous(since=0, until=first.created_at - 1) == []
+
+
+def test_anonymous_uploads_are_listed_in_pages(catalogue: Catalogue, ann: int) -> None:
+    first, _, second, third = (add(catalogue, user_id) for user_id in (None, ann, None, None))
+    songs, until = catalogue.songs, third.created_at
+    assert songs.list_anonymous(since=0, until=until, limit=2) == [first, second]
+    assert songs.list_anonymous(since=0, until=until, after_id=second.id, limit=2) == [third]
+    assert songs.list_anonymous(since=0, until=until, after_id=third.id, limit=2) == []
+
+
+def test_anonymous_uploads_are_removed_and_those_of_users_stay(catalogue: Catalogue, ann: int) -> None:
+    removed, mine, kept = add(catalogue, None), add(catalogue, ann), add(catalogue, None)
+    ids = [removed.id, mine.id, 10**9]
+    assert [catalogue.songs.remove_anonymous(ids) for _ in range(2)] == [1, 0]
+    assert catalogue.songs.list_uploads(SONG) == [mine, kept]
+    assert catalogue.songs.remove_anonymous([]) == 0
+
+
+def test_note_of_a_job_goes_with_its_last_anonymous_upload(catalogue: Catalogue, ann: int) -> None:
+    last, shared, other = add(catalogue, None), add(catalogue, None, song_hash=OTHER), add(catalogue, None)
+    six = add(catalogue, None, recipe=SIX)
+    add(catalogue, ann, song_hash=OTHER)
+    jobs = {last.job_id, shared.job_id, six.job_id}
+    catalogue.outcomes.record(
+        [Outcome(job_id=each, is_split=True, model="x", stems=("bass",)) for each in jobs]
+    )
+    catalogue.songs.remove_anonymous([last.id, shared.id])
+    assert catalogue.outcomes.find(jobs).keys() == jobs
+    catalogue.songs.remove_anonymous([other.id])
+    assert catalogue.outcomes.find(jobs).keys() == jobs - {last.job_id}
 
 
 def test_uploads_of_a_hash_are_listed(catalogue: Catalogue, ann: int) -> None:

@@ -1,7 +1,7 @@
 """Songs: the uploads of users and of anonymous clients, their visibility, and the references to a hash.
 
 An upload is visible to its user, and an anonymous one to all. Only its user may rename or delete it, and an
-anonymous upload stays. A hash is private if every upload of it belongs to a user.
+anonymous upload stays until retention removes it. A hash is private if every upload of it belongs to a user.
 """
 
 import time
@@ -134,14 +134,33 @@ class Songs:
             ).all()
         return [song_of(row) for row in rows]
 
-    def list_anonymous(self, *, since: float, until: float) -> list[Song]:
-        """Return the anonymous uploads that were added in this time, the oldest first."""
-        added = SongRow.created_at.between(to_ms(since), to_ms(until))
+    def list_anonymous(
+        self, *, since: float, until: float, after_id: int = 0, limit: int | None = None
+    ) -> list[Song]:
+        """Return the anonymous uploads that were added in this time, the oldest first.
+
+        With `limit` at most so many are returned. `after_id` is the number of the last one before them.
+        """
+        added = and_(SongRow.created_at.between(to_ms(since), to_ms(until)), SongRow.id > after_id)
+        statement = select(SongRow).where(SongRow.uploader_id.is_(None), added).order_by(SongRow.id)
         with self._database.reading() as session:
-            rows = session.scalars(
-                select(SongRow).where(SongRow.uploader_id.is_(None), added).order_by(SongRow.id)
-            ).all()
+            rows = session.scalars(statement if limit is None else statement.limit(limit)).all()
         return [song_of(row) for row in rows]
+
+    def remove_anonymous(self, song_ids: Collection[int]) -> int:
+        """Remove those of the uploads that are anonymous and still there. Return their number.
+
+        The note of a job goes with its last upload. Take at most `_BATCH` uploads: they are one transaction.
+        """
+        named = and_(SongRow.id.in_(song_ids), SongRow.uploader_id.is_(None))
+        with self._database.writing() as session:
+            rows = session.scalars(select(SongRow).where(named).order_by(SongRow.id).with_for_update())
+            songs = [song_of(row) for row in rows]
+            session.execute(delete(SongRow).where(SongRow.id.in_([song.id for song in songs])))
+            song_hashes = {song.song_hash for song in songs}
+            left = session.scalars(select(SongRow.job_id).where(SongRow.song_hash.in_(song_hashes)))
+            forget_outcomes(session, {song.job_id for song in songs} - set(left))
+            return len(songs)
 
     def count_references(self, song_hash: str, *, job_id: str) -> References:
         """Return the numbers of uploads of this song, and of those with this job."""
