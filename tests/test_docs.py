@@ -31,7 +31,7 @@ SERVICES: dict[str, tuple[type[Settings], ...]] = {
     "logs": (LogsSettings,),
     "local": (LocalSettings,),
 }
-MAX_SETTINGS = 58
+MAX_SETTINGS = 59
 DOCUMENTS = [
     path
     for path in sorted(ROOT.glob("**/*.md"))

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, column, delete, func, or_, select, table
 from sqlalchemy.orm import Session
 
-from msaas.errors import InvalidFields, SongNotFound, UserNotFound
+from msaas.errors import InvalidFields, SongLimitReached, SongNotFound, UserNotFound
 from msaas.recipe import Recipe
 from msaas.songs import source_of
 from msaas_catalogue.database import Database
@@ -48,14 +48,28 @@ class Songs:
         self._database = database
         self._clock = clock
 
-    def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> Song:
+    def add(
+        self,
+        title: str,
+        *,
+        song_hash: str,
+        recipe: Recipe,
+        user_id: int | None,
+        max_songs: int | None = None,
+    ) -> Song:
         """Add an upload, before its song is stored: the hash of a stored song is then known here.
 
         The note of its job is forgotten: without an upload, the result may have left the store unseen.
 
+        An account may have `max_songs` uploads, and all anonymous clients together as many. Several uploads
+        of one song count each. Uploads at once do not pass the limit: they are counted after a lock that is
+        held until the commit, on the row of the user, or for anonymous ones on the row of the schema's
+        version. On SQLite the transaction has the lock of the database.
+
         Raises:
             InvalidFields: for `title`.
             UserNotFound: the account was deleted.
+            SongLimitReached: the uploader has `max_songs` uploads.
         """
         title = parse_title(title)
         row = SongRow(
@@ -70,10 +84,19 @@ class Songs:
         with self._database.writing() as session:
             if user_id is not None and session.get(UserRow, user_id, with_for_update=True) is None:
                 raise UserNotFound(f"User {user_id} is unknown: the account was deleted.")
+            if max_songs is not None:
+                if user_id is None:
+                    session.execute(_LOCK_ANONYMOUS)
+                _check_limit(session, user_id, max_songs)
             session.add(row)
             session.flush()
             forget_outcomes(session, [row.job_id])
             return song_of(row)
+
+    def check_limit(self, *, user_id: int | None, max_songs: int) -> None:
+        """Refuse an upload that `add` would refuse. Raises `SongLimitReached`."""
+        with self._database.reading() as session:
+            _check_limit(session, user_id, max_songs)
 
     def get(self, song_id: int, *, user_id: int | None) -> Song:
         """Raises `SongNotFound`, also for the song of another user."""
@@ -216,6 +239,25 @@ _PRIVATE = (
     .group_by(SongRow.song_hash)
     .having(func.count(SongRow.id) == func.count(SongRow.uploader_id))
 )
+
+
+# A row that each prepared database has once. A migration that runs meanwhile waits for the commit.
+_LOCK_ANONYMOUS: Select[Any] = (
+    select(column("version_num")).select_from(table("alembic_version")).with_for_update()
+)
+
+
+def _check_limit(session: Session, user_id: int | None, max_songs: int) -> None:
+    """Raises `SongLimitReached`."""
+    is_of_uploader = SongRow.uploader_id.is_(None) if user_id is None else SongRow.uploader_id == user_id
+    found = session.scalar(select(func.count()).select_from(SongRow).where(is_of_uploader)) or 0
+    if found < max_songs:
+        return
+    if user_id is None:
+        raise SongLimitReached(
+            f"The limit of {max_songs} songs of all anonymous clients is reached. Log in to upload songs."
+        )
+    raise SongLimitReached(f"Your account has its limit of {max_songs} songs. Delete songs to upload others.")
 
 
 def _visible_to(user_id: int | None) -> ColumnElement[bool]:

@@ -41,7 +41,7 @@ def routes(deps: Dependencies) -> Blueprint:
             g.visitor.require_login()
         # Before the upload: a song that cannot be queued need not be read.
         parse_fields(request.args.get("fields", ""))
-        uploader.check_room()
+        uploader.check_room(g.visitor)
         with ExitStack() as stack:
             upload = read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
             return describe(uploader.upload(upload, visitor=g.visitor))
