@@ -450,3 +450,28 @@ def test_upload_that_cannot_be_queued_leaves_no_song(database_url: str) -> None:
     assert app.get("/songs/").json == {**DONE, "data": {"songs": []}}
     assert list(SongStore(store).songs()) == []
     catalogue.close()
+
+
+# Texts that have a second meaning
+
+
+def test_number_in_another_form_is_not_found(visit: Visit) -> None:
+    client = visit("ann")
+    number = str(client.upload(MP3)["id"])
+    wide = number.translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)})
+    shown = [client.get(f"/songs/{each}").status_code for each in (number, wide, f"0{number}", f"+{number}")]
+    assert shown == [200, 404, 404, 404]
+
+
+def test_search_with_nul_is_refused(visit: Visit) -> None:
+    answer = visit().get("/songs/?search=a%00b")
+    assert (answer.status_code, texts_of(answer).keys()) == (400, {"search"})
+
+
+def test_json_with_a_field_twice_is_refused(visit: Visit) -> None:
+    client = visit("ann")
+    song = client.upload(MP3)
+    body, headers = b'{"title": "a", "title": "b"}', {"Content-Type": "application/json"}
+    answer = client.call("PATCH", f"/songs/{song['id']}", data=body, headers=headers)
+    assert (answer.status_code, texts_of(answer).keys()) == (400, {"general"})
+    assert client.show(song["id"]) == song

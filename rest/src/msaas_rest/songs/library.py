@@ -77,6 +77,8 @@ def _query() -> Any:
             fields={name[:64]: [f"Field {name[:64]!r} is unknown. Known are {', '.join(QUERY)}."]}
         )
     texts = {name: request.args.get(name, "") for name in ("search", "sort", "cursor")}
+    if "\0" in texts["search"]:
+        raise InvalidFields(fields={"search": ["Field `search` has the character NUL. Leave it out."]})
     return SongQuery(limit=_limit(), **{name: text for name, text in texts.items() if text})
 
 
