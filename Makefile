@@ -79,8 +79,12 @@ check: $(STAMP) ## ruff, mypy, import-linter
 chaos: $(STAMP) ## the long fault tests, with the table of docs/reliability.md
 	$(BIN)/python -m pytest -m "(chaos or fault) and not cluster and not bench"
 
+# Tests of attacks outside of tests/attacks: malformed HTTP, the decoder, packages and passwords, logs.
+ATTACKS := rest/tests/test_server.py worker/tests/test_confinement.py local/tests/test_supervisor.py \
+	$(foreach name,locks images redis_users store_users secrets servers scripts,tests/manifests/test_$(name).py)
+
 attack: $(STAMP) ## hostile clients against the API, with their figures
-	$(BIN)/python -m pytest -m "not cluster and not bench" tests/attacks
+	$(BIN)/python -m pytest -m "not cluster and not bench" tests/attacks $(ATTACKS)
 
 fuzz: $(STAMP) ## generated requests against the API and its OpenAPI document, with EXAMPLES=n SEED=n
 	EXAMPLES=$(or $(EXAMPLES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -rA rest/tests/test_contract.py

@@ -31,7 +31,7 @@ SERVICES: dict[str, tuple[type[Settings], ...]] = {
     "logs": (LogsSettings,),
     "local": (LocalSettings,),
 }
-MAX_SETTINGS = 58
+MAX_SETTINGS = 59
 DOCUMENTS = [
     path
     for path in sorted(ROOT.glob("**/*.md"))
@@ -101,6 +101,21 @@ def test_every_make_command_of_the_readme_is_a_target() -> None:
     commands = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE))
     assert {"demo", "up"} <= commands
     assert commands <= targets
+
+
+def test_make_attack_runs_tests_of_every_row_of_the_attacks() -> None:
+    """A row without a test in tests/attacks has others, which all run."""
+    shown = subprocess.run(
+        ["make", "-n", "attack"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    run = set(re.findall(r"[\w/]+\.py", shown.partition("tests/attacks")[2]))
+    table = (ROOT / "docs/security-tests.md").read_text().partition("## Attacks")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \d+ \|.*\|([^|]*)\|$", table, flags=re.MULTILINE)
+    assert len(rows) == 15
+    for row in rows:
+        named = set(re.findall(r"`([\w/]+\.py)`", row))
+        assert named
+        assert "`tests/attacks/" in row or named <= run
 
 
 def test_make_help_lists_every_documented_target() -> None:

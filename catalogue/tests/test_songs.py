@@ -1,11 +1,14 @@
 """Songs: visibility, lists, titles, references."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from catalogue.tests.conftest import Clock
-from msaas.errors import InvalidFields, SongNotFound, UserNotFound
+from msaas.errors import InvalidFields, SongLimitReached, SongNotFound, UserNotFound
+from msaas.outcomes import Outcome
 from msaas.recipe import Recipe
 from msaas_catalogue import Catalogue, Song, SongQuery
 from msaas_catalogue.fields import encode_cursor, search_key
@@ -54,6 +57,11 @@ def add(
     recipe: Recipe = Recipe(),
 ) -> Song:
     return catalogue.songs.add(title, song_hash=song_hash, recipe=recipe, user_id=user_id)
+
+
+def add_limited(catalogue: Catalogue, user_id: int | None) -> Song:
+    """Add an upload where two are allowed."""
+    return catalogue.songs.add("x", song_hash=SONG, recipe=Recipe(), user_id=user_id, max_songs=2)
 
 
 def titles(catalogue: Catalogue, query: SongQuery = SongQuery(), *, user_id: int | None = None) -> list[str]:
@@ -156,6 +164,36 @@ def test_anonymous_uploads_of_a_time_are_listed(catalogue: Catalogue, ann: int) 
     assert songs.list_anonymous(since=0, until=first.created_at - 1) == []
 
 
+def test_anonymous_uploads_are_listed_in_pages(catalogue: Catalogue, ann: int) -> None:
+    first, _, second, third = (add(catalogue, user_id) for user_id in (None, ann, None, None))
+    songs, until = catalogue.songs, third.created_at
+    assert songs.list_anonymous(since=0, until=until, limit=2) == [first, second]
+    assert songs.list_anonymous(since=0, until=until, after_id=second.id, limit=2) == [third]
+    assert songs.list_anonymous(since=0, until=until, after_id=third.id, limit=2) == []
+
+
+def test_anonymous_uploads_are_removed_and_those_of_users_stay(catalogue: Catalogue, ann: int) -> None:
+    removed, mine, kept = add(catalogue, None), add(catalogue, ann), add(catalogue, None)
+    ids = [removed.id, mine.id, 10**9]
+    assert [catalogue.songs.remove_anonymous(ids) for _ in range(2)] == [1, 0]
+    assert catalogue.songs.list_uploads(SONG) == [mine, kept]
+    assert catalogue.songs.remove_anonymous([]) == 0
+
+
+def test_note_of_a_job_goes_with_its_last_anonymous_upload(catalogue: Catalogue, ann: int) -> None:
+    last, shared, other = add(catalogue, None), add(catalogue, None, song_hash=OTHER), add(catalogue, None)
+    six = add(catalogue, None, recipe=SIX)
+    add(catalogue, ann, song_hash=OTHER)
+    jobs = {last.job_id, shared.job_id, six.job_id}
+    catalogue.outcomes.record(
+        [Outcome(job_id=each, is_split=True, model="x", stems=("bass",)) for each in jobs]
+    )
+    catalogue.songs.remove_anonymous([last.id, shared.id])
+    assert catalogue.outcomes.find(jobs).keys() == jobs
+    catalogue.songs.remove_anonymous([other.id])
+    assert catalogue.outcomes.find(jobs).keys() == jobs - {last.job_id}
+
+
 def test_uploads_of_a_hash_are_listed(catalogue: Catalogue, ann: int) -> None:
     mine, anonymous = add(catalogue, ann), add(catalogue, None, recipe=SIX)
     add(catalogue, ann, song_hash=OTHER)
@@ -176,6 +214,66 @@ def test_number_of_a_deleted_song_is_not_given_again(catalogue: Catalogue, ann: 
     song = add(catalogue, ann)
     catalogue.songs.delete(song.id, user_id=ann)
     assert add(catalogue, ann).id > song.id
+
+
+# Limit
+
+
+def test_account_has_as_many_songs_as_allowed(catalogue: Catalogue, ann: int, bob: int) -> None:
+    songs = [add_limited(catalogue, ann) for _ in range(2)]
+    for refuse in (
+        lambda: add_limited(catalogue, ann),
+        lambda: catalogue.songs.check_limit(user_id=ann, max_songs=2),
+    ):
+        with pytest.raises(SongLimitReached, match=r"limit of 2 songs\. Delete songs"):
+            refuse()
+    assert len(titles(catalogue, user_id=ann)) == 2
+    add_limited(catalogue, bob)
+    add_limited(catalogue, None)
+    catalogue.songs.delete(songs[0].id, user_id=ann)
+    catalogue.songs.check_limit(user_id=ann, max_songs=2)
+    add_limited(catalogue, ann)
+
+
+def test_anonymous_clients_share_a_limit(catalogue: Catalogue, ann: int) -> None:
+    add(catalogue, ann)
+    first, _ = add_limited(catalogue, None), add_limited(catalogue, None)
+    for refuse in (
+        lambda: add_limited(catalogue, None),
+        lambda: catalogue.songs.check_limit(user_id=None, max_songs=2),
+    ):
+        with pytest.raises(SongLimitReached, match="all anonymous clients is reached"):
+            refuse()
+    catalogue.songs.remove_anonymous([first.id])
+    add_limited(catalogue, None)
+
+
+def test_songs_of_before_a_lower_limit_stay(catalogue: Catalogue, ann: int) -> None:
+    for _ in range(3):
+        add(catalogue, ann)
+    with pytest.raises(SongLimitReached):
+        add_limited(catalogue, ann)
+    assert len(titles(catalogue, user_id=ann)) == 3
+
+
+@pytest.mark.parametrize("uploader", ["ann", None])
+def test_uploads_at_once_do_not_pass_the_limit(catalogue: Catalogue, ann: int, uploader: str | None) -> None:
+    user_id, barrier = (ann if uploader else None), threading.Barrier(4)
+
+    def try_to_add(_: int) -> bool:
+        barrier.wait()
+        try:
+            add_limited(catalogue, user_id)
+        except SongLimitReached:
+            return False
+        return True
+
+    for _ in range(10):
+        for song in catalogue.songs.list_uploads(SONG):
+            catalogue.songs.remove(song.id)
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(try_to_add, range(4))) == 2
+        assert len(catalogue.songs.list_uploads(SONG)) == 2
 
 
 # Titles

@@ -1,18 +1,22 @@
-"""Anonymous uploads that a killed process left behind are removed."""
+"""Anonymous uploads that a killed process left behind, and those past their age, are removed."""
 
 import io
+import os
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
-from msaas.errors import StoreUnavailable
+from msaas.errors import QueueUnavailable, StoreUnavailable
 from msaas.jobs import Job
 from msaas.queue.memory import InMemoryQueue
 from msaas.recipe import Recipe
 from msaas.songs import song_hash
+from msaas.storage.directory import DirectoryStore
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
 from msaas_catalogue import Catalogue, Song
@@ -20,7 +24,7 @@ from msaas_catalogue.database import Database
 from msaas_catalogue.tables import SongRow
 from msaas_keeper.__main__ import bootstrap
 from msaas_keeper.settings import KeeperSettings
-from msaas_keeper.uploads import GRACE_S, remove_interrupted_uploads
+from msaas_keeper.uploads import GRACE_S, remove_interrupted_uploads, remove_old_uploads
 from tests.servers import wait_until
 
 STORED, LOST, OTHER = b"stored", b"lost", b"other"
@@ -117,3 +121,94 @@ def test_keeper_removes_them(
         catalogue=catalogue,
     )
     wait_until(lambda: left(catalogue) == [], timeout_s=10)
+
+
+# Age
+
+DAY_S = 24 * 3600.0
+
+
+def register(catalogue: Catalogue) -> int:
+    return catalogue.accounts.register("ann", password="correct horse", repeated="correct horse").user.id
+
+
+def test_old_anonymous_uploads_are_removed_and_those_of_users_stay(catalogue: Catalogue, url: str) -> None:
+    user_id = register(catalogue)
+    mine = add(catalogue, STORED, user_id=user_id)
+    add(catalogue, STORED)
+    age(url, DAY_S + 60)
+    young = add(catalogue, LOST)
+    with capture_logs() as lines:
+        remove_old_uploads(catalogue.songs, queue=InMemoryQueue(), age_s=DAY_S)
+        remove_old_uploads(catalogue.songs, queue=InMemoryQueue(), age_s=DAY_S)
+    assert left(catalogue) == [young.id]
+    assert catalogue.songs.get(mine.id, user_id=user_id).song_hash == song_hash(STORED)
+    assert [line for line in lines if line["event"] == "old_uploads_removed"] == [
+        {"event": "old_uploads_removed", "uploads": 1, "log_level": "info"}
+    ]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 500])
+def test_uploads_of_open_jobs_stay_in_every_batch(catalogue: Catalogue, url: str, batch: int) -> None:
+    queue = InMemoryQueue()
+    added = [add(catalogue, mp3) for mp3 in (STORED, LOST, OTHER, STORED, LOST)]
+    age(url, DAY_S + 60)
+    queue.enqueue(Job(job_id=song_hash(LOST)))
+    remove_old_uploads(catalogue.songs, queue=queue, age_s=DAY_S, batch=batch)
+    assert left(catalogue) == [added[1].id, added[4].id]
+
+
+def test_upload_of_this_hour_stays_whatever_the_age(catalogue: Catalogue, url: str) -> None:
+    """Its song may be on its way to the store."""
+    song = add(catalogue, STORED)
+    age(url, GRACE_S - 60)
+    remove_old_uploads(catalogue.songs, queue=InMemoryQueue(), age_s=1.0)
+    assert left(catalogue) == [song.id]
+    age(url, 120)
+    remove_old_uploads(catalogue.songs, queue=InMemoryQueue(), age_s=1.0)
+    assert left(catalogue) == []
+
+
+def test_nothing_is_removed_while_the_queue_is_away(catalogue: Catalogue, url: str) -> None:
+    """An open job could not be seen."""
+    song = add(catalogue, STORED)
+    age(url, DAY_S + 60)
+
+    class AwayQueue(InMemoryQueue):
+        def referenced_songs(self) -> set[str]:
+            raise QueueUnavailable
+
+    with pytest.raises(QueueUnavailable):
+        remove_old_uploads(catalogue.songs, queue=AwayQueue(), age_s=DAY_S)
+    assert left(catalogue) == [song.id]
+
+
+def test_keeper_removes_old_uploads_with_their_songs_and_results(
+    catalogue: Catalogue, url: str, tmp_path: Path, stopping: threading.Event
+) -> None:
+    song_store = SongStore(DirectoryStore(tmp_path / "store"))
+    song_store.prepare()
+    user_id = register(catalogue)
+    for mp3, uploader in ((STORED, None), (OTHER, None), (OTHER, user_id)):
+        put(song_store, mp3)
+        song = add(catalogue, mp3, user_id=uploader)
+        song_store.put_stem(song.job_id, "bass", io.BytesIO(b"bass"))
+    age(url, DAY_S + 60)
+    then = time.time() - DAY_S - 60
+    for file in (tmp_path / "store").rglob("*"):
+        os.utime(file, (then, then))
+    queue = InMemoryQueue()
+    bootstrap(
+        # A sweep every 0.36 s.
+        KeeperSettings(retention_hours=0.001),
+        stopping,
+        queue=queue,
+        registry=queue.registry,
+        history=queue.history,
+        outbox=queue.outbox,
+        song_store=song_store,
+        catalogue=catalogue,
+    )
+    wait_until(lambda: left(catalogue) == [], timeout_s=10)
+    wait_until(lambda: not song_store.knows(song_hash(STORED)), timeout_s=10)
+    assert song_store.knows(song_hash(OTHER))

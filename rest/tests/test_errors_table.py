@@ -23,6 +23,7 @@ _OF_SONGS = {
     *(errors.UsernameTaken, errors.LoginRequired, errors.LoginFailed),
     *(errors.SessionUnknown, errors.UserNotFound, errors.SessionNotFound, errors.SongNotFound),
     *(errors.SongDeleted, errors.RegistrationClosed, errors.WorkersRefused, errors.WrongWorkerToken),
+    errors.SongLimitReached,
     *(errors.MessageTooLarge, errors.MalformedStemTar, errors.StemTooLarge),
 }
 

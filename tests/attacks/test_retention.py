@@ -4,8 +4,10 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, cast
 
@@ -14,12 +16,20 @@ from rest.tests.conftest import Start
 from rest.tests.service import store_stems
 
 from msaas.jobs import JobState
+from msaas.recipe import Recipe
+from msaas.removal import Removal
 from msaas.songs import song_hash
 from msaas.storage.protocol import ObjectStore
 from msaas.storage.song_store import SongStore
+from msaas_catalogue import Catalogue, Song, open_catalogue, prepare
+from msaas_catalogue.songs import Songs
 from msaas_keeper.retention import Retention
+from msaas_keeper.uploads import GRACE_S, remove_old_uploads
 from msaas_rest.api.jobs.status import find_status
 from msaas_rest.api.separate.submission import Submission, Submitter
+from msaas_rest.songs.sending import JobSender
+from msaas_rest.songs.upload import Upload, Uploader
+from msaas_rest.songs.visitor import Visitor
 from tests.faults.songs import song
 from tests.servers import S3Access, wait_until
 from tests.system import STEMS, System
@@ -34,15 +44,15 @@ NO_AGE_S = -3600.0
 AT_ONCE_S = 0.1
 
 
-class SteppedStore:
-    """Passes every call to a store, and calls `before_step` with the number of the call before it."""
+class Stepped:
+    """Passes every call to an adapter, and calls `before_step` with the number of the call before it."""
 
-    def __init__(self, store: ObjectStore, before_step: Callable[[int], object]) -> None:
-        self._store, self._before_step = store, before_step
+    def __init__(self, adapter: object, before_step: Callable[[int], object]) -> None:
+        self._adapter, self._before_step = adapter, before_step
         self._steps = itertools.count()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._store, name)
+        call = getattr(self._adapter, name)
 
         def step(*args: Any, **kwargs: Any) -> Any:
             self._before_step(next(self._steps))
@@ -52,23 +62,24 @@ class SteppedStore:
 
 
 def stepped(system: System, before_step: Callable[[int], object]) -> SongStore:
-    return SongStore(cast(ObjectStore, SteppedStore(system.song_store.store, before_step)))
+    return SongStore(cast(ObjectStore, Stepped(system.song_store.store, before_step)))
 
 
-def sweep(system: System, *, song_store: SongStore | None = None) -> int:
+def sweep(
+    system: System, *, song_store: SongStore | None = None, spared: Sequence[Callable[[], set[str]]] = ()
+) -> int:
     retention = Retention(
         queue=system.queue,
         registry=system.registry,
         song_store=song_store or system.song_store,
         age_s=NO_AGE_S,
-        spared=[system.queue.referenced_songs],
+        spared=[system.queue.referenced_songs, *spared],
     )
     return retention.sweep()
 
 
-def post(system: System, *, song_store: SongStore | None = None) -> None:
-    songs = song_store or system.song_store
-    submitter = Submitter(
+def submitter_of(system: System, songs: SongStore) -> Submitter:
+    return Submitter(
         queue=system.queue,
         registry=system.registry,
         outbox=system.outbox,
@@ -77,9 +88,32 @@ def post(system: System, *, song_store: SongStore | None = None) -> None:
         default_model="htdemucs",
         max_duration_s=60,
     )
+
+
+def post(system: System, *, song_store: SongStore | None = None) -> None:
+    submitter = submitter_of(system, song_store or system.song_store)
     with TemporaryFile() as file:
         file.write(MP3)
         assert submitter.submit(Submission(song=file, size_bytes=len(MP3))).job_id == JOB
+
+
+def upload(system: System, catalogue: Catalogue) -> Song:
+    """Upload the song to `/songs` without a session."""
+    uploader = Uploader(
+        sender=JobSender(submitter=submitter_of(system, system.song_store)),
+        registry=system.registry,
+        songs=lambda: catalogue.songs,
+        removal=lambda: Removal(
+            queue=system.queue,
+            registry=system.registry,
+            song_store=system.song_store,
+            is_referenced=catalogue.songs.is_referenced,
+        ),
+    )
+    with TemporaryFile() as file:
+        file.write(MP3)
+        sent = Upload(song=file, size_bytes=len(MP3), file_name="x.mp3", title="x", options={})
+        return uploader.upload(sent, visitor=Visitor("127.0.0.1"))
 
 
 def begin(system: System, *, is_finished: bool) -> None:
@@ -166,6 +200,81 @@ def test_sweep_at_any_step_of_a_request_spares_its_song(
         endings[ending(stored)] += 1
     assert set(endings) == {"kept" if is_finished else "queued"}
     figure(f"a sweep at each of {sum(endings.values())} steps of a POST: nothing deleted")
+
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a database."""
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    prepare(url)
+    return url
+
+
+@pytest.fixture
+def catalogue(url: str) -> Iterator[Catalogue]:
+    with closing(open_catalogue(url)) as catalogue:
+        yield catalogue
+
+
+@pytest.fixture
+def yesterday(url: str) -> Iterator[Catalogue]:
+    """The same catalogue, which adds uploads a day ago."""
+    with closing(open_catalogue(url, clock=lambda: time.time() - DAY_S)) as catalogue:
+        yield catalogue
+
+
+def forget_uploads(catalogue: Catalogue) -> None:
+    found = catalogue.songs.list_anonymous(since=0, until=time.time() + 1)
+    catalogue.songs.remove_anonymous([each.id for each in found])
+
+
+@pytest.mark.fault("T11")
+def test_song_uploaded_at_any_step_of_the_removal_of_its_old_upload_is_kept(
+    stored: System, catalogue: Catalogue, yesterday: Catalogue, figure: Figure
+) -> None:
+    """The removal takes the row of the old upload, and the sweep after it takes the song and its result."""
+    endings: Counter[str] = Counter()
+    with ThreadPoolExecutor() as clients:
+        for step in itertools.count():
+            begin(stored, is_finished=True)
+            forget_uploads(catalogue)
+            old = yesterday.songs.add("old", song_hash=JOB, recipe=Recipe(), user_id=None)
+            request = _upload_before(step, stored, catalogue, clients)
+            if request is None:
+                break
+            song = request.result()
+            remove_old_uploads(catalogue.songs, queue=stored.queue, age_s=GRACE_S)
+            assert catalogue.songs.list_uploads(JOB) == [song]
+            assert song.id != old.id
+            endings[ending(stored)] += 1
+    assert sum(endings.values()) >= 13
+    assert endings["kept"]
+    assert endings["queued"]
+    figure(
+        f"an anonymous upload at each of {sum(endings.values())} steps of the removal of an old one: "
+        f"{endings['kept']} results kept, {endings['queued']} songs separated again"
+    )
+
+
+def _upload_before(
+    step: int, system: System, catalogue: Catalogue, clients: ThreadPoolExecutor
+) -> Future[Song] | None:
+    """Remove old uploads and sweep, and upload the song before this call of the database or the store."""
+    requests: list[Future[Song]] = []
+    steps = itertools.count()
+
+    def send(_: int) -> None:
+        if next(steps) == step:
+            requests.append(clients.submit(upload, system, catalogue))
+            wait(requests, timeout=AT_ONCE_S)
+
+    songs = cast(Songs, Stepped(catalogue.songs, send))
+    remove_old_uploads(songs, queue=system.queue, age_s=GRACE_S)
+    sweep(system, song_store=stepped(system, send), spared=[songs.referenced_songs])
+    return requests[0] if requests else None
 
 
 @pytest.mark.fault("T11")

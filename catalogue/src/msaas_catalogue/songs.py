@@ -1,17 +1,17 @@
 """Songs: the uploads of users and of anonymous clients, their visibility, and the references to a hash.
 
 An upload is visible to its user, and an anonymous one to all. Only its user may rename or delete it, and an
-anonymous upload stays. A hash is private if every upload of it belongs to a user.
+anonymous upload stays until retention removes it. A hash is private if every upload of it belongs to a user.
 """
 
 import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, column, delete, func, or_, select, table
 from sqlalchemy.orm import Session
 
-from msaas.errors import InvalidFields, SongNotFound, UserNotFound
+from msaas.errors import InvalidFields, SongLimitReached, SongNotFound, UserNotFound
 from msaas.recipe import Recipe
 from msaas.songs import source_of
 from msaas_catalogue.database import Database
@@ -48,14 +48,28 @@ class Songs:
         self._database = database
         self._clock = clock
 
-    def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> Song:
+    def add(
+        self,
+        title: str,
+        *,
+        song_hash: str,
+        recipe: Recipe,
+        user_id: int | None,
+        max_songs: int | None = None,
+    ) -> Song:
         """Add an upload, before its song is stored: the hash of a stored song is then known here.
 
         The note of its job is forgotten: without an upload, the result may have left the store unseen.
 
+        An account may have `max_songs` uploads, and all anonymous clients together as many. Several uploads
+        of one song count each. Uploads at once do not pass the limit: they are counted after a lock that is
+        held until the commit, on the row of the user, or for anonymous ones on the row of the schema's
+        version. On SQLite the transaction has the lock of the database.
+
         Raises:
             InvalidFields: for `title`.
             UserNotFound: the account was deleted.
+            SongLimitReached: the uploader has `max_songs` uploads.
         """
         title = parse_title(title)
         row = SongRow(
@@ -70,10 +84,19 @@ class Songs:
         with self._database.writing() as session:
             if user_id is not None and session.get(UserRow, user_id, with_for_update=True) is None:
                 raise UserNotFound(f"User {user_id} is unknown: the account was deleted.")
+            if max_songs is not None:
+                if user_id is None:
+                    session.execute(_LOCK_ANONYMOUS)
+                _check_limit(session, user_id, max_songs)
             session.add(row)
             session.flush()
             forget_outcomes(session, [row.job_id])
             return song_of(row)
+
+    def check_limit(self, *, user_id: int | None, max_songs: int) -> None:
+        """Refuse an upload that `add` would refuse. Raises `SongLimitReached`."""
+        with self._database.reading() as session:
+            _check_limit(session, user_id, max_songs)
 
     def get(self, song_id: int, *, user_id: int | None) -> Song:
         """Raises `SongNotFound`, also for the song of another user."""
@@ -134,14 +157,33 @@ class Songs:
             ).all()
         return [song_of(row) for row in rows]
 
-    def list_anonymous(self, *, since: float, until: float) -> list[Song]:
-        """Return the anonymous uploads that were added in this time, the oldest first."""
-        added = SongRow.created_at.between(to_ms(since), to_ms(until))
+    def list_anonymous(
+        self, *, since: float, until: float, after_id: int = 0, limit: int | None = None
+    ) -> list[Song]:
+        """Return the anonymous uploads that were added in this time, the oldest first.
+
+        With `limit` at most so many are returned. `after_id` is the number of the last one before them.
+        """
+        added = and_(SongRow.created_at.between(to_ms(since), to_ms(until)), SongRow.id > after_id)
+        statement = select(SongRow).where(SongRow.uploader_id.is_(None), added).order_by(SongRow.id)
         with self._database.reading() as session:
-            rows = session.scalars(
-                select(SongRow).where(SongRow.uploader_id.is_(None), added).order_by(SongRow.id)
-            ).all()
+            rows = session.scalars(statement if limit is None else statement.limit(limit)).all()
         return [song_of(row) for row in rows]
+
+    def remove_anonymous(self, song_ids: Collection[int]) -> int:
+        """Remove those of the uploads that are anonymous and still there. Return their number.
+
+        The note of a job goes with its last upload. Take at most `_BATCH` uploads: they are one transaction.
+        """
+        named = and_(SongRow.id.in_(song_ids), SongRow.uploader_id.is_(None))
+        with self._database.writing() as session:
+            rows = session.scalars(select(SongRow).where(named).order_by(SongRow.id).with_for_update())
+            songs = [song_of(row) for row in rows]
+            session.execute(delete(SongRow).where(SongRow.id.in_([song.id for song in songs])))
+            song_hashes = {song.song_hash for song in songs}
+            left = session.scalars(select(SongRow.job_id).where(SongRow.song_hash.in_(song_hashes)))
+            forget_outcomes(session, {song.job_id for song in songs} - set(left))
+            return len(songs)
 
     def count_references(self, song_hash: str, *, job_id: str) -> References:
         """Return the numbers of uploads of this song, and of those with this job."""
@@ -197,6 +239,25 @@ _PRIVATE = (
     .group_by(SongRow.song_hash)
     .having(func.count(SongRow.id) == func.count(SongRow.uploader_id))
 )
+
+
+# A row that each prepared database has once. A migration that runs meanwhile waits for the commit.
+_LOCK_ANONYMOUS: Select[Any] = (
+    select(column("version_num")).select_from(table("alembic_version")).with_for_update()
+)
+
+
+def _check_limit(session: Session, user_id: int | None, max_songs: int) -> None:
+    """Raises `SongLimitReached`."""
+    is_of_uploader = SongRow.uploader_id.is_(None) if user_id is None else SongRow.uploader_id == user_id
+    found = session.scalar(select(func.count()).select_from(SongRow).where(is_of_uploader)) or 0
+    if found < max_songs:
+        return
+    if user_id is None:
+        raise SongLimitReached(
+            f"The limit of {max_songs} songs of all anonymous clients is reached. Log in to upload songs."
+        )
+    raise SongLimitReached(f"Your account has its limit of {max_songs} songs. Delete songs to upload others.")
 
 
 def _visible_to(user_id: int | None) -> ColumnElement[bool]:

@@ -183,6 +183,10 @@ class RegistrationClosed(MsaasError):
     """The service registers no users."""
 
 
+class SongLimitReached(MsaasError):
+    """The uploader has as many songs as allowed."""
+
+
 class ScopeMissing(MsaasError):
     """The API key may not do this."""
 

@@ -36,7 +36,7 @@ from msaas_keeper.outcomes import note_outcomes
 from msaas_keeper.reaper import reap
 from msaas_keeper.retention import Retention, sweep_if_due
 from msaas_keeper.settings import KeeperSettings
-from msaas_keeper.uploads import remove_interrupted_uploads
+from msaas_keeper.uploads import remove_interrupted_uploads, remove_old_uploads
 
 #: A dead receiver holds one of these threads for 15 s at most.
 _WEBHOOK_THREADS = 4
@@ -131,6 +131,9 @@ def bootstrap(
             age_s=settings.retention_hours * 3600,
             spared=[queue.referenced_songs, *([catalogue.songs.referenced_songs] if catalogue else [])],
         )
+        if catalogue:
+            remove = partial(remove_old_uploads, catalogue.songs, queue=queue, age_s=retention.age_s)
+            tasks.every(min(retention.every_s, _UPLOADS_EVERY_S), remove, name="old_uploads")
         # Often enough to take over from another keeper that stopped: the lock keeps the interval.
         tasks.every(min(retention.every_s, 60.0), partial(sweep_if_due, retention, queue), name="retention")
     return tasks

@@ -1,6 +1,7 @@
 """The app: the APIs, with checks of the origin before them and metrics around them."""
 
 from flask import Flask, Response, request
+from werkzeug.routing import IntegerConverter
 
 from msaas_rest.api import machine_api
 from msaas_rest.bootstrap import Dependencies
@@ -23,10 +24,17 @@ from msaas_rest.songs import songs_api
 _PROBED_PATHS = {"/", "/healthz", "/readyz", "/metrics"}
 
 
+class NumberConverter(IntegerConverter):
+    """A number in one form: digits of ASCII without zeros before them."""
+
+    regex = "[1-9][0-9]*|0"
+
+
 def create_app(deps: Dependencies) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.request_class = UploadRequest
     app.url_map.strict_slashes = False
+    app.url_map.converters["int"] = NumberConverter
     metrics = Metrics(queue=deps.queue, disk_budget=deps.disk_budget)
     tag_requests(app)
     count_requests(app, metrics)

@@ -91,6 +91,8 @@ class RestSettings(StoreSettings, QueueSettings, DatabaseSettings, BrokerSetting
     rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
     #: With this many waiting jobs no further song is accepted.
     max_queued: int | None = Field(default=None, ge=1)
+    #: Songs of an account, and those of all anonymous clients together. Beyond them uploads are refused.
+    max_songs_per_uploader: int | None = Field(default=None, ge=1)
     #: Disk space of all uploads in progress, in MiB. One client has half of it. Beyond it uploads wait.
     max_in_flight_mb: int | None = None
 

@@ -12,6 +12,7 @@ _STATUS: dict[type[errors.MsaasError], HTTPStatus] = {
     errors.ScopeMissing: HTTPStatus.FORBIDDEN,
     errors.RegistrationClosed: HTTPStatus.FORBIDDEN,
     errors.WorkersRefused: HTTPStatus.FORBIDDEN,
+    errors.SongLimitReached: HTTPStatus.FORBIDDEN,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownHost: HTTPStatus.MISDIRECTED_REQUEST,
     errors.CrossSiteRequest: HTTPStatus.FORBIDDEN,

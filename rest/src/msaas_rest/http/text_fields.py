@@ -28,11 +28,19 @@ def read_texts(request: Request, names: Iterable[str], *, client: str) -> dict[s
 
 def _json_object(request: Request) -> dict[str, Any]:
     try:
-        found = json.loads(request.get_data())
+        found = json.loads(request.get_data(), object_pairs_hook=_fields_of)
     except (ValueError, RecursionError):
         raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(found, dict):
         raise MalformedRequest("The body is not a JSON object.")
+    return found
+
+
+def _fields_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. Raises `MalformedRequest` if it has a field twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedRequest("A field stands twice in the JSON of the body. Send each field once.")
     return found
 
 

@@ -27,7 +27,7 @@ _REFUSALS = (
     *(errors.MissingSong, errors.NotAudio, errors.SongTooLong, errors.DecoderMissing),
     *(errors.UndecodableSong, errors.FormatUnavailable, errors.UrlRefused, errors.UrlUnreachable),
     *(errors.UnknownOption, errors.InvalidOption, errors.UnknownModel, errors.UnknownStem),
-    *(errors.UnknownFormat, errors.QueueFull),
+    *(errors.UnknownFormat, errors.QueueFull, errors.SongLimitReached),
 )
 
 

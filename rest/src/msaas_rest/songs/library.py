@@ -41,7 +41,7 @@ def routes(deps: Dependencies) -> Blueprint:
             g.visitor.require_login()
         # Before the upload: a song that cannot be queued need not be read.
         parse_fields(request.args.get("fields", ""))
-        uploader.check_room()
+        uploader.check_room(g.visitor)
         with ExitStack() as stack:
             upload = read_upload(stack, max_bytes=deps.settings.max_song_upload_bytes)
             return describe(uploader.upload(upload, visitor=g.visitor))
@@ -77,6 +77,8 @@ def _query() -> Any:
             fields={name[:64]: [f"Field {name[:64]!r} is unknown. Known are {', '.join(QUERY)}."]}
         )
     texts = {name: request.args.get(name, "") for name in ("search", "sort", "cursor")}
+    if "\0" in texts["search"]:
+        raise InvalidFields(fields={"search": ["Field `search` has the character NUL. Leave it out."]})
     return SongQuery(limit=_limit(), **{name: text for name, text in texts.items() if text})
 
 

@@ -30,8 +30,13 @@ log = get_logger()
 class Songs(Protocol):
     """The uploads in the database. Every method raises `DatabaseUnavailable`."""
 
-    def add(self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None) -> "Song":
-        """Raises `InvalidFields` for `title`."""
+    def add(
+        self, title: str, *, song_hash: str, recipe: Recipe, user_id: int | None, max_songs: int | None = None
+    ) -> "Song":
+        """Raises `InvalidFields` for `title`, and `SongLimitReached`."""
+
+    def check_limit(self, *, user_id: int | None, max_songs: int) -> None:
+        """Raises `SongLimitReached`."""
 
     def remove(self, song_id: int) -> None: ...
 
@@ -55,9 +60,18 @@ class Uploader:
     registry: SongRegistry
     songs: Callable[[], Songs]
     removal: Callable[[], Removal]
+    #: Songs of an account, and those of all anonymous clients together.
+    max_songs: int | None = None
 
-    def check_room(self) -> None:
-        """Refuse a song that could not be sent, before its upload. Raises `Unavailable`."""
+    def check_room(self, visitor: Visitor) -> None:
+        """Refuse a song that could not be sent, before its upload. `upload` checks again.
+
+        Raises:
+            SongLimitReached: the visitor has as many songs as allowed.
+            Unavailable: a dependency does not answer, or is full.
+        """
+        if self.max_songs is not None:
+            self.songs().check_limit(user_id=visitor.user_id, max_songs=self.max_songs)
         self.sender.check_room()
 
     def upload(self, upload: Upload, *, visitor: Visitor) -> "Song":
@@ -65,6 +79,7 @@ class Uploader:
 
         Raises:
             InvalidFields: for `title`.
+            SongLimitReached: the visitor has as many songs as allowed.
             UnknownOption, InvalidOption, UnknownModel, UnknownStem, UnknownFormat: the recipe is invalid.
             NotAudio, SongTooLong, SongTooLarge, DecoderMissing, FormatUnavailable: the song is refused.
             Unavailable: a dependency does not answer, or is full.
@@ -76,7 +91,11 @@ class Uploader:
         # Before the row: restored later, the song would be private although the machine API may know it.
         self.registry.ensure_private_marks()
         song = songs.add(
-            _title(upload, checked), song_hash=checked.song_hash, recipe=recipe, user_id=visitor.user_id
+            _title(upload, checked),
+            song_hash=checked.song_hash,
+            recipe=recipe,
+            user_id=visitor.user_id,
+            max_songs=self.max_songs,
         )
         submission = Submission(
             song=upload.song,

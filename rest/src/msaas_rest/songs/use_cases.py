@@ -17,6 +17,7 @@ def uploader_of(deps: Dependencies) -> Uploader:
         registry=deps.registry,
         songs=lambda: deps.catalogue.open().songs,
         removal=lambda: removal_of(deps),
+        max_songs=deps.settings.max_songs_per_uploader,
     )
 
 
