@@ -110,6 +110,11 @@ class Api:
         assert job["state"] != "failed", job
         return bool(job["state"] == "done")
 
+    def has_history(self, job_id: str) -> bool:
+        """Return whether the database has the separation."""
+        answer = requests.get(f"{self.url}/apiv1/history", params={"job": job_id}, timeout=_HTTP_S)
+        return answer.status_code == 200 and bool(answer.json()["separations"])
+
     def stem(self, job_id: str, stem: str) -> bytes:
         answer = requests.get(f"{self.url}/apiv1/track/{job_id}/{stem}.mp3", timeout=_HTTP_S)
         assert answer.status_code == 200, answer.text

@@ -17,6 +17,7 @@ import requests
 import soundfile
 
 from msaas.storage.s3 import connect
+from tests.cluster.account import Account
 from tests.cluster.kube import (
     IMAGES,
     LABEL,
@@ -38,7 +39,7 @@ from tests.cluster.kube import (
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 STEMS = ("vocals", "drums", "bass", "other")
-SERVICES = ("rest", "worker", "keeper", "logs")
+SERVICES = ("rest", "worker", "song-worker", "keeper", "logs")
 SONGS = sorted((ROOT / "data").glob("*.mp3"))
 Figure = Callable[[str], None]
 _began: dict[str, float] = {}
@@ -53,7 +54,7 @@ def test_one_command_deploys_everything(figure: Figure) -> None:
     output = deploy()
     figure(f"from the deployment to all pods ready: {time.monotonic() - _began['at']:.0f} s")
     assert "MSaaS is ready." in output
-    for service in (*SERVICES, "redis", "minio"):
+    for service in (*SERVICES, "redis", "minio", "mysql", "rabbitmq"):
         assert pods(service), service
         assert all(is_ready(pod) for pod in pods(service)), service
 
@@ -119,12 +120,12 @@ def test_pods_run_unprivileged_and_without_build_tools() -> None:
     program = (
         "import importlib.metadata as m, os; print(os.getuid(), *sorted(d.name for d in m.distributions()))"
     )
-    for deployment in ("rest-server", "worker", "keeper", "logs"):
+    for deployment in ("rest-server", "worker", "song-worker", "keeper", "logs"):
         uid, *packages = kubectl("exec", f"deployment/{deployment}", "--", "python", "-c", program).split()
         assert int(uid) > 0
         assert {"pip", "setuptools", "wheel"}.isdisjoint(packages)
         assert [name for name in packages if name.startswith("nvidia")] == []
-        assert ("torch" in packages) is (deployment == "worker")
+        assert ("torch" in packages) is deployment.endswith("worker")
         with pytest.raises(AssertionError, match="Read-only file system"):
             kubectl("exec", f"deployment/{deployment}", "--", "touch", "/new")
 
@@ -206,6 +207,60 @@ def test_restart_of_redis_loses_no_job(api: Api, figure: Figure) -> None:
     for job_id in ids:
         wait(lambda job_id=job_id: api.is_done(job_id))
         assert all(api.stem(job_id, stem) for stem in STEMS)
+
+
+@pytest.fixture
+def account(api: Api) -> Account:
+    account = Account(api)
+    account.register()
+    return account
+
+
+def test_song_of_an_account_has_parts_for_its_session_alone(account: Account, figure: Figure) -> None:
+    began = time.monotonic()
+    mp3 = new_song(SONGS[0])
+    song = account.upload(mp3)
+    wait(lambda: account.is_split(song["id"]))
+    figure(
+        f"a song of an account, by RabbitMQ, from its upload to its parts: {time.monotonic() - began:.0f} s"
+    )
+    assert all(account.part(song["id"], stem) for stem in STEMS)
+    assert account.part(song["id"], "song") == mp3
+    api = account.api
+    for url in (f"{api.url}/songs/{song['id']}", f"{api.url}/apiv1/job/{song['hash']}"):
+        assert requests.get(url, timeout=30).status_code == 404
+
+
+def test_killed_database_loses_neither_songs_nor_history(account: Account, figure: Figure) -> None:
+    """Songs of `/apiv1` need no database. Their history waits for it in Redis."""
+    api, song = account.api, account.upload(new_song(SONGS[0]))
+    wait(lambda: account.is_split(song["id"]))
+    # Without its pod the database stays away until this test brings it back.
+    kubectl("scale", "statefulset/mysql", "--replicas=0")
+    kubectl("delete", "pod", "mysql-0", "--grace-period=0", "--force", "--ignore-not-found")
+    wait(lambda: account.list_status() == 503)
+    job_id = api.send(new_song(SONGS[1]))
+    wait(lambda: api.is_done(job_id))
+    assert all(api.stem(job_id, stem) for stem in STEMS)
+    kubectl("scale", "statefulset/mysql", "--replicas=1")
+    began = time.monotonic()
+    wait(lambda: account.list_status() == 200)
+    figure(f"from the start of the killed database to the list of songs: {time.monotonic() - began:.0f} s")
+    wait(lambda: api.has_history(job_id))
+    figure(f"from the start of the killed database to the history: {time.monotonic() - began:.0f} s")
+    assert all(account.part(song["id"], stem) for stem in STEMS)
+
+
+def test_killed_broker_loses_no_song(account: Account, figure: Figure) -> None:
+    songs = [account.upload(new_song(song, times=6)) for song in SONGS]
+    wait(lambda: "song_decoded" in kubectl("logs", "deployment/song-worker", "--since=20s"))
+    killed_at = time.monotonic()
+    kubectl("delete", "pod", "rabbitmq-0", "--grace-period=0", "--force")
+    kubectl("rollout", "status", "statefulset/rabbitmq", "--timeout=300s")
+    for song in songs:
+        wait(lambda song=song: account.is_split(song["id"]))
+        assert all(account.part(song["id"], stem) for stem in STEMS)
+    figure(f"from the kill of the broker to the parts of all songs: {time.monotonic() - killed_at:.0f} s")
 
 
 @contextlib.contextmanager
