@@ -3,7 +3,7 @@
     python -m bench.http_servers                     # every server that is installed
     python -m bench.http_servers gunicorn waitress   # these
 
-Needs the servers that are compared: pip install gunicorn waitress.
+Needs the servers that are compared: pip install gunicorn waitress granian a2wsgi.
 """
 
 import asyncio
@@ -55,6 +55,29 @@ def _serve_waitress(port: int) -> None:
     waitress.serve(_app(), host="127.0.0.1", port=port, threads=64, connection_limit=8192, channel_timeout=30)
 
 
+def _serve_granian(port: int) -> None:
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    Granian(
+        "bench.http_servers:_app",
+        factory=True,
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.WSGI,
+        blocking_threads=64,
+        backpressure=8192,
+    ).serve()
+
+
+def _serve_a2wsgi(port: int) -> None:
+    import uvicorn
+    from a2wsgi import WSGIMiddleware
+
+    app: Any = WSGIMiddleware(_app(), workers=64)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+
+
 def _serve_own(port: int) -> None:
     from msaas_rest.http.server import serve
     from msaas_rest.settings import RestSettings
@@ -65,6 +88,8 @@ def _serve_own(port: int) -> None:
 SERVERS: dict[str, Callable[[int], None]] = {
     "gunicorn": _serve_gunicorn,
     "waitress": _serve_waitress,
+    "granian": _serve_granian,
+    "a2wsgi": _serve_a2wsgi,
     "own": _serve_own,
 }
 ATTACKS = {
