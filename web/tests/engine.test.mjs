@@ -11,6 +11,8 @@ import { serve } from './server.mjs'
 
 /** Of full scale. Firefox decodes to 16 bits. */
 const MAX_ERROR = 1e-4
+/** Of the starter, whose stems add up to the song before they are encoded. */
+const MIN_SUM_DB = 20
 let browser, server, page
 
 before(async () => {
@@ -115,6 +117,24 @@ test('mpg123 decodes as the browser does', async (t) => {
   })
   t.diagnostic(`error ${error.toExponential(1)}`)
   assert.ok(error <= MAX_ERROR, `error ${error}`)
+})
+
+test('stems at unity add up to the song', async (t) => {
+  const snr = await page.evaluate(async () => {
+    const names = ['vocals', 'drums', 'bass', 'other']
+    const stems = await Promise.all(names.map((name) => readAll(byRange(`separated/${name}.mp3`), 4)))
+    const { SongTrack, WholeFileSource } = engine
+    const song = await readAll(new SongTrack(new WholeFileSource('/separated/song.mp3', fetchBytes)), 4)
+    let [signal, noise] = [0, 0]
+    for (const channel of [0, 1])
+      song[channel].forEach((value, at) => {
+        signal += value ** 2
+        noise += (value - stems.reduce((sum, stem) => sum + stem[channel][at], 0)) ** 2
+      })
+    return 10 * Math.log10(signal / noise)
+  })
+  t.diagnostic(`${snr.toFixed(1)} dB`)
+  assert.ok(snr >= MIN_SUM_DB, `${snr} dB`)
 })
 
 test('stems are 0 samples apart after 50 random seeks, loops and tempos', async (t) => {

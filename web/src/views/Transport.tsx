@@ -24,6 +24,14 @@ export function Transport({ deck }: { deck: Deck }) {
       </div>
       <ModeSwitch deck={deck} />
       <span class="grow" />
+      <div class="group" role="group" aria-label={t('zoomIn')}>
+        <button type="button" class="plain icon-button" aria-label={t('zoomOut')} title={t('zoomOut')} disabled={zoom.value <= 1} onClick={() => zoomBy(0.5, deck.position.value)}>
+          <Icon name="minus" />
+        </button>
+        <button type="button" class="plain icon-button" aria-label={t('zoomIn')} title={t('zoomIn')} onClick={() => zoomBy(2, deck.position.value)}>
+          <Icon name="plus" />
+        </button>
+      </div>
       {deck.analysis.value?.beats && (
         <div class="group">
           <button type="button" class="toggle wide" aria-pressed={deck.hasClick.value} onClick={() => (deck.hasClick.value = !deck.hasClick.value)}>
@@ -35,14 +43,6 @@ export function Transport({ deck }: { deck: Deck }) {
         </div>
       )}
       {canShift() && <Shift deck={deck} />}
-      <div class="group" role="group" aria-label={t('zoomIn')}>
-        <button type="button" class="plain icon-button" aria-label={t('zoomOut')} title={t('zoomOut')} disabled={zoom.value <= 1} onClick={() => zoomBy(0.5, deck.position.value)}>
-          <Icon name="minus" />
-        </button>
-        <button type="button" class="plain icon-button" aria-label={t('zoomIn')} title={t('zoomIn')} onClick={() => zoomBy(2, deck.position.value)}>
-          <Icon name="plus" />
-        </button>
-      </div>
     </div>
   )
 }
