@@ -27,7 +27,7 @@ from tests.system import STEMS
 
 pytestmark = pytest.mark.process
 
-STAND_IN = Path(__file__).parents[1] / "cluster" / "stand-in" / "serve.py"
+STAND_IN = Path(__file__).parents[1] / "cluster" / "stand-ins" / "s3" / "serve.py"
 SONG = sha256(b"song").hexdigest()
 ROOT_USER = ("root-user", "password-of-the-root-user")
 KEYS = {
