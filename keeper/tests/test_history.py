@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keeper.tests.conftest import start_housekeeping
 
 from common.tests.steps import OOPS, RESULT, claim_next
 from msaas.errors import DatabaseUnavailable, QueueUnavailable, StoreUnavailable
@@ -151,20 +152,13 @@ def test_retention_spares_the_songs_of_the_catalogue(
     url: str, catalogue: Catalogue, stopping: threading.Event
 ) -> None:
     """Both songs are older than the retention."""
-    queue, song_store = InMemoryQueue(), SongStore(InMemoryStore())
+    song_store = SongStore(InMemoryStore())
     song_store.prepare()
     for song_hash in ("a" * 64, "b" * 64):
         song_store.put_song(song_hash, io.BytesIO(b"mp3"), size_bytes=3)
     catalogue.songs.add("Mine", song_hash="a" * 64, recipe=Recipe(), user_id=None)
-    bootstrap(
-        KeeperSettings(database_url=url, retention_hours=1e-9),  # type: ignore[arg-type]
-        stopping,
-        queue=queue,
-        registry=queue.registry,
-        history=queue.history,
-        outbox=queue.outbox,
-        song_store=song_store,
-    )
+    settings = KeeperSettings(database_url=url, retention_hours=1e-9)  # type: ignore[arg-type]
+    start_housekeeping(settings, stopping, song_store=song_store, catalogue=None)
     wait_until(lambda: [each.key for each in song_store.songs()] == [f"{'a' * 64}.mp3"])
 
 

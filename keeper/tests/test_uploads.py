@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from keeper.tests.conftest import start_housekeeping
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
@@ -22,7 +23,6 @@ from msaas.storage.song_store import SongStore
 from msaas_catalogue import Catalogue, Song
 from msaas_catalogue.database import Database
 from msaas_catalogue.tables import SongRow
-from msaas_keeper.__main__ import bootstrap
 from msaas_keeper.settings import KeeperSettings
 from msaas_keeper.uploads import GRACE_S, remove_interrupted_uploads, remove_old_uploads
 from tests.servers import wait_until
@@ -109,17 +109,7 @@ def test_keeper_removes_them(
 ) -> None:
     add(catalogue, LOST)
     age(url, GRACE_S + 60)
-    queue = InMemoryQueue()
-    bootstrap(
-        KeeperSettings(),
-        stopping,
-        queue=queue,
-        registry=queue.registry,
-        history=queue.history,
-        outbox=queue.outbox,
-        song_store=song_store,
-        catalogue=catalogue,
-    )
+    start_housekeeping(KeeperSettings(), stopping, song_store=song_store, catalogue=catalogue)
     wait_until(lambda: left(catalogue) == [], timeout_s=10)
 
 
@@ -197,17 +187,9 @@ def test_keeper_removes_old_uploads_with_their_songs_and_results(
     then = time.time() - DAY_S - 60
     for file in (tmp_path / "store").rglob("*"):
         os.utime(file, (then, then))
-    queue = InMemoryQueue()
-    bootstrap(
-        # A sweep every 0.36 s.
-        KeeperSettings(retention_hours=0.001),
-        stopping,
-        queue=queue,
-        registry=queue.registry,
-        history=queue.history,
-        outbox=queue.outbox,
-        song_store=song_store,
-        catalogue=catalogue,
+    # A sweep every 0.36 s.
+    start_housekeeping(
+        KeeperSettings(retention_hours=0.001), stopping, song_store=song_store, catalogue=catalogue
     )
     wait_until(lambda: left(catalogue) == [], timeout_s=10)
     wait_until(lambda: not song_store.knows(song_hash(STORED)), timeout_s=10)
