@@ -86,11 +86,14 @@ def _is_aiff(head: bytes) -> bool:
     return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
 
 
-def _is_other_aiff(head: bytes) -> bool:
+def read_aiff_codec(head: bytes) -> bytes | None:
+    """Return the compression that an AIFF-C names in its first `HEAD_BYTES`, None for any other file."""
     at = head.find(b"COMM")
-    return (
-        _is_aiff(head) and head[8:12] == b"AIFC" and at >= 0 and head[at + 26 : at + 30] not in _SNDFILE_AIFF
-    )
+    return head[at + 26 : at + 30] if _is_aiff(head) and head[8:12] == b"AIFC" and at >= 0 else None
+
+
+def _is_other_aiff(head: bytes) -> bool:
+    return read_aiff_codec(head) not in (None, *_SNDFILE_AIFF)
 
 
 def _is_other_caf(head: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 from tinytag import TinyTag
 
-from msaas.containers import Container, Decoder, recognise
+from msaas.containers import HEAD_BYTES, Container, Decoder, read_aiff_codec, recognise
 from msaas.errors import NotAudio, SongTooLong, UndecodableSong
 from msaas.links import FIND_LINKS
 from msaas.mpeg.parts import measure_parts
@@ -20,7 +20,6 @@ _UNCOMPRESSED = ("WAV", "AIFF")
 _TELLING = (*_UNCOMPRESSED, "MP4", "WMA")
 #: Hostile files have many. The worker measures further ones.
 _MAX_LINKS = 100
-_HEAD_BYTES = 4096
 #: A header that claims a longer song for the size of the file, at 8 kbit/s, may be damaged.
 _MIN_BYTES_PER_S = 1000
 
@@ -105,9 +104,7 @@ def _claimed_seconds(song: BinaryIO, container: Container) -> float | None:
 def _counts_packets(song: BinaryIO) -> bool:
     """Return whether this is an AIFF whose header counts packets of 64 samples, as that of IMA ADPCM does."""
     song.seek(0)
-    head = song.read(_HEAD_BYTES)
-    at = head.find(b"COMM")
-    return head.startswith(b"FORM") and at >= 0 and head[at + 26 : at + 30] == b"ima4"
+    return read_aiff_codec(song.read(HEAD_BYTES)) == b"ima4"
 
 
 def read_title(song: BinaryIO, container: Container) -> str:
