@@ -28,7 +28,7 @@ from msaas_client import (
     Unreachable,
     WaitTimeout,
 )
-from tests.servers import free_port, quiet_port
+from tests.servers import free_port
 from tests.system import STEMS
 from tests.tcp_proxy import Cut, TcpProxy, tcp_proxy
 
@@ -231,7 +231,7 @@ def proxy(stack: Stack) -> TcpProxy:
 
 
 def test_job_is_waited_for_while_the_server_restarts(tmp_path: Path, song_file: Path) -> None:
-    port = str(quiet_port())
+    port = str(free_port())
     with running_stack(tmp_path / "restarted", workers=0, PORT=port) as stack, stack.client() as client:
         job_id = client.separate(song_file).id
         ended: list[State] = []

@@ -10,7 +10,7 @@ from rest.tests.song_site import SongSite, file
 from client.tests.conftest import write_songs
 from client.tests.stack import Stack, hash_of, run, running_stack, started, wait_for_job
 from msaas.jobs import JobState
-from tests.servers import quiet_port, wait_until
+from tests.servers import free_port, wait_until
 from tests.system import STEMS
 from tests.tcp_proxy import Cut, tcp_proxy
 
@@ -31,7 +31,7 @@ def test_patience_is_the_time_for_a_busy_server(
 def test_songs_are_waited_for_while_the_server_restarts(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    port = str(quiet_port())
+    port = str(free_port())
     (song,) = write_songs(tmp_path, request, count=1, seconds=60.0)
     with running_stack(tmp_path / "restarted", PORT=port) as stack:
         with started(stack.url, "separate", song, cwd=tmp_path) as process:

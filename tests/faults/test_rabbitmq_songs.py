@@ -16,7 +16,7 @@ from msaas_worker.attempt import Step
 from tests.backend import TOKEN
 from tests.faults.fault_injector import Damage, Injection, as_settings
 from tests.faults.songs import TUNES, song
-from tests.servers import RabbitServer, RedisServer, quiet_port, wait_until
+from tests.servers import RabbitServer, RedisServer, free_port, wait_until
 from tests.worker_pool import WorkerPool, open_pool
 
 Figure = Callable[[str], None]
@@ -34,7 +34,7 @@ class SongsSite:
     folder: Path
     redis: RedisServer
     rabbit: RabbitServer
-    port: int = field(default_factory=quiet_port)
+    port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(init=False)
     service: Service = field(init=False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import urllib3
 
 from tests.manifests.rendering import ROOT
-from tests.servers import Server, absent, quiet_port
+from tests.servers import Server, absent, free_port
 
 CONFIG = ROOT / "deploy" / "nginx" / "msaas.conf"
 NAME = "songs.example.org"
@@ -39,8 +39,8 @@ class NginxServer(Server):
     """`backend` is the port of `rest`. `port` has TLS, and `plain_port` redirects to it."""
 
     def __init__(self, folder: Path, *, backend: int) -> None:
-        super().__init__(folder, port=quiet_port())
-        self.plain_port = quiet_port()
+        super().__init__(folder, port=free_port())
+        self.plain_port = free_port()
         self.certificate = folder / "fullchain.pem"
         self._make_certificate()
         (folder / "certbot").mkdir()

@@ -174,17 +174,18 @@ def test_debug_endpoints_may_empty_the_bucket_of_songs() -> None:
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Iterator[str]:
     """Return the address of rclone behind the stand-in for MinIO, which has its calls for users."""
-    port = free_port()
+    port, console, rclone = (free_port() for _ in range(3))
     environment = {
         **os.environ,
-        "STAND_IN_PORT": str(port),
+        "STAND_IN_PORTS": f"{port} {console} {rclone}",
         "STAND_IN_DATA": str(tmp_path),
         "MINIO_ROOT_USER": ROOT_USER[0],
         "MINIO_ROOT_PASSWORD": ROOT_USER[1],
     }
     process = subprocess.Popen([sys.executable, str(STAND_IN)], env=environment)
     try:
-        wait_until(lambda: _is_healthy(port))
+        wait_until(lambda: _is_healthy(port) or process.poll() is not None)
+        assert process.poll() is None
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()

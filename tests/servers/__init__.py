@@ -1,6 +1,6 @@
 """Real servers on free ports, each with its state in a folder of its own. Tests may kill them."""
 
-from tests.servers.base import Server, absent, free_port, quiet_port, wait_until
+from tests.servers.base import Server, absent, free_port, wait_until
 from tests.servers.rabbitmq import RabbitServer, rabbit_running
 from tests.servers.rclone import RcloneServer, rclone_running
 from tests.servers.redis_servers import REDIS_BINARIES, RedisServer, redis_running
@@ -17,7 +17,6 @@ __all__ = [
     "SwiftServer",
     "absent",
     "free_port",
-    "quiet_port",
     "rabbit_running",
     "rclone_running",
     "redis_running",

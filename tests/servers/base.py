@@ -1,6 +1,7 @@
 """What all servers of the tests share: processes on free ports, which tests may kill."""
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ import pytest
 
 #: A server on a crowded machine starts within this time.
 _START_S = 180.0
-#: Ports that no connection gets as its own. Each worker of pytest-xdist takes them from a part of its own.
+#: Linux gives a connection one of 32,768 to 60,999: a server there may find its port taken when it starts.
 _QUIET_PORTS, _PARTS = range(20_000, 32_000), 8
 
 
@@ -29,19 +30,22 @@ def absent(server: str) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def quiet_port() -> int:
-    """Return a free port that no connection gets as its own: for a server that takes seconds to start."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    ports = _QUIET_PORTS[int(worker) % _PARTS :: _PARTS]
+    """Return a port that no connection gets as its own and that no other test of this run asks for."""
     while True:
-        port = random.choice(ports)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        port = next(_ports)
+        with contextlib.suppress(OSError), socket.create_server(("0.0.0.0", port)):
             return port
+
+
+def _own_ports() -> Iterator[int]:
+    """Repeat the part of this worker of pytest-xdist, from a place that other runs do not begin at."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = _QUIET_PORTS[worker % _PARTS :: _PARTS]
+    start = random.randrange(len(ports))
+    return itertools.cycle((*ports[start:], *ports[:start]))
+
+
+_ports = _own_ports()
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = 60.0, every_s: float = 0.02) -> None:

@@ -9,7 +9,7 @@ import pika
 import pika.exceptions
 
 from msaas.queue.rabbitmq.address import BrokerAddress
-from tests.servers.base import Server, absent, quiet_port
+from tests.servers.base import Server, absent, free_port
 
 
 class RabbitServer(Server):
@@ -23,8 +23,8 @@ class RabbitServer(Server):
     def __init__(
         self, folder: Path, *, port: int | None = None, settings: Sequence[str] = (), tick_s: float = 60.0
     ) -> None:
-        super().__init__(folder, port=port or quiet_port())
-        self._epmd_port, self._dist_port = quiet_port(), quiet_port()
+        super().__init__(folder, port=port or free_port())
+        self._epmd_port, self._dist_port = free_port(), free_port()
         self._write(settings, tick_s=tick_s)
 
     @classmethod

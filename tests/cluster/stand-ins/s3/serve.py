@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from minio.crypto import decrypt
 
-_PORT, _CONSOLE, _RCLONE = (int(os.environ.get("STAND_IN_PORT", 9000)) + n for n in (0, 1, 100))
+_PORT, _CONSOLE, _RCLONE = (int(port) for port in os.environ.get("STAND_IN_PORTS", "9000 9001 9100").split())
 _DATA = Path(os.environ.get("STAND_IN_DATA", "/data"))
 #: In the root of the data, which holds buckets only, a file is not served.
 _USERS = _DATA / ".users.json"
