@@ -1,5 +1,8 @@
 """The fast forward pass computes HTDemucs within the gates A and B. Other models run unchanged."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,10 +13,17 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor
 from worker.tests.htdemucs_models import CPU, PACKED, PLAIN, random_model, snr_db
 
+from msaas_worker.separators.devices import usable_cores
 from msaas_worker.separators.htdemucs import Prepared, prepare
 from msaas_worker.separators.htdemucs.network import HTDemucsNetwork
 from msaas_worker.separators.htdemucs.operators import Arithmetic
-from msaas_worker.separators.htdemucs.precision import find_faster, probe_mixture, signal_to_noise_db
+from msaas_worker.separators.htdemucs.precision import (
+    find_faster,
+    measure_gain,
+    probe_mixture,
+    signal_to_noise_db,
+)
+from msaas_worker.separators.htdemucs.segments import SegmentThreads
 from msaas_worker.separators.htdemucs.support import htdemucs_network
 
 GATE_A_DB = 90
@@ -113,8 +123,17 @@ def test_batch_on_threads_equals_its_segments_one_by_one(model: HTDemucs) -> Non
         prepare_htdemucs(model, precision="exact", threads=2),
     )
     assert threaded.batch == 2
+    torch.set_num_threads(1)
     one_by_one = torch.cat([alone(segment[None]) for segment in segments])
     assert torch.equal(threaded(segments), one_by_one)
+
+
+def test_each_thread_computes_its_segment_alone() -> None:
+    def forward(segment: Tensor) -> Tensor:
+        product = segment @ segment
+        return torch.full_like(product, torch.get_num_threads())
+
+    assert SegmentThreads(forward, threads=3)(torch.ones(3, 2, 2)).eq(1).all()
     torch.set_num_threads(1)
 
 
@@ -163,6 +182,24 @@ def test_exact_is_float32_on_every_processor(quiet_model: HTDemucs) -> None:
 def test_bfloat16_is_offered_with_a_gain_only(gain: float, dtype: torch.dtype | None) -> None:
     found = find_faster(CPU, measure_gain=lambda candidate: gain)
     assert (found.dtype if found else None) is dtype
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs bfloat16 of oneDNN")
+def test_gain_is_the_same_while_other_processes_work(busy_processor: None) -> None:
+    gains = [measure_gain(Arithmetic(torch.bfloat16, CPU, packed=True)) for _ in range(10)]
+    assert max(gains) / min(gains) <= 1.4, gains
+
+
+@pytest.fixture
+def busy_processor() -> Iterator[None]:
+    """Give each core a process that never waits, and one more."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(usable_cores() + 1)]
+    yield
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def test_ratio_is_that_of_the_worst_stem() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,13 +22,17 @@ def float32_on(device: torch.device) -> Arithmetic:
 
 
 def measure_gain(candidate: Arithmetic) -> float:
-    """Return the speed of a product of matrices relative to float32."""
+    """Return the speed of a product of matrices relative to float32, by the processor time of one thread.
+
+    Processor time does not grow while other processes use the processor: the choice is the same then.
+    """
     size = 1_024
     operand = torch.ones(size, size)
-    times = [
-        min(_time(Dense(operand, None, arithmetic=each), operand.to(each.dtype)))
-        for each in (candidate.exact, candidate)
-    ]
+    with _one_thread():
+        times = [
+            min(_time(Dense(operand, None, arithmetic=each), operand.to(each.dtype)))
+            for each in (candidate.exact, candidate)
+        ]
     return times[0] / times[1]
 
 
@@ -64,8 +69,18 @@ def _has_onednn() -> bool:
     return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _time(function: Callable[[Tensor], Tensor], operand: Tensor, *, runs: int = 5) -> Iterator[float]:
     for _ in range(runs):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         function(operand)
-        yield time.perf_counter() - begin
+        yield time.thread_time() - begin

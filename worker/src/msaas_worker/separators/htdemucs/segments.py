@@ -34,5 +34,7 @@ class SegmentThreads:
 
 
 def _start(started: Barrier) -> None:
+    # The first operation of a thread gives it the number that the process set last, unless it asked before.
+    torch.get_num_threads()
     torch.set_num_threads(1)
     started.wait()
