@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from mmap import mmap
-from typing import Literal
 
 from msaas.chains import (
     begins_adts,
@@ -19,6 +18,7 @@ from msaas.chains import (
 from msaas.mpeg.tags import skip_tags
 from msaas.mpeg.walk import walk
 from msaas.ogg import find_codec, read_page
+from msaas.sound_chunks import WAVE64, byte_order, find_chunk
 
 #: `matches` of a container needs so many bytes.
 HEAD_BYTES = 4096
@@ -54,7 +54,7 @@ def _is_riff(kind: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_wave(head: bytes) -> bool:
-    return _is_riff(b"WAVE")(head) or head.startswith(_WAVE64)
+    return _is_riff(b"WAVE")(head) or head.startswith(WAVE64)
 
 
 def _is_sndfile_wave(head: bytes) -> bool:
@@ -63,7 +63,7 @@ def _is_sndfile_wave(head: bytes) -> bool:
 
 
 def _is_wave64(head: bytes) -> bool:
-    return head.startswith(_WAVE64) and _wave_format(head) in (None, *_SNDFILE_WAVE)
+    return head.startswith(WAVE64) and _wave_format(head) in (None, *_SNDFILE_WAVE)
 
 
 def _is_other_wave(head: bytes) -> bool:
@@ -73,11 +73,10 @@ def _is_other_wave(head: bytes) -> bool:
 
 def _wave_format(head: bytes) -> int | None:
     """Return the code of the format, None if the header does not tell it."""
-    at = head.find(b"fmt ")
-    if not 0 <= at < len(head) - 24:
+    at = find_chunk(head, b"fmt ")
+    if at is None or at + _WAVE_FORMAT_BYTES > len(head):
         return None
-    at += 24 if head.startswith(_WAVE64) else 8
-    order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
+    order = byte_order(head)
     code = int.from_bytes(head[at : at + 2], order)
     return code if code != _EXTENSIBLE else int.from_bytes(head[at + 24 : at + 26], order)
 
@@ -88,8 +87,8 @@ def _is_aiff(head: bytes) -> bool:
 
 def read_aiff_codec(head: bytes) -> bytes | None:
     """Return the compression that an AIFF-C names in its first `HEAD_BYTES`, None for any other file."""
-    at = head.find(b"COMM")
-    return head[at + 26 : at + 30] if _is_aiff(head) and head[8:12] == b"AIFC" and at >= 0 else None
+    at = find_chunk(head, b"COMM") if _is_aiff(head) and head[8:12] == b"AIFC" else None
+    return None if at is None else head[at + 18 : at + 22]
 
 
 def _is_other_aiff(head: bytes) -> bool:
@@ -146,11 +145,11 @@ def _row(
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 #: Streams whose sound, or that of other streams of the file, only ffmpeg reads.
 _OTHER_OGG = (b"Speex", b"CELT", b"fishead\0", b"\x80theora", b"OVP80", b"BBCD", b"\x01video", b"\x01audio")
-_WAVE64 = b"riff\x2e\x91\xcf\x11"
 #: PCM, ADPCM of Microsoft, float, A-law, µ-law, ADPCM of IMA, GSM 6.10, NMS ADPCM, G.721.
 _SNDFILE_WAVE = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x40)
 _MPEG_WAVE = (0x50, 0x55)
 _EXTENSIBLE = 0xFFFE
+_WAVE_FORMAT_BYTES = 16
 _SNDFILE_AIFF = (
     *(
         b"NONE",

@@ -5,16 +5,17 @@ from mmap import mmap
 
 from msaas.containers import Container
 from msaas.mpeg.tags import skip_tags
+from msaas.sound_chunks import find_chunk
 
 #: Headers are before this. A file whose samples begin later is left to the worker.
 _HEADERS_BYTES = 1024 * 1024
-#: The name of the chunk of samples, and the bytes from there to the first sample.
+#: The name of the chunk of samples, and the bytes of its content before the first sample.
 _SAMPLES = {
-    "WAV": (b"data", 8),
-    "WAV with other codecs": (b"data", 8),
-    "AIFF": (b"SSND", 16),
-    "CAF": (b"data", 16),
-    "Wave64": (b"data", 24),
+    "WAV": (b"data", 0),
+    "WAV with other codecs": (b"data", 0),
+    "AIFF": (b"SSND", 8),
+    "CAF": (b"data", 4),
+    "Wave64": (b"data", 0),
 }
 _ATOM_BYTES, _LARGE_ATOM_BYTES = 8, 16
 _INDEXES = (b"moov", b"moof")
@@ -31,9 +32,9 @@ def find_defect(data: mmap, container: Container) -> str | None:
     return None
 
 
-def _may_have_samples(data: mmap, chunk: bytes, header_bytes: int) -> bool:
-    at = data.find(chunk, 0, _HEADERS_BYTES)
-    return len(data) > (at + header_bytes if at >= 0 else _HEADERS_BYTES)
+def _may_have_samples(data: mmap, chunk: bytes, bytes_before: int) -> bool:
+    at = find_chunk(data, chunk, end=_HEADERS_BYTES)
+    return len(data) > (_HEADERS_BYTES if at is None else at + bytes_before)
 
 
 def _may_have_index(data: mmap) -> bool:

@@ -6,6 +6,7 @@ from typing import BinaryIO, Literal
 
 import soundfile
 
+from msaas.sound_chunks import byte_order, find_chunk
 from msaas_worker.audio.downmix import VORBIS_ORDER, Layout, find_speakers, is_mixable
 
 _HEADERS_BYTES = 1024 * 1024
@@ -58,12 +59,8 @@ def read_wave_layout(
 
 
 def _read_riff_layout(head: bytes, *, channels: int) -> Layout | None:
-    at = head.find(b"fmt ")
-    if at < 0:
-        return None
-    at += 24 if head.startswith(b"riff") else 8
-    order: Literal["big", "little"] = "big" if head.startswith(b"RIFX") else "little"
-    return read_wave_layout(head[at:], channels=channels, order=order)
+    at = find_chunk(head, b"fmt ")
+    return None if at is None else read_wave_layout(head[at:], channels=channels, order=byte_order(head))
 
 
 def _read_flac_layout(head: bytes, *, channels: int) -> Layout | None:
@@ -72,10 +69,8 @@ def _read_flac_layout(head: bytes, *, channels: int) -> Layout | None:
 
 
 def _read_apple_layout(head: bytes, *, channels: int) -> Layout | None:
-    name, header_bytes = (b"chan", 12) if head.startswith(b"caff") else (b"CHAN", 8)
-    if (at := head.find(name)) < 0:
+    if (at := find_chunk(head, b"chan" if head.startswith(b"caff") else b"CHAN")) is None:
         return None
-    at += header_bytes
     tag, mask, labels = (int.from_bytes(head[at + 4 * field : at + 4 * field + 4]) for field in range(3))
     if tag >> 16 == _MASK_TAG:
         return find_speakers(mask, channels=channels)
