@@ -16,6 +16,7 @@ from msaas_worker.separators.htdemucs.operators import Arithmetic
 from msaas_worker.separators.htdemucs.precision import probe_mixture, signal_to_noise_db
 from msaas_worker.separators.starter import Starter
 from msaas_worker.separators.starter.augmentation import average_over_shifts
+from msaas_worker.separators.starter.loader import WEIGHTS
 from msaas_worker.separators.starter.model import add_to_low_rows, make_maps, swap_bins_and_frames
 from msaas_worker.separators.starter.network import StarterNetwork, starter_network
 from msaas_worker.separators.starter.wiener import apply_masks
@@ -93,6 +94,16 @@ def test_starter_runs_in_the_fast_forward_pass(model: Starter, mixture: Tensor) 
     prepared = prepare(model, starter_network(model), precision="exact")
     assert prepared.arithmetic == "float32"
     assert signal_to_noise_db(run_model(model, mixture), prepared(mixture)) >= GATE_A_DB
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs bfloat16 of oneDNN")
+def test_float32_is_named_if_every_level_needs_it() -> None:
+    starter = read_network(WEIGHTS, classes=(Starter,))
+    bfloat16 = Arithmetic(torch.bfloat16, CPU, packed=True)
+    prepared = prepare(starter, starter_network(starter), find_faster=lambda device: bfloat16)
+    assert prepared.arithmetic == "float32"
+    assert prepared.snr_db is None
 
 
 @pytest.mark.parametrize("samples", [SAMPLES, SAMPLES - 777, 5000])

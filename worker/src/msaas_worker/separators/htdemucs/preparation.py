@@ -104,7 +104,11 @@ def _find_accurate(
     reference = exact(mixture)
     for levels in _EXACT_LEVELS:
         network = build(model, arithmetic=arithmetic, exact_levels=levels)
-        snr_db = precisions.signal_to_noise_db(reference, network(mixture))
+        estimate = network(mixture)
+        if torch.equal(estimate, reference):
+            # The model has no further levels: all of it is float32.
+            return None
+        snr_db = precisions.signal_to_noise_db(reference, estimate)
         if snr_db >= floor_db:
             name = str(arithmetic.dtype).removeprefix("torch.")
             return Prepared(network, f"{name}+{levels}" if levels else name, snr_db=snr_db)
