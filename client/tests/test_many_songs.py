@@ -12,9 +12,9 @@ from client.tests.stack import Stack, started
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
-_SONGS = 200
+_SONGS = 100
 #: Growth of the resident memory between the 20th song and the last one.
-_MAX_GROWTH_BYTES = 4 << 20
+_MAX_GROWTH_BYTES = 2 << 20
 
 
 def test_memory_does_not_grow_with_the_number_of_songs(

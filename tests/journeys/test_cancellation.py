@@ -168,14 +168,17 @@ def bench(redis_server: RedisServer, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def half_hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_song(tmp_path_factory.mktemp("songs"), seconds=1800)
+    minute = write_song(tmp_path_factory.mktemp("songs"), seconds=60)
+    path = minute.with_name("half-hour.mp3")
+    path.write_bytes(30 * minute.read_bytes())
+    return path
 
 
-@pytest.fixture(scope="module")
-def wave(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three minutes of noise in 32 bits: 60 MiB, and as much for each stem."""
-    path = tmp_path_factory.mktemp("songs") / "noise.wav"
-    samples = np.random.default_rng(1).uniform(-0.5, 0.5, (180 * 44100, 2))
+@pytest.fixture
+def wave(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Noise in 32 bits, a minute by default: 20 MiB, and as much for each stem."""
+    path = tmp_path / "noise.wav"
+    samples = np.random.default_rng(1).uniform(-0.5, 0.5, (getattr(request, "param", 60) * 44100, 2))
     soundfile.write(path, samples, 44100, subtype="FLOAT")
     return path
 
@@ -235,6 +238,7 @@ def test_job_ends_while_its_song_is_decoded(bench: Bench, half_hour: Path, figur
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("wave", [180], indirect=True, ids=["3 minutes"])
 @pytest.mark.parametrize("model", [STARTER, "htdemucs"])
 def test_job_ends_while_the_model_runs(
     bench: Bench, wave: Path, figure: Figure, model: str, tmp_path: Path
@@ -279,6 +283,7 @@ def test_job_ends_while_its_stems_are_stored(bench: Bench, wave: Path, figure: F
     assert Step.MANIFEST_STORED not in bench.steps
 
 
+@pytest.mark.parametrize("wave", [5], indirect=True, ids=["5 s"])
 def test_job_that_is_cancelled_while_its_manifest_is_stored_leaves_nothing(bench: Bench, wave: Path) -> None:
     bench.start(QuickSeparator(model=STARTER))
     cancelled: list[str] = []
