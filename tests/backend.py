@@ -49,13 +49,17 @@ class Upload:
 
 @dataclass
 class Backend:
-    """Answers in turn with `answers`, then stores. `songs` are the stems of each song, as they came."""
+    """Answers in turn with `answers`, then stores.
+
+    `songs` are the stems of each song, as they came. `extras` are the further files of each archive, by name.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     #: A header of answers from 400 on, if it is not empty.
     retry_after: str = ""
     songs: defaultdict[str, list[dict[str, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    extras: list[dict[str, bytes]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -115,9 +119,13 @@ class Backend:
                 received = read_stem_tar(body, Path(folder))
             except MsaasError:
                 return 400
-            stems = {stem: each.path.read_bytes() for stem, each in received.items()}
+            stems = {stem: each.path.read_bytes() for stem, each in received.stems.items()}
+            files = {f"{stem}.peaks": each.peaks for stem, each in received.stems.items()}
+            files["analysis.json"] = received.analysis
+            extras = {name: file.read_bytes() for name, file in files.items() if file}
         with self._lock:
             self.songs[song_hash].append(stems)
+            self.extras.append(extras)
         return 200
 
 

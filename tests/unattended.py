@@ -25,10 +25,15 @@ class MemorySink:
         self.analysis = analysis
 
 
-def stems_of(mp3: bytes, folder: Path) -> dict[str, bytes]:
-    """Return the stems that a worker with the quick engine makes of a song."""
+def separate_in_memory(mp3: bytes, folder: Path) -> MemorySink:
+    """Return the result that a worker with the quick engine makes of a song."""
     song, sink = folder / "song.mp3", MemorySink()
     song.write_bytes(mp3)
     separator = QuickSeparator(model="htdemucs")
     separate_song(song, Recipe(), separator, sink, UnattendedAttempt(), max_duration_s=600)
-    return sink.stems
+    return sink
+
+
+def stems_of(mp3: bytes, folder: Path) -> dict[str, bytes]:
+    """Return the stems of that result."""
+    return separate_in_memory(mp3, folder).stems

@@ -16,6 +16,7 @@ from common.tests.song_benches import answers
 from msaas.errors import LeaseLost, MessageTooLarge, QueueFull, QueueUnavailable
 from msaas.queue.rabbitmq.address import BrokerAddress
 from msaas.queue.rabbitmq.consumer import RabbitSongConsumer
+from msaas.queue.rabbitmq.publishing import read_message
 from msaas.queue.rabbitmq.songs import RabbitSongQueue
 from msaas.queue.rabbitmq.topology import Topology
 from msaas.queue.songs import Delivery
@@ -71,6 +72,34 @@ def test_message_has_the_form_that_other_workers_expect(rabbit_server: RabbitSer
         method, properties, body = client.channel().basic_get("form", auto_ack=True)
     assert (body, properties.message_id, properties.delivery_mode) == (BODY, HASH, 2)
     assert (properties.headers, method.exchange, method.routing_key) == (None, "", "form")
+
+
+def test_extras_are_a_header_of_the_message(rabbit_server: RabbitServer) -> None:
+    topology = Topology(queue="extras")
+    with open_queue(rabbit_server, topology=topology) as queue, rabbit_server.client() as client:
+        queue.publish(HASH, BODY, extras=("peaks", "analysis"))
+        _, properties, body = client.channel().basic_get("extras", auto_ack=True)
+    assert (body, properties.message_id, properties.delivery_mode) == (BODY, HASH, 2)
+    assert properties.headers == {"msaas-extras": "peaks,analysis"}
+
+
+@pytest.mark.parametrize(
+    ("header", "extras"),
+    [
+        (" peaks ,, analysis,chords", ("peaks", "analysis", "chords")),
+        ("", ()),
+        (",", ()),
+        (7, ()),
+        (None, ()),
+        (b"\xff\xfe", ()),
+        (["peaks"], ()),
+        ({"peaks": 1}, ()),
+        ("peaks," * 100, ()),
+    ],
+)
+def test_foreign_extras_are_read_or_ignored(header: Any, extras: tuple[str, ...]) -> None:
+    properties = pika.BasicProperties(message_id=HASH, headers={"msaas-extras": header})
+    assert read_message(properties, BODY).extras == extras
 
 
 def test_queue_is_declared_as_other_systems_declare_it(rabbit_server: RabbitServer) -> None:

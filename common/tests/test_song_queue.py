@@ -53,6 +53,35 @@ def test_song_is_delivered_as_it_was_published(bench: SongBench, consumer: SongC
     assert (delivery.attempt, delivery.is_redelivered, delivery.is_lost) == (1, False, False)
 
 
+EXTRAS = ("peaks", "analysis", "of-a-newer-release")
+
+
+def test_extras_survive_each_way_back_into_the_queue(bench: SongBench, consumer: SongConsumer) -> None:
+    bench.queue.publish(HASH, BODY, extras=EXTRAS)
+    for end in ("release", "retry", "hold"):
+        delivery = take(consumer)
+        assert delivery.message.extras == EXTRAS
+        getattr(delivery, end)()
+    delivery.release()
+    delivery = take(consumer)
+    assert delivery.message.extras == EXTRAS
+    delivery.dead_letter("reason")
+    [(message, _)] = bench.dead()
+    assert message == SongMessage(message_id=HASH, body=BODY, extras=EXTRAS)
+
+
+def test_extras_survive_the_death_of_consumers(bench: SongBench, consumer: SongConsumer) -> None:
+    bench.queue.publish(HASH, BODY, extras=EXTRAS)
+    take(consumer)
+    bench.kill(consumer)
+    second = bench.open_consumer()
+    again = take(second)
+    assert (again.is_redelivered, again.message.extras) == (True, EXTRAS)
+    again.hold()
+    bench.kill(second)
+    assert take(bench.open_consumer(), timeout_s=BACK_S).message.extras == EXTRAS
+
+
 def test_songs_are_delivered_in_order_and_one_at_a_time(bench: SongBench, consumer: SongConsumer) -> None:
     bodies = [b"song %d" % number for number in range(5)]
     for body in bodies:

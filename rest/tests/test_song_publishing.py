@@ -18,6 +18,7 @@ from rest.tests.worker_archives import STEMS, TOKEN, archive, bearer
 from msaas.errors import QueueUnavailable
 from msaas.queue.memory import InMemoryQueue, InMemorySongRegistry
 from msaas.queue.memory.songs import InMemorySongQueue
+from msaas.queue.songs import SongMessage
 from msaas.songs import song_hash
 from msaas.storage.memory import InMemoryStore
 from msaas.storage.song_store import SongStore
@@ -98,7 +99,9 @@ def show(client: FlaskClient, song: dict[str, Any]) -> dict[str, Any]:
 def test_upload_is_published_with_its_bytes_and_hash(site: Site) -> None:
     song = upload(site.visit("ann"))
     assert song["status"] == "UPLOADED"
-    assert [(each.message_id, each.body) for each in site.songs.waiting()] == [(HASH, MP3)]
+    assert site.songs.waiting() == [
+        SongMessage(message_id=HASH, body=MP3, extras=("peaks", "analysis")),
+    ]
     assert site.jobs.waiting() == []
     assert site.objects() == {f"{HASH}.mp3"}
 
@@ -168,7 +171,7 @@ def test_absent_broker_is_503_and_nothing_is_stored(site: Site) -> None:
 def test_song_that_cannot_be_published_leaves_no_upload(
     site: Site, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(song_hash: str, body: bytes) -> None:
+    def fail(song_hash: str, body: bytes, *, extras: tuple[str, ...]) -> None:
         raise QueueUnavailable("lost")
 
     client = site.visit(name)
@@ -186,7 +189,7 @@ def test_one_song_at_a_time_is_in_memory(site: Site, monkeypatch: pytest.MonkeyP
     """Five clients upload at once."""
     publish, inside, most = site.songs.publish, [], []
 
-    def count(song_hash: str, body: bytes) -> None:
+    def count(song_hash: str, body: bytes, *, extras: tuple[str, ...]) -> None:
         inside.append(song_hash)
         most.append(len(inside))
         time.sleep(0.05)

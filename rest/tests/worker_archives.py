@@ -2,7 +2,10 @@
 
 import base64
 import io
+import json
 import tarfile
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -16,14 +19,40 @@ STEMS = {stem: FRAME * (100 + number) for number, stem in enumerate(TAR_STEMS)}
 OTHER_STEMS = {stem: FRAME * (200 + number) for number, stem in enumerate(TAR_STEMS)}
 
 
-def archive(stems: dict[str, bytes] = STEMS) -> bytes:
-    """Return the tar that Python's `tarfile` writes, as unchanged workers do."""
+def peaks_of(stems: dict[str, bytes]) -> dict[str, bytes]:
+    """Return peaks as long as the stems, which have 1,152 samples a frame. Each stem has other ones."""
+    pairs = {stem: -(-1152 * (len(mp3) // len(FRAME)) // 512) for stem, mp3 in stems.items()}
+    return {stem: bytes([255 - number, number]) * pairs[stem] for number, stem in enumerate(stems)}
+
+
+PEAKS = peaks_of(STEMS)
+ANALYSIS: dict[str, Any] = {
+    "version": 1,
+    "duration_s": 2.5,
+    "loudness": {"integrated_lufs": -14.0, "sample_peak_dbfs": None},
+    "key": {
+        "name": "A minor",
+        "confidence": 0.8,
+        "alternatives": [{"name": "C major", "confidence": 0.1}],
+    },
+    "tempo": {"bpm": 120.5, "confidence": 0.9, "alternatives": []},
+    "beats": {"times_s": [0.5, 1.0, 1.5], "confidence": 0.9, "bars": None},
+}
+#: Further files of a result, by their names.
+EXTRAS = {
+    **{f"{stem}.peaks": peaks for stem, peaks in PEAKS.items()},
+    "analysis.json": json.dumps(ANALYSIS, separators=(",", ":")).encode(),
+}
+
+
+def archive(stems: dict[str, bytes] = STEMS, *, extras: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return the tar that Python's `tarfile` writes, as unchanged workers do. They send no `extras`."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for stem, mp3 in stems.items():
-            header = tarfile.TarInfo(f"{stem}.mp3")
-            header.size = len(mp3)
-            tar.addfile(header, io.BytesIO(mp3))
+        for name, data in {**{f"{stem}.mp3": mp3 for stem, mp3 in stems.items()}, **extras}.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
     return file.getvalue()
 
 

@@ -1,6 +1,7 @@
 """Songs of the songs API that workers of RabbitMQ separate: the whole way, with a real `rest`, and kills."""
 
 import json
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,17 @@ import pytest
 import requests
 from rest.tests.service import Service, start_service
 from rest.tests.songs_client import SongsClient
+from worker.tests.songs import mp3 as encode_mp3
+from worker.tests.test_rhythm import BACKBEAT, drums
 
+from msaas.jobs import JobState
 from msaas.songs import song_hash
 from msaas_worker.attempt import Step
 from tests.backend import TOKEN
 from tests.faults.fault_injector import Damage, Injection, as_settings
 from tests.faults.songs import TUNES, song
-from tests.servers import RabbitServer, RedisServer, free_port, wait_until
+from tests.servers import RabbitServer, RedisServer, free_port, redis_running, wait_until
+from tests.system import STEMS, open_system
 from tests.worker_pool import WorkerPool, open_pool
 
 Figure = Callable[[str], None]
@@ -165,6 +170,54 @@ def test_song_of_two_users_is_separated_once(
     site.assert_split(ann, {ids[0]: 0}, reference)
     site.assert_split(bob, {ids[1]: 0}, reference)
     assert len(workers.events("song_separated")) == 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Peaks by stem as numbers, and the analysis as JSON."""
+
+    peaks: dict[str, list[int]]
+    analysis: bytes
+
+
+def measure_by_redis(mp3: bytes, folder: Path) -> Measured:
+    """Return the peaks and the analysis that a worker of Redis stores for a song."""
+    with redis_running(folder / "redis") as redis:
+        system = open_system(folder, redis)
+        with open_pool(system, folder / "pool") as pool:
+            job_id = system.send(mp3)
+            pool.start()
+            assert system.wait_for_end(job_id).state is JobState.DONE
+        store = system.song_store
+        peaks = {stem: b"".join(store.open_peaks(job_id, stem)[0].chunks) for stem in STEMS}
+        analysis = b"".join(store.open_analysis(job_id).chunks)
+    return Measured({stem: array("b", found).tolist() for stem, found in peaks.items()}, analysis)
+
+
+@pytest.mark.parametrize("killed_at", [None, Step.SONG_SEPARATED], ids=["first attempt", "second attempt"])
+def test_peaks_and_analysis_are_those_of_a_worker_of_redis(
+    site: SongsSite, workers: WorkerPool, tmp_path: Path, killed_at: Step | None
+) -> None:
+    """A second attempt has a copy of the message, with its header."""
+    tune, met = encode_mp3(drums(120, BACKBEAT, seconds=12)), tmp_path / "met"
+    met.mkdir()
+    ann, bob = site.visit("ann"), site.visit("bob")
+    song_id = site.upload(ann, tune)
+    kills = [Injection(Damage.KILL, killed_at, 1, song_hash(tune))] if killed_at else []
+    workers.keep(1, **as_settings(*kills, met=met))
+    site.wait_for(ann, song_id)
+    assert len(list(met.iterdir())) == len(kills)
+    peaks, analysis = (ann.get(f"/songs/{song_id}/{name}.json") for name in ("peaks", "analysis"))
+    reference = measure_by_redis(tune, tmp_path / "reference")
+    assert peaks.json() == {"samples_per_pair": 512, "is_whole": True, "stems": reference.peaks}
+    assert analysis.content == reference.analysis
+    assert analysis.json()["tempo"]["bpm"] == pytest.approx(120, rel=0.01)
+    for path in (f"/songs/{song_id}/{name}.json" for name in ("peaks", "analysis")):
+        assert bob.get(path).status_code == 404
+    for path in (f"/apiv1/job/{song_hash(tune)}/{name}" for name in ("peaks/bass", "analysis")):
+        assert ann.get(path).status_code == 404
+    assert ann.delete(song_id).status_code == 200
+    assert site.results() == set()
 
 
 def test_deleted_song_that_waits_leaves_nothing(site: SongsSite, workers: WorkerPool) -> None:

@@ -43,7 +43,7 @@ def write_sounds(folder: Path) -> dict[str, str]:
 def _write_separated(folder: Path) -> None:
     """Write a song, and its stems as the starter separates it."""
     folder.mkdir()
-    song, sink = folder / "song", FileSink(folder)
+    song, sink = folder / "song", FileSink(folder=folder)
     song.write_bytes(SONG.read_bytes())
     separator = open_library(default="starter", repo=None, fallback="", device="cpu", precision="exact").get(
         "starter"

@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 
 from msaas.errors import BackendUnavailable, LeaseLost, ResultRefused, SeparationFailed, SongDeleted
 from msaas.result_facts import ResultFacts
-from msaas.stem_tar import TAR_STEMS
+from msaas.stem_tar import TAR_STEMS, ExtraFiles
 from msaas_worker.attempt import UnattendedAttempt
 from msaas_worker.sources.backend import Backend as Client
 from msaas_worker.sources.policy import SourcePolicy
@@ -126,6 +126,37 @@ def test_refused_result_is_not_sent_again(stems: dict[str, Path], code: int) -> 
         with pytest.raises(ResultRefused, match=rf"HTTP {code}\): the reason"):
             client(backend).upload(HASH, stems, Attempt())
     assert len(backend.uploads) == 1
+
+
+@pytest.fixture
+def extras(tmp_path: Path) -> ExtraFiles:
+    analysis = tmp_path / "analysis"
+    analysis.write_bytes(b"{}")
+    return ExtraFiles(analysis=analysis)
+
+
+def test_further_files_arrive(stems: dict[str, Path], extras: ExtraFiles) -> None:
+    with Backend(answers=[status(503)]) as backend:
+        client(backend).upload(HASH, stems, Attempt(), extras=extras)
+    assert (backend.songs, backend.extras) == ({HASH: [contents(stems)]}, [{"analysis.json": b"{}"}])
+
+
+def test_result_that_is_refused_with_further_files_is_sent_without_them(
+    stems: dict[str, Path], extras: ExtraFiles, log_lines: list[EventDict]
+) -> None:
+    with Backend(answers=[status(400), status(503)]) as backend:
+        client(backend).upload(HASH, stems, Attempt(), extras=extras)
+    assert (backend.songs, backend.extras) == ({HASH: [contents(stems)]}, [{}])
+    [line] = [line for line in log_lines if line["event"] == "extras_refused"]
+    assert (line["log_level"], "HTTP 400" in line["reason"]) == ("warning", True)
+
+
+def test_result_that_is_refused_without_further_files_as_well_is_refused(
+    stems: dict[str, Path], extras: ExtraFiles
+) -> None:
+    with Backend(answers=[status(400), status(400)]) as backend, pytest.raises(ResultRefused):
+        client(backend).upload(HASH, stems, Attempt(), extras=extras)
+    assert len(backend.uploads) == 2
 
 
 def test_result_of_a_deleted_song_is_not_sent_again(stems: dict[str, Path]) -> None:

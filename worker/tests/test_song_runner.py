@@ -1,5 +1,7 @@
 """The runner of songs on the in-memory queue: which endings settle a delivery, and how."""
 
+import io
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from structlog.typing import EventDict
+from worker.tests.songs import noise
 
 from msaas.errors import (
     BackendUnavailable,
@@ -25,6 +29,7 @@ from msaas.errors import (
 from msaas.queue.memory.songs import InMemorySongQueue
 from msaas.queue.songs import SongMessage
 from msaas.songs import song_hash
+from msaas_worker.analysis.analyser import SongAnalyser
 from msaas_worker.attempt import Attempt
 from msaas_worker.scratch import Scratch
 from msaas_worker.sources.attempt import DeliveryAttempt
@@ -37,7 +42,7 @@ from tests.backend import TOKEN, Backend
 from tests.faults.quick_engine import QuickSeparator, QuickSeparators
 from tests.faults.songs import song
 from tests.servers import wait_until
-from tests.unattended import stems_of
+from tests.unattended import separate_in_memory, stems_of
 
 BODY = b"a song"
 HASH = song_hash(BODY)
@@ -328,6 +333,64 @@ def test_stems_of_a_song_are_uploaded(backend: Backend, tmp_path: Path) -> None:
         wait_until(is_settled(queue))
     (tmp_path / "reference").mkdir()
     assert dict(backend.songs) == {song_hash(mp3): [stems_of(mp3, tmp_path / "reference")]}
+
+
+def separate(song: bytes, extras: tuple[str, ...], backend: Backend, folder: Path) -> dict[str, bytes]:
+    """Separate a song whose message names these extras; return the further files that the backend got."""
+    queue = InMemorySongQueue()
+    queue.publish(song_hash(song), song, extras=extras)
+    with running(queue, handler(backend, folder).handle):
+        wait_until(is_settled(queue))
+    assert queue.dead == []
+    [found] = backend.extras
+    return found
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("samples", [1, 511, 512, 513, 1152, 51_199, 51_200, 51_201, 441_000])
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_peaks_and_analysis_are_those_of_a_job(
+    backend: Backend, tmp_path: Path, samples: int, rate_hz: int
+) -> None:
+    """The backend accepts peaks of exactly the length that the frames of a stem tell."""
+    file = io.BytesIO()
+    soundfile.write(file, noise(samples).T, rate_hz, format="WAV")
+    wav = file.getvalue()
+    found = separate(wav, ("peaks", "analysis"), backend, tmp_path)
+    (tmp_path / "reference").mkdir()
+    reference = separate_in_memory(wav, tmp_path / "reference")
+    peaks = {f"{stem}.peaks": each for stem, each in reference.peaks.items()}
+    assert found == peaks | {"analysis.json": reference.analysis}
+    assert json.loads(reference.analysis)["duration_s"] == round(samples / rate_hz, 3)
+    assert backend.songs[song_hash(wav)] == [reference.stems]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("extras", "names"),
+    [
+        ((), set()),
+        (("chords",), set()),
+        (("peaks",), {"bass.peaks", "drums.peaks", "other.peaks", "vocals.peaks"}),
+        (("chords", "analysis"), {"analysis.json"}),
+    ],
+)
+def test_only_files_that_the_message_names_are_sent(
+    backend: Backend, tmp_path: Path, extras: tuple[str, ...], names: set[str]
+) -> None:
+    assert set(separate(song(), extras, backend, tmp_path)) == names
+
+
+@pytest.mark.process
+def test_song_whose_analysis_fails_has_its_peaks(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: SongAnalyser) -> bytes:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(SongAnalyser, "encode", fail)
+    found = separate(song(), ("peaks", "analysis"), backend, tmp_path)
+    assert set(found) == {"bass.peaks", "drums.peaks", "other.peaks", "vocals.peaks"}
 
 
 @pytest.mark.process

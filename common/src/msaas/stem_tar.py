@@ -1,5 +1,7 @@
 """The archive of a result: a tar of four MP3 stems, as workers without a store upload it.
 
+Peaks and the analysis of the song follow the stems if the backend takes them.
+
 The reader trusts nothing. It does without `tarfile.open`, which reads extended headers of any size into
 memory.
 """
@@ -8,7 +10,8 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import ceil
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -22,7 +25,17 @@ if TYPE_CHECKING:
 
 #: The stems of an archive, in the order of their files.
 TAR_STEMS = ("bass", "drums", "other", "vocals")
-_NAMES = {f"{stem}.mp3": stem for stem in TAR_STEMS}
+_STEM_FILES = {f"{stem}.mp3": stem for stem in TAR_STEMS}
+_PEAKS_FILES = {f"{stem}.peaks": stem for stem in TAR_STEMS}
+_ANALYSIS_FILE = "analysis.json"
+_NAMES = {*_STEM_FILES, *_PEAKS_FILES, _ANALYSIS_FILE}
+#: The further files of an archive, as the message of a song names them. `analysis` is that of version 1.
+PEAKS, ANALYSIS = "peaks", "analysis"
+EXTRAS = (PEAKS, ANALYSIS)
+_CONTENT = (
+    f"It must have exactly {', '.join(_STEM_FILES)}. "
+    f"It may also have {', '.join(_PEAKS_FILES)} and {_ANALYSIS_FILE}."
+)
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 256 * 1024
@@ -41,6 +54,12 @@ _STEM_BYTES_PER_S = 40_000
 _STEM_EXTRA_BYTES = 16 * 1024 * 1024
 #: An encoder adds some frames to a song.
 _ENCODER_S = 1.0
+#: Peaks are two bytes for each block of samples.
+_PAIR_BYTES, _PAIR_SAMPLES = 2, 512
+#: The highest sample rate of an MP3.
+_MAX_RATE_HZ = 48_000
+#: An analysis has its beats, as seconds in text, and some facts.
+_ANALYSIS_BYTES_PER_S, _ANALYSIS_EXTRA_BYTES = 64, 64 * 1024
 #: Frames must be at least this share of a stem. The rest is tags and cover.
 _LEAST_SHARE_OF_FRAMES = 0.5
 
@@ -65,50 +84,97 @@ class TarLimits:
         )
 
     @property
+    def peaks_bytes(self) -> int:
+        """The size of the peaks of the longest stem."""
+        return _size_of_peaks(ceil(self.duration_s * _MAX_RATE_HZ))
+
+    @property
+    def analysis_bytes(self) -> int:
+        """The size of the largest analysis."""
+        return ceil(self.duration_s * _ANALYSIS_BYTES_PER_S) + _ANALYSIS_EXTRA_BYTES
+
+    @property
     def archive_bytes(self) -> int:
         """The size of the largest archive."""
-        return len(TAR_STEMS) * (self.stem_bytes + _MAX_PAX_BYTES + 3 * _BLOCK_BYTES) + _MAX_FILL_BYTES
+        content_bytes = len(TAR_STEMS) * (self.stem_bytes + self.peaks_bytes) + self.analysis_bytes
+        return content_bytes + len(_NAMES) * (_MAX_PAX_BYTES + 3 * _BLOCK_BYTES) + _MAX_FILL_BYTES
+
+    def check(self, name: str, *, size_bytes: int) -> None:
+        """Raise an error if the file of an archive is too large.
+
+        Raises:
+            StemTooLarge: it is a stem.
+            MalformedStemTar: it is another file.
+        """
+        if stem := _STEM_FILES.get(name):
+            if size_bytes > self.stem_bytes:
+                raise StemTooLarge(
+                    f"The stem {stem!r} has {size_bytes} bytes. A stem may have {self.stem_bytes}."
+                )
+            return
+        limit_bytes = self.peaks_bytes if name in _PEAKS_FILES else self.analysis_bytes
+        if size_bytes > limit_bytes:
+            raise MalformedStemTar(f"The file {name} has {size_bytes} bytes. It may have {limit_bytes}.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReceivedStem:
-    """A stem of an archive, in a file. `samples` at `samplerate` Hz are its length, which its frames tell."""
+class ReceivedFile:
+    """A file of an archive."""
 
     path: Path
     size_bytes: int
     sha256: str
-    samples: int = 0
-    samplerate: int = 0
 
 
-def read_stem_tar(
-    stream: Readable, folder: Path, *, limits: TarLimits = TarLimits()
-) -> dict[str, ReceivedStem]:
-    """Write the stems of an archive into `folder`, which must be empty, and check them.
+@dataclass(frozen=True, kw_only=True)
+class ReceivedStem(ReceivedFile):
+    """A stem of an archive. `samples` at `samplerate` Hz are its length, which its frames tell.
+
+    `peaks` are the lowest and the highest sample of every 512, as signed bytes, None if there are none.
+    """
+
+    samples: int
+    samplerate: int
+    peaks: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedResult:
+    """The files of an archive. The content of the analysis is not checked."""
+
+    stems: Mapping[str, ReceivedStem]
+    analysis: Path | None = None
+
+
+def read_stem_tar(stream: Readable, folder: Path, *, limits: TarLimits = TarLimits()) -> ReceivedResult:
+    """Write the files of an archive into `folder`, which must be empty, and check stems and peaks.
 
     `stream` is read to its end, in blocks. No name of the archive becomes a path.
 
     Raises:
-        MalformedStemTar: the archive is not a tar of exactly the four files, or a stem is not an MP3.
+        MalformedStemTar: the archive is not a tar of the four stems and their further files, a stem is not an
+            MP3, peaks do not have the length of their stem, or a further file is too large.
         StemTooLarge: a stem has too many bytes, or is too long.
     """
-    stems: dict[str, ReceivedStem] = {}
+    files: dict[str, ReceivedFile] = {}
     reader = _BlockReader(stream)
     while header := _read_header(reader):
-        stem = _stem_of(header)
-        if stem in stems:
-            raise MalformedStemTar(f"The archive has two files for the stem {stem!r}.")
-        if header.size > limits.stem_bytes:
-            raise StemTooLarge(
-                f"The stem {stem!r} has {header.size} bytes. A stem may have {limits.stem_bytes}."
-            )
-        stems[stem] = _spool(reader, folder / f"{stem}.mp3", size_bytes=header.size)
-    if missing := [stem for stem in TAR_STEMS if stem not in stems]:
+        name = _name_of(header)
+        if name in files:
+            raise MalformedStemTar(f"The archive has two files {name!r}.")
+        limits.check(name, size_bytes=header.size)
+        files[name] = _spool(reader, folder / name, size_bytes=header.size)
+    if missing := [stem for name, stem in _STEM_FILES.items() if name not in files]:
         raise MalformedStemTar(f"The archive has no file for the stems {', '.join(missing)}.")
-    return {
-        stem: _measure_mp3(stem, received, max_duration_s=limits.duration_s)
-        for stem, received in stems.items()
+    stems = {
+        stem: _measure_mp3(stem, files[name], max_duration_s=limits.duration_s)
+        for name, stem in _STEM_FILES.items()
     }
+    for name, stem in _PEAKS_FILES.items():
+        if peaks := files.get(name):
+            stems[stem] = _add_peaks(stem, stems[stem], peaks)
+    analysis = files.get(_ANALYSIS_FILE)
+    return ReceivedResult(stems=stems, analysis=analysis.path if analysis else None)
 
 
 class _BlockReader:
@@ -194,22 +260,19 @@ def _field_names(records: bytes) -> Iterator[str]:
         at += length
 
 
-def _stem_of(header: tarfile.TarInfo) -> str:
-    """Return the stem of a file. Raises `MalformedStemTar` if it is not one of the four regular files."""
+def _name_of(header: tarfile.TarInfo) -> str:
+    """Return the name of a file. Raises `MalformedStemTar` if it is not a regular file of a result."""
     if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise MalformedStemTar(
-            f"The archive has an entry that is not a regular file: {header.name[:64]!r}. "
-            f"It must have exactly {', '.join(_NAMES)}."
+            f"The archive has an entry that is not a regular file: {header.name[:64]!r}. {_CONTENT}"
         )
-    stem = _NAMES.get(header.name.removeprefix("./"))
-    if stem is None:
-        raise MalformedStemTar(
-            f"The archive has the file {header.name[:64]!r}. It must have exactly {', '.join(_NAMES)}."
-        )
-    return stem
+    name = header.name.removeprefix("./")
+    if name not in _NAMES:
+        raise MalformedStemTar(f"The archive has the file {header.name[:64]!r}. {_CONTENT}")
+    return name
 
 
-def _spool(reader: _BlockReader, path: Path, *, size_bytes: int) -> ReceivedStem:
+def _spool(reader: _BlockReader, path: Path, *, size_bytes: int) -> ReceivedFile:
     digest, missing = hashlib.sha256(), size_bytes
     with open(path, "xb") as file:
         while missing:
@@ -218,14 +281,14 @@ def _spool(reader: _BlockReader, path: Path, *, size_bytes: int) -> ReceivedStem
             file.write(chunk)
             missing -= len(chunk)
     reader.exactly(_padded(size_bytes) - size_bytes)
-    return ReceivedStem(path=path, size_bytes=size_bytes, sha256=digest.hexdigest())
+    return ReceivedFile(path=path, size_bytes=size_bytes, sha256=digest.hexdigest())
 
 
 def _padded(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
-def _measure_mp3(stem: str, received: ReceivedStem, *, max_duration_s: float) -> ReceivedStem:
+def _measure_mp3(stem: str, received: ReceivedFile, *, max_duration_s: float) -> ReceivedStem:
     """Return the stem with its length.
 
     Raises:
@@ -246,10 +309,30 @@ def _measure_mp3(stem: str, received: ReceivedStem, *, max_duration_s: float) ->
     if not frames_bytes or frames_bytes < _LEAST_SHARE_OF_FRAMES * received.size_bytes:
         raise MalformedStemTar(f"The file of the stem {stem!r} is not an MP3.")
     rate_hz = parts[0].stream.rate_hz
-    return replace(received, samples=round(sum(part.seconds for part in parts) * rate_hz), samplerate=rate_hz)
+    return ReceivedStem(
+        path=received.path,
+        size_bytes=received.size_bytes,
+        sha256=received.sha256,
+        samples=round(sum(part.seconds for part in parts) * rate_hz),
+        samplerate=rate_hz,
+    )
 
 
-def _frames(received: ReceivedStem) -> Iterator[Frame]:
+def _add_peaks(stem: str, received: ReceivedStem, peaks: ReceivedFile) -> ReceivedStem:
+    """Return the stem with its peaks. Raises `MalformedStemTar` if they have another length."""
+    if peaks.size_bytes != (size_bytes := _size_of_peaks(received.samples)):
+        raise MalformedStemTar(
+            f"The peaks of the stem {stem!r} have {peaks.size_bytes} bytes. "
+            f"Its {received.samples} samples need {size_bytes}."
+        )
+    return replace(received, peaks=peaks.path)
+
+
+def _size_of_peaks(samples: int) -> int:
+    return _PAIR_BYTES * ceil(samples / _PAIR_SAMPLES)
+
+
+def _frames(received: ReceivedFile) -> Iterator[Frame]:
     """Yield the frames of layer III."""
     if not received.size_bytes:
         return
@@ -259,17 +342,36 @@ def _frames(received: ReceivedStem) -> Iterator[Frame]:
                 yield frame
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtraFiles:
+    """Files that follow the stems of an archive: `peaks` by stem, and the analysis."""
+
+    peaks: Mapping[str, Path] = field(default_factory=dict)
+    analysis: Path | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.peaks or self.analysis)
+
+    def by_name(self) -> dict[str, Path]:
+        """Return the files by their names in the archive, in its order."""
+        files = {name: self.peaks[stem] for name, stem in _PEAKS_FILES.items() if stem in self.peaks}
+        return files | ({_ANALYSIS_FILE: self.analysis} if self.analysis else {})
+
+
 class StemTar(io.RawIOBase):
-    """The archive of four files as a stream that is as long as `len` says.
+    """The archive of four stems and further files, as a stream that is as long as `len` says.
 
     Its bytes depend on the files only. `check` is called before each read: an error of it ends the upload.
     """
 
-    def __init__(self, files: Mapping[str, Path], *, check: Callable[[], None]) -> None:
+    def __init__(
+        self, stems: Mapping[str, Path], *, extras: ExtraFiles = ExtraFiles(), check: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._check = check
-        self._chunks = self._read_files({stem: files[stem] for stem in TAR_STEMS})
-        self._sizes = {stem: files[stem].stat().st_size for stem in TAR_STEMS}
+        files = {name: stems[stem] for name, stem in _STEM_FILES.items()} | extras.by_name()
+        self._chunks = self._read_files(files)
+        self._sizes = {name: path.stat().st_size for name, path in files.items()}
         self._rest = memoryview(b"")
         self._position = 0
 
@@ -294,9 +396,9 @@ class StemTar(io.RawIOBase):
         return size
 
     def _read_files(self, files: Mapping[str, Path]) -> Generator[bytes, None, None]:
-        for stem, path in files.items():
-            size = self._sizes[stem]
-            yield _header_of(stem, size_bytes=size)
+        for name, path in files.items():
+            size = self._sizes[name]
+            yield _header_of(name, size_bytes=size)
             with open(path, "rb") as file:
                 yield from _read_chunks(file)
             if fill := _padded(size) - size:
@@ -313,7 +415,7 @@ def _read_chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _header_of(stem: str, *, size_bytes: int) -> bytes:
-    header = tarfile.TarInfo(f"{stem}.mp3")
+def _header_of(name: str, *, size_bytes: int) -> bytes:
+    header = tarfile.TarInfo(name)
     header.size = size_bytes
     return header.tobuf(format=tarfile.USTAR_FORMAT)

@@ -35,8 +35,9 @@ log = get_logger()
 class Sink(Protocol):
     """Takes the finished stems."""
 
-    #: Whether the song is to be analysed.
-    takes_analysis: bool
+    @property
+    def takes_analysis(self) -> bool:
+        """Whether the song is to be analysed."""
 
     def put_stem(self, stem: str, file: Path, *, peaks: bytes) -> None:
         """Store the stem in `file`, which is deleted afterwards, and its peaks. Raises `StoreUnavailable`."""

@@ -59,7 +59,7 @@ class BrokerWorkerSettings(BrokerSettings, MetricsSettings, SeparationSettings):
     @field_validator("demucs_model")
     @classmethod
     def _check_stems(cls, model: str) -> str:
-        """The archive of a result has four files."""
+        """The archive of a result has four stems."""
         if MODELS[model].stems != FOUR_STEMS:
             known = ", ".join(name for name, row in MODELS.items() if row.stems == FOUR_STEMS)
             raise ValueError(f"With BROKER_ADDR the model should have four stems: {known}")

@@ -13,13 +13,15 @@ class SongMessage:
     """A song in the queue. `message_id` is the hash of `body`, as its publisher says.
 
     `attempts` were begun and not completed before, as far as the message knows. Workers that stopped gave the
-    song back `releases` times, which counts as no attempt.
+    song back `releases` times, which counts as no attempt. `extras` are the names of further files that the
+    backend takes beside the stems. They may be unknown.
     """
 
     message_id: str
     body: bytes
     attempts: int = 0
     releases: int = 0
+    extras: tuple[str, ...] = ()
 
 
 class SongQueue(Protocol):
@@ -28,8 +30,10 @@ class SongQueue(Protocol):
     def check_size(self, size_bytes: int) -> None:
         """Raise `MessageTooLarge` for such a song, `QueueUnavailable` if the limit is not known."""
 
-    def publish(self, song_hash: str, body: bytes) -> None:
+    def publish(self, song_hash: str, body: bytes, *, extras: tuple[str, ...] = ()) -> None:
         """Return once the queue has stored the song. A song that is published twice is separated twice.
+
+        `extras` are the names of further files of the result that the publisher takes.
 
         Raises:
             MessageTooLarge: the broker accepts no message of this size.

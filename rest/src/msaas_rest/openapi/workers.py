@@ -22,7 +22,10 @@ def _upload_result() -> Operation:
         description="Repeatable: the first result of a song stands. 410 for a song that was deleted.",
         parameters=[in_path("song", "SHA-256 of the song", schema, example=EXAMPLE_HASH)],
         body=RequestBody(
-            description="A tar of `bass.mp3`, `drums.mp3`, `other.mp3` and `vocals.mp3`",
+            description=(
+                "A tar of `bass.mp3`, `drums.mp3`, `other.mp3` and `vocals.mp3`. `bass.peaks`, "
+                "`drums.peaks`, `other.peaks`, `vocals.peaks` and `analysis.json` are optional."
+            ),
             content=bytes_of("application/x-tar"),
             required=True,
         ),

@@ -8,6 +8,7 @@ from msaas.errors import InvalidOption, TooBusy, Unavailable
 from msaas.logs import bind_log, get_logger
 from msaas.queue.song_registry import SongRegistry
 from msaas.queue.songs import SongQueue
+from msaas.stem_tar import EXTRAS
 from msaas.storage.song_store import SongStore
 from msaas_rest.api.separate.submission import Checked, Submission, Submitter, log_song
 from msaas_rest.songs.worker_results import is_split
@@ -63,7 +64,7 @@ class Publisher:
             raise TooBusy("Too many songs are being published. Try again in 5 s.")
         try:
             submission.song.seek(0)
-            self.song_queue.publish(song_hash, submission.song.read())
+            self.song_queue.publish(song_hash, submission.song.read(), extras=EXTRAS)
         finally:
             self._turn.release()
         # Without the note the same song may be separated twice, with one result.

@@ -1,6 +1,7 @@
-"""Results of external workers: the stems of an archive are stored by the rule of the manifest."""
+"""Results of external workers: the files of an archive are stored by the rule of the manifest."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,7 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
-from msaas.errors import SongDeleted, SongNotFound, TooBusy, Unavailable
+from pydantic import ValidationError
+
+from msaas.errors import MalformedStemTar, SongDeleted, SongNotFound, TooBusy, Unavailable
 from msaas.jobs import JobState
 from msaas.logs import bind_log, get_logger
 from msaas.manifest import Manifest
@@ -21,6 +24,7 @@ from msaas.result_facts import ResultFacts
 from msaas.separations import Separation
 from msaas.stem_tar import TAR_STEMS, ReceivedStem, TarLimits, read_stem_tar
 from msaas.storage.song_store import SongStore
+from msaas_rest.openapi.messages.analysis import Analysis
 
 if TYPE_CHECKING:
     from msaas_catalogue import Catalogue
@@ -69,21 +73,24 @@ class ResultReceiver:
         return songs.is_referenced(song_hash)
 
     def receive(self, song_hash: str, archive: BinaryIO, facts: ResultFacts) -> None:
-        """Store the stems of a song. The first result stands: a further one is checked, and not stored.
+        """Store the result of a song. The first result stands: a further one is checked, and not stored.
 
         Raises:
             SongDeleted, SongNotFound: as `check_wanted` does, also for a song that is deleted meanwhile.
                 Nothing of it stays.
-            MalformedStemTar, StemTooLarge: for the archive.
+            MalformedStemTar, StemTooLarge: for the archive and its files.
             TooBusy: another result of the song is being stored.
         """
         bind_log(job_id=song_hash)
         self.check_wanted(song_hash)
         with TemporaryDirectory() as folder:
-            stems = read_stem_tar(archive, Path(folder), limits=self.limits)
-            self._store_once(song_hash, stems, facts)
+            result = read_stem_tar(archive, Path(folder), limits=self.limits)
+            analysis = parse_analysis(result.analysis.read_bytes()) if result.analysis else b""
+            self._store_once(song_hash, result.stems, analysis, facts)
 
-    def _store_once(self, song_hash: str, stems: Mapping[str, ReceivedStem], facts: ResultFacts) -> None:
+    def _store_once(
+        self, song_hash: str, stems: Mapping[str, ReceivedStem], analysis: bytes, facts: ResultFacts
+    ) -> None:
         lock = f"result:{song_hash}"
         if not self.queue.acquire_lock(lock, every_s=_LOCK_S):
             raise TooBusy(f"Another result of song {song_hash} is being stored. Try again in 5 s.")
@@ -91,19 +98,25 @@ class ResultReceiver:
             if is_split(song_hash, song_store=self.song_store):
                 log.info("result_already_stored")
             else:
-                self._store(song_hash, stems, facts)
+                self._store(song_hash, stems, analysis, facts)
                 log.info("result_stored", model=facts.model)
         finally:
             with suppress(Unavailable):
                 self.queue.extend_lock(lock, for_s=0.0)
         self._check_still_wanted(song_hash)
 
-    def _store(self, song_hash: str, stems: Mapping[str, ReceivedStem], facts: ResultFacts) -> None:
+    def _store(
+        self, song_hash: str, stems: Mapping[str, ReceivedStem], analysis: bytes, facts: ResultFacts
+    ) -> None:
         self.song_store.prepare()
         entries = {}
         for stem, received in stems.items():
             with open(received.path, "rb") as file:
                 entries[stem] = self.song_store.put_stem(song_hash, stem, file)
+            if received.peaks:
+                self.song_store.put_peaks(song_hash, stem, entries[stem], received.peaks.read_bytes())
+        if analysis:
+            self.song_store.put_analysis(song_hash, analysis)
         manifest = Manifest(
             job_id=song_hash,
             model=facts.model,
@@ -128,6 +141,27 @@ class ResultReceiver:
         except SongNotFound:
             self.removal().remove(song_hash, job_ids=[song_hash])
             raise
+
+
+def parse_analysis(data: bytes) -> bytes:
+    """Return the analysis in the JSON that workers write, with neither white space nor repeated fields.
+
+    Raises:
+        MalformedStemTar: it does not have exactly the fields of an analysis, or a number is not finite.
+    """
+    try:
+        found = Analysis.model_validate_json(data, strict=True).model_dump()
+        encoded = json.dumps(found, separators=(",", ":"), allow_nan=False).encode()
+        is_exact = json.loads(data) == found
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["analysis.json", *map(str, first["loc"])])
+        raise MalformedStemTar(f"The analysis is invalid. {place}: {first['msg']}.") from None
+    except ValueError:
+        raise MalformedStemTar("The analysis has a number that is out of range.") from None
+    if not is_exact:
+        raise MalformedStemTar("The analysis has unknown fields.")
+    return encoded
 
 
 def _separation(manifest: Manifest) -> Separation:

@@ -15,7 +15,7 @@ from msaas.errors import BackendUnavailable, ResultRefused, SeparationFailed, So
 from msaas.logs import get_logger
 from msaas.printable import printable
 from msaas.result_facts import ResultFacts
-from msaas.stem_tar import StemTar
+from msaas.stem_tar import ExtraFiles, StemTar
 from msaas.webhooks.sender import parse_retry_after
 from msaas_worker.attempt import Attempt
 from msaas_worker.sources.policy import SourcePolicy
@@ -77,8 +77,12 @@ class Backend:
         attempt: Attempt,
         *,
         facts: ResultFacts = ResultFacts(),
+        extras: ExtraFiles = ExtraFiles(),
     ) -> None:
         """Send the stems until the backend has stored them.
+
+        A result that is refused with `extras` is sent once more without them: a backend that runs in several
+        versions publishes songs by a newer one.
 
         Raises:
             LeaseLost: the song is not this worker's any more.
@@ -94,7 +98,13 @@ class Backend:
             attempt.verify()
             try:
                 with attempt.pause_watchdog():
-                    return self._post(song_hash, stems, attempt, facts)
+                    return self._post(song_hash, StemTar(stems, extras=extras, check=attempt.check), facts)
+            except ResultRefused as error:
+                if not extras:
+                    raise
+                log.warning("extras_refused", backend=self.url, reason=error.detail)
+                extras = ExtraFiles()
+                continue
             except _Rejected as error:
                 log.error("upload_failed", backend=self.url, reason=error.detail)
                 failure, wait_s = error, max(delay_s, policy.rejected_delay_s)
@@ -106,8 +116,7 @@ class Backend:
             _wait(wait_s, attempt)
             delay_s = min(2 * delay_s, policy.max_upload_delay_s)
 
-    def _post(self, song_hash: str, stems: Mapping[str, Path], attempt: Attempt, facts: ResultFacts) -> None:
-        archive = StemTar(stems, check=attempt.check)
+    def _post(self, song_hash: str, archive: StemTar, facts: ResultFacts) -> None:
         try:
             with (
                 archive,

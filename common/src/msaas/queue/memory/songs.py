@@ -34,9 +34,9 @@ class InMemorySongQueue:
                 f"The song has {size_bytes} bytes. A message may have {self.max_message_bytes}."
             )
 
-    def publish(self, song_hash: str, body: bytes) -> None:
+    def publish(self, song_hash: str, body: bytes, *, extras: tuple[str, ...] = ()) -> None:
         self.check_size(len(body))
-        self.put(SongMessage(message_id=song_hash, body=body))
+        self.put(SongMessage(message_id=song_hash, body=body, extras=extras))
 
     def ping(self) -> None:
         if self.away:

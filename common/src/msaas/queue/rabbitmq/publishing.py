@@ -11,9 +11,11 @@ from msaas.errors import MessageTooLarge, QueueFull, QueueUnavailable
 from msaas.queue.rabbitmq.link import explain
 from msaas.queue.songs import SongMessage
 
-#: Headers of our own. The first message of a song has none.
-ATTEMPTS, RELEASES, REASON = "msaas-attempts", "msaas-releases", "msaas-reason"
+#: Headers of our own. The first message of a song has none but `EXTRAS`: names with commas between.
+ATTEMPTS, RELEASES, REASON, EXTRAS = "msaas-attempts", "msaas-releases", "msaas-reason", "msaas-extras"
 _MAX_REASON_CHARACTERS = 500
+#: A longer header is not one of ours.
+_MAX_EXTRAS_CHARACTERS = 500
 _SIZE_LIMIT = re.compile(r"message size \d+ .*larger than .*max size (\d+)")
 
 
@@ -70,6 +72,8 @@ def _properties(message: SongMessage, reason: str) -> pika.BasicProperties:
         headers[ATTEMPTS] = message.attempts
     if message.releases:
         headers[RELEASES] = message.releases
+    if message.extras:
+        headers[EXTRAS] = ",".join(message.extras)
     if reason:
         headers[REASON] = reason[:_MAX_REASON_CHARACTERS]
     return pika.BasicProperties(
@@ -88,8 +92,16 @@ def read_message(properties: pika.BasicProperties, body: bytes) -> SongMessage:
         body=body,
         attempts=_count(headers.get(ATTEMPTS)),
         releases=_count(headers.get(RELEASES)),
+        extras=_names(headers.get(EXTRAS)),
     )
 
 
 def _count(value: object) -> int:
     return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Return the names of a list. Unknown ones stay, so that a newer worker finds them after a retry."""
+    if not isinstance(value, str) or len(value) > _MAX_EXTRAS_CHARACTERS:
+        return ()
+    return tuple(name for part in value.split(",") if (name := part.strip()))

@@ -82,12 +82,12 @@ class RabbitSongQueue:
         if size_bytes > limit_bytes:
             raise too_large(size_bytes, limit_bytes=limit_bytes)
 
-    def publish(self, song_hash: str, body: bytes) -> None:
+    def publish(self, song_hash: str, body: bytes, *, extras: tuple[str, ...] = ()) -> None:
         if self._max_message_bytes is not None:
             self.check_size(len(body))
         if self._link.is_blocked:
             raise QueueFull("The broker accepts no messages: its memory or its disk is full.")
-        message = SongMessage(message_id=song_hash, body=body)
+        message = SongMessage(message_id=song_hash, body=body, extras=extras)
         try:
             self._link.call(lambda session: session.publish(message), timeout_s=self._call_s)
         except MessageTooLarge as error:

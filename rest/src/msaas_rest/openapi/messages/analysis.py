@@ -1,8 +1,11 @@
-"""Message of the analysis of a song."""
+"""Message of the analysis of a song.
+
+An external worker may send one. `FailFast` bounds the errors of a long list, of which each takes memory.
+"""
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from msaas_rest.openapi.messages.base import Message
 
@@ -26,7 +29,7 @@ class Key(Message):
 class KeyWithAlternatives(Key):
     """The most likely key, and the next ones."""
 
-    alternatives: list[Key]
+    alternatives: Annotated[list[Key], FailFast()]
 
 
 class Tempo(Message):
@@ -39,7 +42,7 @@ class Tempo(Message):
 class TempoWithAlternatives(Tempo):
     """The most likely tempo, and the next ones."""
 
-    alternatives: list[Tempo]
+    alternatives: Annotated[list[Tempo], FailFast()]
 
 
 class Bars(Message):
@@ -53,7 +56,7 @@ class Bars(Message):
 class Beats(Message):
     """The beats of the song, in seconds from its start."""
 
-    times_s: list[float]
+    times_s: Annotated[list[float], FailFast()]
     confidence: _Confidence
     bars: Bars | None
 
