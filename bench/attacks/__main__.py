@@ -15,8 +15,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.attacks import access, callbacks, connections, decoder, logs, queue, songs, supply, uploads
-from bench.attacks.target import Attack, Check, Release, serving
+from bench.attacks import (
+    access,
+    callbacks,
+    connections,
+    decoder,
+    logs,
+    queue,
+    retention,
+    songs,
+    supply,
+    uploads,
+)
+from bench.attacks.release import Release
+from bench.attacks.target import Attack, Check, serving
 
 ATTACKS: tuple[Attack, ...] = (
     *connections.ATTACKS,
@@ -26,6 +38,7 @@ ATTACKS: tuple[Attack, ...] = (
     *access.ATTACKS,
     *logs.ATTACKS,
     *songs.ATTACKS,
+    *retention.ATTACKS,
 )
 CHECKS: tuple[Check, ...] = (*callbacks.CHECKS, *decoder.CHECKS, *supply.CHECKS, *logs.CHECKS)
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.attacks.queue import redis_limit
-from bench.attacks.target import MIB, SONG, SONG_ID, Attack, Check, Release, Target
+from bench.attacks.release import Release
+from bench.attacks.target import MIB, SONG, SONG_ID, Attack, Check, Target
 
 from tests.receiver import Receiver, status
 from tests.servers import wait_until

@@ -4,7 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from bench.attacks.target import Check, Release
+from bench.attacks.release import Release
+from bench.attacks.target import Check
 
 from tests.faults.songs import song
 from tests.processes import ROOT

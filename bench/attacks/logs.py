@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from bench.attacks.target import MIB, Attack, Check, Release, Target, head_of
+from bench.attacks.release import Release
+from bench.attacks.target import MIB, Attack, Check, Target, head_of
 from rest.tests.service import Service
 
 from msaas_rest.settings import RestSettings

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from bench.attacks.target import Check, Release
+from bench.attacks.release import Release
+from bench.attacks.target import Check
 
 _ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==.*(?:\n .*)*", flags=re.MULTILINE)
 _IMAGE = re.compile(r"^\s*image:\s*(\S+)|^ARG PYTHON_IMAGE=(\S+)", flags=re.MULTILINE)

@@ -1,8 +1,7 @@
-"""The release under attack: its interpreter and its services, started with an empty Redis and a new store."""
+"""The services of a release under attack, with an empty Redis and a new store."""
 
 import hashlib
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import psutil
 import requests
+from bench.attacks.release import Release, start, stop
 
 from tests.servers import RedisServer, free_port, redis_running, wait_until
 
@@ -26,43 +26,10 @@ JSON = "Content-Type: application/json\r\n"
 INPUT, OUTPUT = "input-tracks", "output-tracks"
 _STEMS = ("drums", "bass", "other", "vocals")
 _STEM_BYTES = 20_000_000
-#: Settings of the caller that would change a release.
-_FOREIGN = (
-    *("REDIS_", "MINIO_", "STORE_", "MAX_", "API_", "RATE_", "HOST", "PORT", "LOG_"),
-    *("DEMUCS_", "MODEL_", "RETENTION_", "CALLBACK_", "WEBHOOK_", "DATABASE_"),
-)
 
 
-@dataclass(frozen=True)
-class Release:
-    """A release, by the interpreter that it is installed for."""
-
-    python: str
-
-    def run(self, code: str, *arguments: str, **environment: str) -> str:
-        """Return the output of this code, without its last line end."""
-        done = subprocess.run(
-            [self.python, "-c", code, *arguments],
-            env={**inherited_environment(), **environment},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-            timeout=300,
-        )
-        return done.stdout.rstrip("\n")
-
-    @property
-    def tree(self) -> Path:
-        """The folder of its repository: releases are installed from there, not copied."""
-        return Path(self.run("import msaas; print(msaas.__file__)")).parents[3]
-
-    def has(self, module: str) -> bool:
-        found = f"import importlib.util as u; print(u.find_spec({module!r}) is not None)"
-        return self.run(found) == "True"
-
-
-def inherited_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+def song_id_of(song: bytes) -> str:
+    return hashlib.sha256(song).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,31 +112,10 @@ class Target:
                 stop(each)
 
 
-def start(release: Release, module: str, folder: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a service. Its output is in `folder`, in a file with its name."""
-    with open(folder / f"{module}.log", "ab") as log:
-        return subprocess.Popen(
-            [release.python, "-m", module],
-            cwd=folder,
-            env={**inherited_environment(), **settings},
-            stdout=log,
-            stderr=log,
-        )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    with suppress(psutil.NoSuchProcess):
-        for each in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
-    process.kill()
-    process.wait()
-
-
 @contextmanager
 def serving(release: Release, folder: Path, environment: dict[str, str]) -> Iterator[Target]:
     port, store = free_port(), folder / "store"
-    _store_result(store)
+    store_result(store, SONG, stem_bytes=_STEM_BYTES)
     with redis_running(folder / "redis") as redis:
         settings = {
             "PORT": str(port),
@@ -197,27 +143,27 @@ def _answers(target: Target) -> bool:
     return False
 
 
-def _store_result(store: Path) -> None:
-    """Write the song and its stems as a worker stores them, in a form that all releases read."""
-    songs, results = store / INPUT, store / OUTPUT
-    stem = bytes(_STEM_BYTES)
+def store_result(store: Path, song: bytes, *, stem_bytes: int) -> None:
+    """Write a song and its stems as a worker stores them, in a form that all releases read."""
+    songs, results, song_id = store / INPUT, store / OUTPUT, song_id_of(song)
+    stem = bytes(stem_bytes)
     described = {"sha256": hashlib.sha256(stem).hexdigest(), "size_bytes": len(stem)}
     for folder in (songs, results):
-        folder.mkdir(parents=True)
-    (songs / f"{SONG_ID}.mp3").write_bytes(SONG)
+        folder.mkdir(parents=True, exist_ok=True)
+    (songs / f"{song_id}.mp3").write_bytes(song)
     for name in _STEMS:
-        (results / f"{SONG_ID}-{name}.mp3").write_bytes(stem)
+        (results / f"{song_id}-{name}.mp3").write_bytes(stem)
     manifest = {
-        "songhash": SONG_ID,
+        "songhash": song_id,
         "model": "htdemucs",
         "weights_sha256": "0" * 64,
         "engine": "test",
         "samples": 1,
         "samplerate": 44100,
         "options": {},
-        "stems": {name: {"file": f"{SONG_ID}-{name}.mp3", **described} for name in _STEMS},
+        "stems": {name: {"file": f"{song_id}-{name}.mp3", **described} for name in _STEMS},
     }
-    (results / f"{SONG_ID}.json").write_text(json.dumps(manifest))
+    (results / f"{song_id}.json").write_text(json.dumps(manifest))
 
 
 @dataclass(frozen=True, kw_only=True)
