@@ -2,6 +2,7 @@
 
     python -m bench.song_lists                          # SQLite, MariaDB and PostgreSQL, started here
     python -m bench.song_lists sqlite --songs 100000
+    python -m bench.song_lists --http                   # `GET /songs/` of a running service
 
 Each call is `Songs.list_page`, without HTTP. The servers write without fsync, because a list does not write.
 A hundredth of the songs is anonymous: every user sees them.
@@ -10,25 +11,28 @@ A hundredth of the songs is anonymous: every user sees them.
 import argparse
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from bench.databases import database_of
 from bench.report import machine
+from bench.song_requests import measure_requests
 from sqlalchemy import insert
 
 from msaas_catalogue import Catalogue, SongPage, SongQuery, prepare
 from msaas_catalogue.database import Database
 from msaas_catalogue.songs import Songs
-from msaas_catalogue.tables import SongRow, UserRow
-from tests.databases import database_running
+from msaas_catalogue.tables import OutcomeRow, SongRow, UserRow
 
 _WORDS = ("river", "stone", "morning", "électrique", "été", "ночь", "blue", "seven", "glass", "silver", "ash")
 _BATCH = 500
+_HEAD = "| database | list | CPU ms | median ms | p99 ms | most ms |\n|---|---|---:|---:|---:|---:|"
+_HTTP_HEAD = (
+    "| database | list | songs | clients | requests | median ms | p99 ms | most ms | per second |\n"
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +45,8 @@ class Figures:
     most: float
 
 
-@contextmanager
-def database_of(kind: str) -> Iterator[str]:
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{Path(folder) / 'catalogue.db'}"
-    else:
-        with database_running(kind) as server:
-            yield server.make_database()
-
-
 def _fill(database: Database, *, songs: int, users: int) -> list[int]:
-    """Add users with songs. Return the ids of the users."""
+    """Add users with songs that are split. Return the ids of the users."""
     choose = random.Random(7)
     with database.writing() as session:
         for number in range(users):
@@ -61,7 +55,9 @@ def _fill(database: Database, *, songs: int, users: int) -> list[int]:
         ids = [row.id for row in session.query(UserRow).order_by(UserRow.id)]
         rows = [_song(number, choose, ids) for number in range(songs)]
         for start in range(0, songs, _BATCH):
-            session.execute(insert(SongRow), rows[start : start + _BATCH])
+            batch = rows[start : start + _BATCH]
+            session.execute(insert(SongRow), batch)
+            session.execute(insert(OutcomeRow), [_outcome(str(row["job_id"])) for row in batch])
     return ids
 
 
@@ -76,6 +72,15 @@ def _song(number: int, choose: random.Random, users: list[int]) -> dict[str, obj
         "recipe": "{}",
         "uploader_id": None if number % 100 == 0 else choose.choice(users),
         "created_at": number,
+    }
+
+
+def _outcome(job_id: str) -> dict[str, object]:
+    return {
+        "job_id": job_id,
+        "is_split": True,
+        "model": "htdemucs",
+        "stems": '["drums", "bass", "other", "vocals"]',
     }
 
 
@@ -114,21 +119,30 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--http", action="store_true", help="measure requests to a running service")
     options = parser.parse_args()
     print(f"{machine()}\n")
-    print("| database | list | CPU ms | median ms | p99 ms | most ms |\n|---|---|---:|---:|---:|---:|")
+    print(_HTTP_HEAD if options.http else _HEAD)
     for kind in options.kinds:
         with database_of(kind) as url:
             prepare(url)
             database = Database(url)
             users = _fill(database, songs=options.songs, users=options.users)
-            songs = Catalogue(database).songs
-            for name, query in _queries().items():
-                call = partial(_list_page, songs, query)
-                found = _measure(call, users, calls=options.calls)
-                cells = (f"{each:.1f}" for each in (found.cpu, found.median, found.p99, found.most))
-                print(f"| {kind} | {name} | {' | '.join(cells)} |", flush=True)
+            if options.http:
+                rows = measure_requests(url, calls=options.calls)
+            else:
+                rows = _measure_calls(database, users, calls=options.calls)
+            for row in rows:
+                print(f"| {kind} | {row} |", flush=True)
             database.close()
+
+
+def _measure_calls(database: Database, users: list[int], *, calls: int) -> Iterator[str]:
+    songs = Catalogue(database).songs
+    for name, query in _queries().items():
+        found = _measure(partial(_list_page, songs, query), users, calls=calls)
+        cells = (f"{each:.1f}" for each in (found.cpu, found.median, found.p99, found.most))
+        yield f"{name} | {' | '.join(cells)}"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import requests
+from bench.databases import database_of
 from bench.report import machine
-from bench.song_lists import database_of
 from rest.tests.service import start_service
 from sqlalchemy import insert
 
@@ -31,7 +31,7 @@ from msaas_catalogue.database import Database
 from msaas_catalogue.tables import OutcomeRow, SongRow
 from tests.servers import RedisServer, redis_running
 
-_FIELDS = "created_at,job_id,error,progress,position,duration_s,model,stems"
+FIELDS = "created_at,job_id,error,progress,position,duration_s,model,stems"
 _FOUR = STEMS[:4]
 _BATCH = 500
 
@@ -93,7 +93,7 @@ def _time(url: str) -> float:
 
 def _measure(site: str, database_url: str, redis: RedisServer, *, songs: int, calls: int) -> Iterator[str]:
     pages = {"default": "", "1000": "&limit=1000"}
-    urls = {name: f"{site}/songs/?fields={_FIELDS}{limit}" for name, limit in pages.items()}
+    urls = {name: f"{site}/songs/?fields={FIELDS}{limit}" for name, limit in pages.items()}
     for name, url in urls.items():
         _forget_notes(database_url)
         yield _row(name, "first", [_time(url)])

@@ -122,7 +122,8 @@ FAULTS: dict[str, Fault] = {
         "in the dead-letter list with a reason, the worker goes on, status is 200 and strict JSON",
     ),
     "T11": Fault(
-        "a song altered or cut in the store, expired results, a POST at each step of a sweep of retention",
+        "a song altered or cut in the store, expired results, a POST at each step of a sweep of retention, "
+        "an anonymous upload at each step of the removal of an old one",
         "`song_damaged` at the first attempt, the next POST heals it, no job is `done` without stems, "
         "each accepted song has its stems or its job",
     ),
