@@ -246,6 +246,17 @@ def test_client_that_reads_nothing_is_disconnected(impatient: Service) -> None:
         assert len(receive_all(client)) < 20_000_000
 
 
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_client_reads_the_refusal_of_an_upload_that_it_still_sends(service: Service, connection: str) -> None:
+    head = SLOW_UPLOAD.replace(b"audio/mpeg", b"audio/mpeg\r\nContent-Encoding: gzip")
+    body = bytes(8 * 1024 * 1024)
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=10) as client:
+        client.sendall(head + f"Connection: {connection}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        wait_until(lambda: client.recv(1, socket.MSG_PEEK))
+        client.sendall(body)
+        assert client.recv(12) == b"HTTP/1.1 415"
+
+
 def test_refused_client_that_sends_on_is_disconnected(impatient: Service) -> None:
     with socket.create_connection(("127.0.0.1", impatient.settings.port), timeout=10) as client:
         client.sendall(SLOW_UPLOAD.replace(b"audio/mpeg", b"audio/mpeg\r\nContent-Encoding: gzip"))

@@ -15,6 +15,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from msaas.logs import get_logger
+from msaas_rest.http.lingering import LingeringTransport
 from msaas_rest.http.malformed_request import malformed_request_response, reason_of
 
 #: Key of the scope of a request: an `asyncio.Event`, set when the client sends no more.
@@ -58,7 +59,8 @@ class Connection(H11Protocol):
         self._peer = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, is_receiving=self._is_receiving)
+        super().connection_made(cast(asyncio.Transport, self._lingering))
         self._peer = _address_of(transport)
         self.peers[self._peer] += 1
         if len(self.connections) > self.policy.connections or self._exceeds_share():
@@ -75,6 +77,14 @@ class Connection(H11Protocol):
             return False
         return not any(address in network for network in self.policy.shared_by_clients)
 
+    def _is_receiving(self) -> bool:
+        return self.conn.their_state is h11.SEND_BODY
+
+    def data_received(self, data: bytes) -> None:
+        # What comes after the answer and the end of this side belongs to a refused upload.
+        if not self._lingering.has_ended:
+            super().data_received(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.peers[self._peer] -= 1
         if not self.peers[self._peer]:
@@ -86,7 +96,7 @@ class Connection(H11Protocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. It may still read: the connection stays open for the answer."""
         self._ended.set()
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._is_receiving():
             # The body is cut. In any other state uvicorn would look at the end for ever.
             self.data_received(b"")
         return self.conn.their_state is h11.DONE and not self.transport.is_closing()
@@ -99,7 +109,7 @@ class Connection(H11Protocol):
         self._watch_head()
 
     def on_response_complete(self) -> None:
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._is_receiving():
             self._abort_in("refused", self.policy.refused_s)
         super().on_response_complete()
         if self._ended.is_set():
@@ -133,7 +143,7 @@ class Connection(H11Protocol):
                 self._abort_in("head", self.policy.head_s)
         else:
             self._cancel("head")
-        if self.conn.their_state is not h11.SEND_BODY:
+        if not self._is_receiving():
             self._cancel("refused")
 
     def _abort_unless_flushed(self) -> None:
