@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rest.tests.service import SERVER, SONG, Service, start_service
 from rest.tests.songs_client import SongsClient
+from rest.tests.worker_archives import TOKEN
 
 from msaas.logs import configure_logging
 from msaas.queue.redis.clients import RedisAddress
@@ -99,7 +100,7 @@ def database_url(_database_url: str) -> str:
 @pytest.fixture
 def songs_service(shared: Start, database_url: str) -> Service:
     """The running service with a database. The test begins without users and songs."""
-    return shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url)
+    return shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url, WORKER_TOKEN=TOKEN)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from rest.tests.conftest import Start
 from rest.tests.in_memory import client_on
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import SongsClient, texts_of
@@ -20,6 +19,7 @@ from rest.tests.worker_archives import (
     TOKEN,
     archive,
     bearer,
+    objects_of,
     peaks_of,
     send_result,
 )
@@ -42,35 +42,15 @@ WHOLE = archive(extras=EXTRAS)
 ANALYSIS: dict[str, Any] = json.loads(EXTRAS["analysis.json"])
 
 
-@pytest.fixture
-def service(shared: Start, database_url: str) -> Service:
-    return shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url, WORKER_TOKEN=TOKEN)
-
-
-@pytest.fixture
-def visit(service: Service) -> Visit:
-    def visit_as(name: str = "") -> SongsClient:
-        client = SongsClient(service=service)
-        if name:
-            assert client.register(name).status_code == 200
-        return client
-
-    return visit_as
-
-
-def objects_of(service: Service) -> dict[str, tuple[str, float]]:
-    return {each.key: (each.etag, each.modified_at) for each in service.song_store.outputs()}
-
-
 # Store and serve
 
 
-def test_peaks_and_analysis_are_served_to_the_user(service: Service, visit: Visit) -> None:
+def test_peaks_and_analysis_are_served_to_the_user(songs_service: Service, visit: Visit) -> None:
     ann = visit("ann")
     song = ann.upload(MP3)
     paths = [f"/songs/{song['id']}/{name}" for name in ("peaks.json", "analysis.json")]
     assert [ann.get(path).status_code for path in paths] == [404, 404]
-    assert send_result(service, HASH, WHOLE).status_code == 200
+    assert send_result(songs_service, HASH, WHOLE).status_code == 200
     peaks, analysis = (ann.get(path) for path in paths)
     found = peaks.json()["stems"]
     assert {stem: bytes(pair % 256 for pair in found[stem]) for stem in TAR_STEMS} == PEAKS
@@ -80,23 +60,23 @@ def test_peaks_and_analysis_are_served_to_the_user(service: Service, visit: Visi
         assert [other.get(path).status_code for path in paths] == [404, 404]
 
 
-def test_machine_api_serves_those_of_songs_it_knows_alone(service: Service, visit: Visit) -> None:
+def test_machine_api_serves_those_of_songs_it_knows_alone(songs_service: Service, visit: Visit) -> None:
     paths = [f"/apiv1/job/{HASH}/peaks/bass", f"/apiv1/job/{HASH}/analysis"]
     visit("ann").upload(MP3)
-    assert send_result(service, HASH, WHOLE).status_code == 200
-    assert [service.get(path).status_code for path in paths] == [404, 404]
+    assert send_result(songs_service, HASH, WHOLE).status_code == 200
+    assert [songs_service.get(path).status_code for path in paths] == [404, 404]
     visit().upload(MP3)
-    peaks, analysis = (service.get(path) for path in paths)
+    peaks, analysis = (songs_service.get(path) for path in paths)
     assert (peaks.status_code, peaks.content) == (200, PEAKS["bass"])
     assert (analysis.status_code, analysis.content) == (200, EXTRAS["analysis.json"])
 
 
 @pytest.mark.parametrize("names", [["bass.peaks"], ["analysis.json"], []])
-def test_each_further_file_is_optional(service: Service, visit: Visit, names: list[str]) -> None:
+def test_each_further_file_is_optional(songs_service: Service, visit: Visit, names: list[str]) -> None:
     client = visit()
     song = client.upload(MP3)
     extras = {name: data for name, data in EXTRAS.items() if name in names}
-    assert send_result(service, HASH, archive(extras=extras)).status_code == 200
+    assert send_result(songs_service, HASH, archive(extras=extras)).status_code == 200
     answers = {name: client.get(f"/songs/{song['id']}/{name}") for name in ("peaks.json", "analysis.json")}
     assert (answers["peaks.json"].status_code == 200) == ("bass.peaks" in names)
     assert (answers["analysis.json"].status_code == 200) == ("analysis.json" in names)
@@ -104,45 +84,45 @@ def test_each_further_file_is_optional(service: Service, visit: Visit, names: li
         assert set(answers["peaks.json"].json()["stems"]) == {"bass"}
 
 
-def test_objects_have_the_names_of_a_job(service: Service, visit: Visit) -> None:
+def test_objects_have_the_names_of_a_job(songs_service: Service, visit: Visit) -> None:
     visit().upload(MP3)
-    send_result(service, HASH, WHOLE)
-    manifest = service.song_store.whole_manifest(HASH)
+    send_result(songs_service, HASH, WHOLE)
+    manifest = songs_service.song_store.whole_manifest(HASH)
     assert manifest is not None
     peaks = {f"{HASH}-{stem}.{entry.sha256[:16]}.peaks" for stem, entry in manifest.stems.items()}
     stems = {f"{HASH}-{stem}.mp3" for stem in TAR_STEMS}
-    assert set(objects_of(service)) == {f"{HASH}.json", f"{HASH}-song.analysis", *stems, *peaks}
-    assert {job_of(name) for name in objects_of(service)} == {HASH}
+    assert set(objects_of(songs_service)) == {f"{HASH}.json", f"{HASH}-song.analysis", *stems, *peaks}
+    assert {job_of(name) for name in objects_of(songs_service)} == {HASH}
 
 
 # Again
 
 
-def test_same_result_again_changes_nothing(service: Service, visit: Visit) -> None:
+def test_same_result_again_changes_nothing(songs_service: Service, visit: Visit) -> None:
     visit().upload(MP3)
-    assert send_result(service, HASH, WHOLE).status_code == 200
-    before = objects_of(service)
+    assert send_result(songs_service, HASH, WHOLE).status_code == 200
+    before = objects_of(songs_service)
     assert len(before) == 10
-    assert send_result(service, HASH, WHOLE).status_code == 200
-    assert send_result(service, HASH, archive()).status_code == 200
-    assert objects_of(service) == before
+    assert send_result(songs_service, HASH, WHOLE).status_code == 200
+    assert send_result(songs_service, HASH, archive()).status_code == 200
+    assert objects_of(songs_service) == before
 
 
-def test_first_result_stands_without_the_peaks_of_a_later_one(service: Service, visit: Visit) -> None:
+def test_first_result_stands_without_the_peaks_of_a_later_one(songs_service: Service, visit: Visit) -> None:
     song = visit().upload(MP3)
-    assert send_result(service, HASH, archive()).status_code == 200
-    before = objects_of(service)
-    assert send_result(service, HASH, WHOLE).status_code == 200
-    assert objects_of(service) == before
+    assert send_result(songs_service, HASH, archive()).status_code == 200
+    before = objects_of(songs_service)
+    assert send_result(songs_service, HASH, WHOLE).status_code == 200
+    assert objects_of(songs_service) == before
     assert visit().get(f"/songs/{song['id']}/peaks.json").status_code == 404
 
 
-def test_stems_that_are_stored_again_bring_their_peaks(service: Service, visit: Visit) -> None:
+def test_stems_that_are_stored_again_bring_their_peaks(songs_service: Service, visit: Visit) -> None:
     song = visit().upload(MP3)
-    send_result(service, HASH, WHOLE)
-    service.call("DELETE", f"/apiv1/remove/{HASH}/bass")
+    send_result(songs_service, HASH, WHOLE)
+    songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass")
     extras = {f"{stem}.peaks": peaks for stem, peaks in peaks_of(OTHER_STEMS).items()}
-    assert send_result(service, HASH, archive(OTHER_STEMS, extras=extras)).status_code == 200
+    assert send_result(songs_service, HASH, archive(OTHER_STEMS, extras=extras)).status_code == 200
     found = visit().get(f"/songs/{song['id']}/peaks.json").json()["stems"]
     assert {stem: len(pairs) for stem, pairs in found.items()} == {
         stem: len(peaks) for stem, peaks in peaks_of(OTHER_STEMS).items()
@@ -152,14 +132,14 @@ def test_stems_that_are_stored_again_bring_their_peaks(service: Service, visit: 
 # Remove
 
 
-def test_deleted_song_leaves_neither_peaks_nor_analysis(service: Service, visit: Visit) -> None:
+def test_deleted_song_leaves_neither_peaks_nor_analysis(songs_service: Service, visit: Visit) -> None:
     ann = visit("ann")
     song = ann.upload(MP3)
-    send_result(service, HASH, WHOLE)
+    send_result(songs_service, HASH, WHOLE)
     assert ann.delete(song["id"]).status_code == 200
-    assert objects_of(service) == {}
-    assert send_result(service, HASH, WHOLE).status_code == 410
-    assert objects_of(service) == {}
+    assert objects_of(songs_service) == {}
+    assert send_result(songs_service, HASH, WHOLE).status_code == 410
+    assert objects_of(songs_service) == {}
 
 
 class HookedStore(InMemoryStore):
@@ -339,12 +319,12 @@ def test_analysis_with_many_errors_takes_little_memory(fields: dict[str, Any]) -
     ids=["unknown field", "NaN", "large", "short peaks", "long peaks", "large peaks", "piano", "name"],
 )
 def test_malformed_result_is_refused_as_a_whole(
-    service: Service, visit: Visit, extras: dict[str, bytes]
+    songs_service: Service, visit: Visit, extras: dict[str, bytes]
 ) -> None:
     song = visit().upload(MP3)
-    answer = send_result(service, HASH, archive(extras={**EXTRAS, **extras}))
+    answer = send_result(songs_service, HASH, archive(extras={**EXTRAS, **extras}))
     assert (answer.status_code, texts_of(answer).keys()) == (400, {"general"})
-    assert objects_of(service) == {}
+    assert objects_of(songs_service) == {}
     assert visit().show(song["id"])["status"] == "UPLOADED"
 
 

@@ -12,7 +12,16 @@ from rest.tests.conftest import Start
 from rest.tests.in_memory import client_on
 from rest.tests.service import FRAME, Service
 from rest.tests.songs_client import SongsClient, texts_of
-from rest.tests.worker_archives import OTHER_STEMS, STEMS, TOKEN, archive, basic, bearer, send_result
+from rest.tests.worker_archives import (
+    OTHER_STEMS,
+    STEMS,
+    TOKEN,
+    archive,
+    basic,
+    bearer,
+    objects_of,
+    send_result,
+)
 
 from msaas.errors import StoreUnavailable
 from msaas.jobs import JobError, JobState
@@ -29,37 +38,19 @@ UNKNOWN = "0" * 64
 FACTS = {"Msaas-Model": "htdemucs", "Msaas-Weights-Sha256": "ab" * 32, "Msaas-Engine": "demucs 4.1"}
 
 
-@pytest.fixture
-def service(shared: Start, database_url: str) -> Service:
-    return shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url, WORKER_TOKEN=TOKEN)
-
-
-@pytest.fixture
-def visit(service: Service) -> Callable[..., SongsClient]:
-    def visit_as(name: str = "") -> SongsClient:
-        client = SongsClient(service=service)
-        if name:
-            assert client.register(name).status_code == 200
-        return client
-
-    return visit_as
-
-
-def objects_of(service: Service) -> dict[str, tuple[str, float]]:
-    return {each.key: (each.etag, each.modified_at) for each in service.song_store.outputs()}
-
-
 # Store
 
 
-def test_result_splits_the_song(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_result_splits_the_song(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     ann = visit("ann")
     song = ann.upload(MP3)
     # The job in Redis has its own status. Without one, as with RabbitMQ, the result decides.
-    service.queue.cancel(HASH, Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True))
-    service.queue.forget(HASH, state=JobState.CANCELLED)
+    songs_service.queue.cancel(
+        HASH, Cancellation(owner="", any_owner=True, all_requests=True, with_accounts=True)
+    )
+    songs_service.queue.forget(HASH, state=JobState.CANCELLED)
     assert ann.list() == [song]
-    answer = send_result(service, HASH, headers=bearer() | FACTS)
+    answer = send_result(songs_service, HASH, headers=bearer() | FACTS)
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "errors": {}})
     shown = ann.show(song["id"], query="?fields=model,stems,error,progress")
     assert shown == song | {
@@ -75,10 +66,12 @@ def test_result_splits_the_song(service: Service, visit: Callable[..., SongsClie
     assert ann.get(f"/songs/{song['id']}/song.mp3").content == MP3
 
 
-def test_manifest_has_the_facts_of_the_worker(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_manifest_has_the_facts_of_the_worker(
+    songs_service: Service, visit: Callable[..., SongsClient]
+) -> None:
     visit().upload(MP3)
-    send_result(service, HASH, headers=bearer() | FACTS)
-    manifest = service.song_store.whole_manifest(HASH)
+    send_result(songs_service, HASH, headers=bearer() | FACTS)
+    manifest = songs_service.song_store.whole_manifest(HASH)
     assert manifest is not None
     facts = (manifest.model, manifest.weights_sha256, manifest.engine)
     assert facts == ("htdemucs", "ab" * 32, "demucs 4.1")
@@ -93,35 +86,37 @@ def test_manifest_has_the_facts_of_the_worker(service: Service, visit: Callable[
     ],
 )
 def test_model_of_another_worker_is_unknown(
-    service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
+    songs_service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
 ) -> None:
     visit().upload(MP3)
-    assert send_result(service, HASH, headers=bearer() | headers).status_code == 200
-    manifest = service.song_store.whole_manifest(HASH)
+    assert send_result(songs_service, HASH, headers=bearer() | headers).status_code == 200
+    manifest = songs_service.song_store.whole_manifest(HASH)
     assert manifest is not None
     assert (manifest.model, manifest.weights_sha256, manifest.engine) == ("unknown", "", "")
 
 
-def test_result_stands_in_the_history(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_result_stands_in_the_history(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     visit().upload(MP3)
     for _ in range(2):
-        send_result(service, HASH, headers=bearer() | FACTS)
-    [found] = service.get("/apiv1/history").json()["separations"]
+        send_result(songs_service, HASH, headers=bearer() | FACTS)
+    [found] = songs_service.get("/apiv1/history").json()["separations"]
     assert (found["songhash"], found["state"], found["model"]) == (HASH, "done", "htdemucs")
     assert found["audio_s"] == pytest.approx(103 * 1152 / 44100, abs=0.01)
 
 
-def test_songs_of_the_machine_api_get_results_as_well(service: Service) -> None:
-    service.send(MP3)
-    assert send_result(service, HASH).status_code == 200
-    assert service.get(f"/apiv1/track/{HASH}/vocals").content == STEMS["vocals"]
+def test_songs_of_the_machine_api_get_results_as_well(songs_service: Service) -> None:
+    songs_service.send(MP3)
+    assert send_result(songs_service, HASH).status_code == 200
+    assert songs_service.get(f"/apiv1/track/{HASH}/vocals").content == STEMS["vocals"]
 
 
-def test_result_ends_the_error_of_an_earlier_job(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_result_ends_the_error_of_an_earlier_job(
+    songs_service: Service, visit: Callable[..., SongsClient]
+) -> None:
     song = visit().upload(MP3)
-    consumer, claim = service.claim()
+    consumer, claim = songs_service.claim()
     consumer.fail(claim, JobError("separation_failed", "t", "d"))
-    send_result(service, HASH)
+    send_result(songs_service, HASH)
     shown = visit().show(song["id"], query="?fields=error")
     assert (shown["status"], shown["error"]) == ("SPLIT", None)
 
@@ -129,38 +124,38 @@ def test_result_ends_the_error_of_an_earlier_job(service: Service, visit: Callab
 # Again
 
 
-def test_same_result_again_changes_nothing(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_same_result_again_changes_nothing(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     visit().upload(MP3)
-    assert send_result(service, HASH).status_code == 200
-    before = objects_of(service)
-    assert send_result(service, HASH).status_code == 200
-    assert objects_of(service) == before
+    assert send_result(songs_service, HASH).status_code == 200
+    before = objects_of(songs_service)
+    assert send_result(songs_service, HASH).status_code == 200
+    assert objects_of(songs_service) == before
     assert len(before) == 5
 
 
-def test_first_result_stands(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_first_result_stands(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     song = visit().upload(MP3)
-    send_result(service, HASH)
-    assert send_result(service, HASH, archive(OTHER_STEMS)).status_code == 200
+    send_result(songs_service, HASH)
+    assert send_result(songs_service, HASH, archive(OTHER_STEMS)).status_code == 200
     assert visit().get(f"/songs/{song['id']}/bass.mp3").content == STEMS["bass"]
 
 
-def test_removed_stem_is_stored_again(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_removed_stem_is_stored_again(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     song = visit().upload(MP3)
-    send_result(service, HASH)
-    service.call("DELETE", f"/apiv1/remove/{HASH}/bass")
+    send_result(songs_service, HASH)
+    songs_service.call("DELETE", f"/apiv1/remove/{HASH}/bass")
     assert visit().get(f"/songs/{song['id']}/bass.mp3").status_code == 404
-    assert send_result(service, HASH, archive(OTHER_STEMS)).status_code == 200
+    assert send_result(songs_service, HASH, archive(OTHER_STEMS)).status_code == 200
     for stem, mp3 in OTHER_STEMS.items():
         assert visit().get(f"/songs/{song['id']}/{stem}.mp3").content == mp3
 
 
-def test_results_at_once_are_not_mixed(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_results_at_once_are_not_mixed(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     song = visit().upload(MP3)
     statuses: list[int] = []
 
     def send(stems: dict[str, bytes]) -> None:
-        statuses.append(send_result(service, HASH, archive(stems)).status_code)
+        statuses.append(send_result(songs_service, HASH, archive(stems)).status_code)
 
     threads = [threading.Thread(target=send, args=(stems,)) for stems in [STEMS, OTHER_STEMS] * 3]
     for thread in threads:
@@ -180,10 +175,10 @@ def test_results_at_once_are_not_mixed(service: Service, visit: Callable[..., So
     "headers", [bearer(), basic(), basic(user=""), {"Authorization": f"bearer  {TOKEN}"}]
 )
 def test_token_is_a_bearer_or_the_basic_password(
-    service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
+    songs_service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
 ) -> None:
     visit().upload(MP3)
-    assert send_result(service, HASH, headers=headers).status_code == 200
+    assert send_result(songs_service, HASH, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -202,42 +197,45 @@ def test_token_is_a_bearer_or_the_basic_password(
     ],
 )
 def test_wrong_token_is_refused(
-    service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
+    songs_service: Service, visit: Callable[..., SongsClient], headers: dict[str, str]
 ) -> None:
     visit().upload(MP3)
-    answer = send_result(service, HASH, headers=headers)
+    answer = send_result(songs_service, HASH, headers=headers)
     assert (answer.status_code, texts_of(answer).keys()) == (401, {"general"})
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert objects_of(service) == {}
-
-
-def test_no_token_is_accepted_where_none_is_set(songs_service: Service) -> None:
-    SongsClient(service=songs_service).upload(MP3)
-    for headers in ({}, bearer(), bearer(""), basic("")):
-        answer = send_result(songs_service, HASH, headers=headers)
-        assert (answer.status_code, texts_of(answer).keys()) == (403, {"general"})
     assert objects_of(songs_service) == {}
 
 
-def test_session_is_no_token(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_no_token_is_accepted_where_none_is_set(shared: Start, database_url: str) -> None:
+    service = shared(DEBUG_ENDPOINTS="1", DATABASE_URL=database_url)
+    SongsClient(service=service).upload(MP3)
+    for headers in ({}, bearer(), bearer(""), basic("")):
+        answer = send_result(service, HASH, headers=headers)
+        assert (answer.status_code, texts_of(answer).keys()) == (403, {"general"})
+    assert objects_of(service) == {}
+
+
+def test_session_is_no_token(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     ann = visit("ann")
     ann.upload(MP3)
     assert ann.call("POST", f"/songs/{HASH}/upload_result", data=archive()).status_code == 401
 
 
 @pytest.mark.parametrize("song", [UNKNOWN, "none", "7", HASH[:-1], f"{HASH}.0123456789ab"])
-def test_result_of_an_unknown_song_is_refused(service: Service, song: str) -> None:
-    answer = send_result(service, song)
+def test_result_of_an_unknown_song_is_refused(songs_service: Service, song: str) -> None:
+    answer = send_result(songs_service, song)
     assert (answer.status_code, texts_of(answer).keys()) == (404, {"general"})
-    assert objects_of(service) == {}
+    assert objects_of(songs_service) == {}
 
 
-def test_result_of_a_deleted_song_is_refused(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_result_of_a_deleted_song_is_refused(
+    songs_service: Service, visit: Callable[..., SongsClient]
+) -> None:
     ann = visit("ann")
     song = ann.upload(MP3)
     assert ann.delete(song["id"]).status_code == 200
-    assert send_result(service, HASH).status_code == 410
-    assert objects_of(service) == {}
+    assert send_result(songs_service, HASH).status_code == 410
+    assert objects_of(songs_service) == {}
 
 
 @pytest.mark.parametrize(
@@ -255,19 +253,19 @@ def test_result_of_a_deleted_song_is_refused(service: Service, visit: Callable[.
     ids=["empty", "noise", "cut", "guitar", "no bass", "no audio", "path", "gzip"],
 )
 def test_malformed_archive_is_refused(
-    service: Service, visit: Callable[..., SongsClient], body: bytes
+    songs_service: Service, visit: Callable[..., SongsClient], body: bytes
 ) -> None:
     song = visit().upload(MP3)
-    answer = send_result(service, HASH, body)
+    answer = send_result(songs_service, HASH, body)
     assert (answer.status_code, texts_of(answer).keys()) == (400, {"general"})
-    assert objects_of(service) == {}
+    assert objects_of(songs_service) == {}
     assert visit().show(song["id"])["status"] == "UPLOADED"
 
 
-def test_compressed_body_is_refused(service: Service, visit: Callable[..., SongsClient]) -> None:
+def test_compressed_body_is_refused(songs_service: Service, visit: Callable[..., SongsClient]) -> None:
     visit().upload(MP3)
     headers = bearer() | {"Content-Encoding": "gzip"}
-    assert send_result(service, HASH, gzip.compress(archive()), headers=headers).status_code == 415
+    assert send_result(songs_service, HASH, gzip.compress(archive()), headers=headers).status_code == 415
 
 
 def test_stems_longer_than_a_song_may_be_are_refused(start: Start, database_url: str) -> None:

@@ -74,3 +74,8 @@ def send_result(
         data=archive() if body is None else body,
         headers={"Content-Type": "application/x-tar", **sent},
     )
+
+
+def objects_of(service: Service) -> dict[str, tuple[str, float]]:
+    """Return the objects of results: their content and their time, by their names."""
+    return {each.key: (each.etag, each.modified_at) for each in service.song_store.outputs()}
