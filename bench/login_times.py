@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import requests
 from bench.report import machine
-from rest.tests.service import start_service
+from bench.song_site import serving_songs
 from sqlalchemy import insert
 
 from msaas_catalogue import open_catalogue, prepare
 from msaas_catalogue.database import Database
 from msaas_catalogue.tables import UserRow
-from tests.servers import redis_running
 
 _PASSWORD, _WRONG = "correct horse", "wrong horse"
 _RESAMPLES = 4000
@@ -103,23 +102,12 @@ def main() -> None:
     parser.add_argument("--logins", type=int, default=200)
     options = parser.parse_args()
     print(f"{machine()}\n")
-    with tempfile.TemporaryDirectory() as name, redis_running(Path(name) / "redis") as redis:
-        url, store = f"sqlite:///{Path(name) / 'catalogue.db'}", Path(name) / "store"
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'catalogue.db'}"
         prepare(url)
-        store.mkdir()
         _add_users(url, users=options.logins)
-        environment = {
-            "REDIS_HOST": redis.address.host,
-            "REDIS_PORT": str(redis.address.port),
-            "STORE_DIR": str(store),
-            "DATABASE_URL": url,
-            "TRUSTED_PROXIES": "127.0.0.1",
-        }
-        service = start_service(Path(name), **environment)
-        try:
-            _report(_measure(service.url, logins=options.logins))
-        finally:
-            service.kill()
+        with serving_songs(url) as site:
+            _report(_measure(site.service.url, logins=options.logins))
 
 
 if __name__ == "__main__":

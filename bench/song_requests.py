@@ -7,22 +7,19 @@ service and the database.
 import http.client
 import itertools
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from bench.song_site import serving_songs
 from bench.song_states import FIELDS
-from rest.tests.service import Service, start_service
+from rest.tests.service import Service
 
 from msaas_catalogue import open_catalogue
 from msaas_catalogue.database import Database
 from msaas_catalogue.tables import UserRow
-from tests.servers import redis_running
 
 _PASSWORD = "correct horse"  # noqa: S105 - of the users of the measurement
 _WARM_UP = 100
@@ -35,31 +32,13 @@ _PAGES = {
 _CLIENTS = (1, 8)
 
 
-@dataclass(frozen=True)
-class User:
-    cookie: str
-
-
 def measure_requests(database_url: str, *, calls: int) -> Iterator[str]:
     """Start the service on this database, log all users in, and yield a row for each page and crowd."""
     names = _set_passwords(database_url)
-    with tempfile.TemporaryDirectory() as name, redis_running(Path(name) / "redis") as redis:
-        store = Path(name) / "store"
-        store.mkdir()
-        environment = {
-            "REDIS_HOST": redis.address.host,
-            "REDIS_PORT": str(redis.address.port),
-            "STORE_DIR": str(store),
-            "DATABASE_URL": database_url,
-            "TRUSTED_PROXIES": "127.0.0.1",
-        }
-        service = start_service(Path(name), **environment)
-        try:
-            users = [_log_in(service, each, number=number) for number, each in enumerate(names)]
-            for (page, path), clients in itertools.product(_PAGES.items(), _CLIENTS):
-                yield f"{page} | {_measure(service.url, path, users, clients=clients, calls=calls)}"
-        finally:
-            service.kill()
+    with serving_songs(database_url) as site:
+        cookies = [_log_in(site.service, each, number=number) for number, each in enumerate(names)]
+        for (page, path), clients in itertools.product(_PAGES.items(), _CLIENTS):
+            yield f"{page} | {_measure(site.service.url, path, cookies, clients=clients, calls=calls)}"
 
 
 def _set_passwords(url: str) -> list[str]:
@@ -77,8 +56,8 @@ def _set_passwords(url: str) -> list[str]:
     return names
 
 
-def _log_in(service: Service, name: str, *, number: int) -> User:
-    """Log in from an address of its own: twenty logins a minute of an address are admitted."""
+def _log_in(service: Service, name: str, *, number: int) -> str:
+    """Log in from an address of its own, as an address has twenty logins a minute. Return the cookie."""
     answer = requests.post(
         f"{service.url}/auth/login",
         data={"username": name, "password": _PASSWORD},
@@ -86,18 +65,20 @@ def _log_in(service: Service, name: str, *, number: int) -> User:
         timeout=60,
     )
     answer.raise_for_status()
-    return User("; ".join(f"{key}={value}" for key, value in answer.cookies.items()))
+    return "; ".join(f"{key}={value}" for key, value in answer.cookies.items())
 
 
-def _measure(site: str, path: str, users: list[User], *, clients: int, calls: int) -> str:
+def _measure(site: str, path: str, cookies: list[str], *, clients: int, calls: int) -> str:
     """Make requests of the users in turn, by so many clients at once. Return the cells of a row."""
     numbers = itertools.count()
-    _Client(site, path, users).run(numbers, until=_WARM_UP)
-    sizes = [_count_songs(site, path, user) for user in users]
+    _Client(site, path, cookies).run(numbers, until=_WARM_UP)
+    sizes = [_count_songs(site, path, cookie) for cookie in cookies]
     numbers = itertools.count()
     started = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
-        crowd = [threads.submit(_Client(site, path, users).run, numbers, until=calls) for _ in range(clients)]
+        crowd = [
+            threads.submit(_Client(site, path, cookies).run, numbers, until=calls) for _ in range(clients)
+        ]
         times = [each for client in crowd for each in client.result()]
     seconds = time.perf_counter() - started
     figures = (statistics.median(times), statistics.quantiles(times, n=100)[98], max(times))
@@ -106,8 +87,8 @@ def _measure(site: str, path: str, users: list[User], *, clients: int, calls: in
     return f"{songs} | {clients} | {len(times)} | {cells} | {len(times) / seconds:.0f}"
 
 
-def _count_songs(site: str, path: str, user: User) -> int:
-    answer = requests.get(site + path, headers={"Cookie": user.cookie}, timeout=60)
+def _count_songs(site: str, path: str, cookie: str) -> int:
+    answer = requests.get(site + path, headers={"Cookie": cookie}, timeout=60)
     songs = answer.json()["data"]["songs"]
     if any(song["status"] != "SPLIT" for song in songs):
         raise AssertionError("A song is not shown as split.")
@@ -117,22 +98,22 @@ def _count_songs(site: str, path: str, user: User) -> int:
 class _Client:
     """A connection that is kept."""
 
-    def __init__(self, site: str, path: str, users: list[User]) -> None:
+    def __init__(self, site: str, path: str, cookies: list[str]) -> None:
         address = urlsplit(site)
         self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
-        self._path, self._users = path, users
+        self._path, self._cookies = path, cookies
 
     def run(self, numbers: Iterator[int], *, until: int) -> list[float]:
         """Return the times in ms of the requests with numbers below `until`."""
         times = []
         while (number := next(numbers)) < until:
-            times.append(self._time(self._users[number % len(self._users)]))
+            times.append(self._time(self._cookies[number % len(self._cookies)]))
         self._connection.close()
         return times
 
-    def _time(self, user: User) -> float:
+    def _time(self, cookie: str) -> float:
         started = time.perf_counter()
-        self._connection.request("GET", self._path, headers={"Cookie": user.cookie})
+        self._connection.request("GET", self._path, headers={"Cookie": cookie})
         answer = self._connection.getresponse()
         body = answer.read()
         milliseconds = 1000 * (time.perf_counter() - started)

@@ -11,15 +11,13 @@ notes in the database: the store is read. `notes` has notes only, as when all re
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import requests
 from bench.databases import database_of
 from bench.report import machine
-from rest.tests.service import start_service
+from bench.song_site import serving_songs
 from sqlalchemy import insert
 
 from msaas.manifest import Manifest, StemFile
@@ -29,7 +27,7 @@ from msaas.storage.song_store import SongStore
 from msaas_catalogue import prepare
 from msaas_catalogue.database import Database
 from msaas_catalogue.tables import OutcomeRow, SongRow
-from tests.servers import RedisServer, redis_running
+from tests.servers import RedisServer
 
 FIELDS = "created_at,job_id,error,progress,position,duration_s,model,stems"
 _FOUR = STEMS[:4]
@@ -124,23 +122,13 @@ def main() -> None:
     print(f"{machine()}\n")
     print("| database | page | state | calls | median ms | most ms |\n|---|---|---|---:|---:|---:|")
     for kind in options.kinds:
-        with (
-            tempfile.TemporaryDirectory() as name,
-            redis_running(Path(name) / "redis") as redis,
-            database_of(kind) as url,
-        ):
+        with database_of(kind) as url:
             prepare(url)
-            store = Path(name) / "store"
-            store.mkdir()
-            _fill(url, SongStore(DirectoryStore(store)), songs=options.songs)
-            address = {"REDIS_HOST": redis.address.host, "REDIS_PORT": str(redis.address.port)}
-            service = start_service(Path(name), STORE_DIR=str(store), DATABASE_URL=url, **address)
-            try:
-                rows = _measure(service.url, url, redis, songs=options.songs, calls=options.calls)
+            with serving_songs(url) as site:
+                _fill(url, SongStore(DirectoryStore(site.store)), songs=options.songs)
+                rows = _measure(site.service.url, url, site.redis, songs=options.songs, calls=options.calls)
                 for row in rows:
                     print(f"| {kind} | {row}", flush=True)
-            finally:
-                service.kill()
 
 
 if __name__ == "__main__":

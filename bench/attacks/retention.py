@@ -127,7 +127,10 @@ def _stored(target: Target) -> list[str]:
 
 ATTACKS = (
     Attack(
-        row=11, damage="a finished job whose result retention removed", run=expire_a_result, environment=MODEL
+        row=11,
+        damage="a finished job after retention removed its result",
+        run=expire_a_result,
+        environment=MODEL,
     ),
     Attack(row=11, damage="a song is sent during a sweep of retention", run=send_during_a_sweep),
 )

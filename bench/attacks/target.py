@@ -18,7 +18,7 @@ from tests.servers import RedisServer, free_port, redis_running, wait_until
 
 MIB = 1024 * 1024
 FRAME = b"\xff\xfb\x90\x00" + bytes(413)
-#: A song whose result is in the store.
+#: A song with a stored result.
 SONG = FRAME * 100
 SONG_ID = hashlib.sha256(SONG).hexdigest()
 MPEG = "Content-Type: audio/mpeg\r\n"
