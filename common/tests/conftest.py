@@ -79,3 +79,11 @@ def song_store(watched: WatchedStore, bucket: str) -> SongStore:
     song_store = SongStore(watched, f"{bucket}in", f"{bucket}out")
     song_store.prepare()
     return song_store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for the files of a received archive."""
+    folder = tmp_path / "received"
+    folder.mkdir()
+    return folder
